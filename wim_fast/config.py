@@ -31,7 +31,7 @@ def field(
     above: float | None = None,
     choices: Collection[str] | None = None,
 ) -> Any:
-    """A setting. `minimum` and `maximum` are allowed values, `above` is not; they bound each element of a tuple."""
+    """A setting. `minimum` and `maximum` are allowed, `above` is not; they bound each element of a tuple."""
     limits = {"help": help, "minimum": minimum, "maximum": maximum, "above": above, "choices": choices}
     return dataclasses.field(default=default, metadata=limits)
 

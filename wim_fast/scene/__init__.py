@@ -1,0 +1,1 @@
+"""What was filmed: cameras, images, masks, and one reader per format."""

@@ -1,0 +1,155 @@
+"""Read a scene by path or name, and check that it can be trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from wim_fast.errors import SceneWarning, UserError
+from wim_fast.resources import resource_folder
+from wim_fast.scene.cameras import coverage
+from wim_fast.scene.scene import BACKGROUND, OBJECT, GroundTruth, Scene, parse_frames
+from wim_fast.scene.visual_hull import look_at, visual_hull
+from wim_fast.scene.wim_raw import read_wim_raw
+
+OBJECT_EXTENT = 1.2  # world units: the longest side of the object's box under the automatic scale
+
+
+def scene_names() -> list[str]:
+    """Names of the scenes that ship with wim-fast."""
+    folder = resource_folder("assets")
+    return sorted(p.parent.name for p in folder.glob("*/cam_000.json"))
+
+
+def find_scene(path_or_name: str | Path) -> Path:
+    """The folder of a scene: a shipped one for a bare name that is known, else the path itself."""
+    text = str(path_or_name)
+    if text in scene_names():
+        return resource_folder("assets") / text
+    path = Path(path_or_name)
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise UserError(path, "is a file, not a scene", "give the folder that holds the images and cameras")
+    known = ", ".join(scene_names()) or "none"
+    remedy = f"give the folder of a recording, or the name of a scene that ships with wim-fast ({known})"
+    raise UserError(text or "scene", "there is no such scene", remedy)
+
+
+def load_scene(
+    path_or_name: str | Path,
+    *,
+    cameras: Sequence[int] | None = None,
+    frames: str | slice | None = None,
+    size: int | None = None,
+    coordinate_scale: float | None = None,
+    allow_missing: bool = False,
+) -> Scene:
+    """Read a scene into memory.
+
+    Parameters
+    ----------
+    path_or_name : a folder, or the name of a scene that ships with wim-fast.
+    cameras : ids of the cameras to read, in this order; None: all.
+    frames : which of the sorted frames to read, as a slice or `"start:stop[:step]"`; None: all.
+    size : longer side of the images in pixels; None: as they are.
+    coordinate_scale : file units per world unit; None: such that the object in the first frame read is
+        1.2 units long, by its visual hull. It depends on cameras and frames: keep it with what is learned.
+    allow_missing : images that are not there become unreliable everywhere instead of an error.
+
+    Raises UserError (file, what is wrong, what to do) for anything that cannot be read.
+    """
+    path = find_scene(path_or_name)
+    scene = read_wim_raw(
+        path,
+        cameras=cameras,
+        frames=parse_frames(frames) if isinstance(frames, str) else frames or slice(None),
+        size=size,
+        allow_missing=allow_missing,
+    )
+    return _in_world_units(scene, coordinate_scale or _automatic_scale(scene))
+
+
+def _in_world_units(scene: Scene, scale: float) -> Scene:
+    truth = scene.ground_truth
+    if truth is not None:
+        scaled = (None if a is None else (a / scale).astype(np.float32) for a in (truth.joints, truth.points))
+        truth = GroundTruth(*scaled)
+    cameras = scene.cameras.scaled_world(1 / scale)
+    return dataclasses.replace(scene, cameras=cameras, coordinate_scale=scale, ground_truth=truth)
+
+
+def _automatic_scale(scene: Scene) -> float:
+    """File units per world unit, from the first frame in which at least two cameras see the object."""
+    _check_masks(scene)
+    seen = (scene.mask == OBJECT).any(axis=(2, 3))  # (V, T)
+    frame = int(np.argmax(seen.sum(axis=0) >= min(2, len(scene.cameras))))
+    use = np.flatnonzero(seen[:, frame])
+    cameras, masks = scene.cameras.select(use.tolist()), scene.mask[use, frame] != BACKGROUND
+    if len(use) < 2:  # depth is unknown: take the object to be where the camera is closest to the origin
+        rows = np.flatnonzero(masks.any(axis=(0, 2)))
+        columns = np.flatnonzero(masks.any(axis=(0, 1)))
+        pixels = max(np.ptp(rows), np.ptp(columns)) + 1
+        distance = np.linalg.norm(cameras.centers[0]) or 1.0
+        return float(pixels * distance / cameras.intrinsics[0, 0, 0] / OBJECT_EXTENT)
+    points = visual_hull(cameras, masks)
+    if len(points) == 0:
+        raise UserError(
+            scene.path,
+            f"the masks of frame {scene.frame_ids[frame]} do not meet in space",
+            "check that the cameras fit the images (convention, units, order), or give --coordinate-scale",
+        )
+    return float(np.ptp(points, axis=0).max() / OBJECT_EXTENT)
+
+
+def _check_masks(scene: Scene) -> None:
+    if not (scene.mask == OBJECT).any():
+        raise UserError(
+            scene.path,
+            "all masks are empty",
+            "check the alpha channel of the images: it must be above 127 on the object",
+        )
+
+
+def check_trainable(scene: Scene) -> None:
+    """UserError for a scene nothing can be learned from; SceneWarning for one that teaches little."""
+    if scene.num_frames < 2:
+        raise UserError(
+            scene.path,
+            "there is only one frame, so nothing moves",
+            "parts and joints are found from motion: give a longer recording or a wider --frames",
+        )
+    _check_masks(scene)
+    empty = [i for i, m in zip(scene.cameras.ids, scene.mask, strict=True) if not (m == OBJECT).any()]
+    if empty:
+        text = f"{scene.path}: camera {', '.join(map(str, empty))} never sees the object"
+        warnings.warn(text, SceneWarning, stacklevel=2)
+    if not (scene.mask == BACKGROUND).any():
+        text = f"{scene.path}: the object fills every image; is the alpha channel really a mask?"
+        warnings.warn(text, SceneWarning, stacklevel=2)
+    check_coverage(scene)
+
+
+def check_coverage(scene: Scene) -> None:
+    """SceneWarning when the cameras leave half or more of the directions round the object unseen."""
+    if scene.num_cameras == 1:
+        text = f"{scene.path}: with one camera, depth is a guess; add cameras round the object"
+        warnings.warn(text, SceneWarning, stacklevel=2)
+        return
+    share = coverage(scene.cameras, look_at(scene.cameras, scene.mask[:, 0] != BACKGROUND))
+    if share <= 0.5:
+        text = (
+            f"{scene.path}: its {scene.num_cameras} cameras see {share:.0%} of all sides of the object;"
+            " unseen sides will be poor, spread the cameras round the object"
+        )
+        warnings.warn(text, SceneWarning, stacklevel=2)
+
+
+def safe_name(path: Path) -> str:
+    """A folder's name as it can stand in file names."""
+    return re.sub(r"[^\w.-]+", "_", path.resolve().name) or "scene"

@@ -1,0 +1,231 @@
+"""Reader of the raw layout of the WIM robots.
+
+A folder of `frame_%05d_cam_%03d.png` (RGBA, straight alpha; the mask is alpha > 127) and `cam_%03d.json` with
+`camera_data.intrinsics.{fx, fy, cx, cy}` and `camera_data.camera_view_matrix`, a 4x4 world-to-camera matrix
+in the row-vector convention with OpenGL axes (x right, y up, z backward); optionally `gt.npz` with `joints`
+(T, J, 3) and `points` (T, M, 3) in file units, for all frames of the folder in sorted order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wim_fast.errors import UserError
+from wim_fast.scene.cameras import Cameras
+from wim_fast.scene.resize import area_weights, resize_rgba
+from wim_fast.scene.scene import BACKGROUND, OBJECT, UNRELIABLE, GroundTruth, Scene, camera_positions
+
+_IMAGE = re.compile(r"frame_(\d{5,})_cam_(\d{3,})\.png")
+_CAMERA = re.compile(r"cam_(\d{3,})\.json")
+
+
+def read_wim_raw(
+    path: Path, *, cameras: Sequence[int] | None, frames: slice, size: int | None, allow_missing: bool
+) -> Scene:
+    """Read a folder; the scene is in file units (coordinate_scale 1). See `load_scene` for the parameters."""
+    images, camera_files = _listing(path)
+    all_frames = sorted({frame for frame, _ in images})
+    camera_ids = sorted(camera_files)
+    if cameras is not None:
+        camera_ids = [camera_ids[i] for i in camera_positions(path, camera_ids, cameras)]
+    frame_ids = all_frames[frames]
+    if not frame_ids:
+        raise UserError(
+            path, f"no frames are left of its {len(all_frames)}", "choose --frames within the recording"
+        )
+    wanted = {(v, f): images.get((f, v)) for v in camera_ids for f in frame_ids}
+    missing = [key for key, file in wanted.items() if file is None]
+    if missing and (not allow_missing or len(missing) == len(wanted)):
+        v, f = missing[0]
+        others = f" (and {len(missing) - 1} other images)" if len(missing) > 1 else ""
+        raise UserError(
+            path / f"frame_{f:05d}_cam_{v:03d}.png",
+            f"frame {f} of camera {v} is missing{others}",
+            "add the image, leave out the camera, or give --allow-missing to go on without it",
+        )
+    read = [_read_camera(camera_files[v]) for v in camera_ids]
+    rgba, native = _read_images(list(wanted.values()), size)
+    shape = (len(camera_ids), len(frame_ids))
+    rgba = rgba.reshape(*shape, *rgba.shape[1:])
+    mask = np.where(rgba[..., 3] > 127, np.uint8(OBJECT), np.uint8(BACKGROUND))
+    for v, f in missing:
+        mask[camera_ids.index(v), frame_ids.index(f)] = UNRELIABLE
+    rig = Cameras(
+        tuple(camera_ids),
+        np.stack([K for K, _ in read]),
+        np.stack([T for _, T in read]),
+        width=native[1],
+        height=native[0],
+    ).resized(rgba.shape[3], rgba.shape[2])
+    truth = _read_ground_truth(path / "gt.npz", len(all_frames))
+    truth = truth and truth.select(frames)
+    return Scene(path.resolve().name, path, rig, tuple(frame_ids), rgba, mask, 1.0, truth)
+
+
+def _listing(path: Path) -> tuple[dict[tuple[int, int], Path], dict[int, Path]]:
+    """Images by (frame, camera) and camera files by camera; every camera has both."""
+    images: dict[tuple[int, int], Path] = {}
+    camera_files: dict[int, Path] = {}
+    try:
+        names = sorted(os.listdir(path))
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", "check the folder") from None
+    for name in names:
+        if match := _IMAGE.fullmatch(name):
+            images[int(match[1]), int(match[2])] = path / name
+        elif match := _CAMERA.fullmatch(name):
+            camera_files[int(match[1])] = path / name
+    if not images:
+        raise UserError(path, "there are no images", "a scene holds images named frame_00000_cam_000.png")
+    with_images = {camera for _, camera in images}
+    if only := sorted(with_images - set(camera_files)):
+        raise UserError(
+            path / f"cam_{only[0]:03d}.json",
+            f"camera {only[0]} has images but no calibration",
+            "add this file, or remove the camera's images",
+        )
+    if only := sorted(set(camera_files) - with_images):
+        raise UserError(
+            camera_files[only[0]],
+            f"camera {only[0]} has no images",
+            "add its images, or remove this file",
+        )
+    return images, camera_files
+
+
+def _read_camera(file: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Intrinsics (3, 3) and OpenCV T_camera_world (4, 4) of a camera file."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(file, f"is no JSON ({error})", "write the camera file anew") from None
+    try:
+        camera = data["camera_data"]
+        fx, fy, cx, cy = (float(camera["intrinsics"][key]) for key in ("fx", "fy", "cx", "cy"))
+        M = np.array(camera["camera_view_matrix"], dtype=np.float64)
+    except KeyError as error:
+        needs = "camera_data needs intrinsics {fx, fy, cx, cy} and camera_view_matrix"
+        raise UserError(file, f"{error.args[0]} is missing", needs) from None
+    except (TypeError, ValueError) as error:
+        needs = "camera_data.intrinsics holds four numbers and camera_view_matrix 4 rows of 4 numbers"
+        raise UserError(file, f"is no camera ({error})", needs) from None
+    if M.shape != (4, 4):
+        shape = " x ".join(map(str, M.shape)) or "a number"
+        raise UserError(file, f"camera_view_matrix is {shape}", "it must be 4 rows of 4 numbers")
+    if not np.isfinite([fx, fy, cx, cy]).all():
+        raise UserError(file, "the intrinsics are not finite", "calibrate this camera again or leave it out")
+    if not np.isfinite(M).all():
+        raise UserError(
+            file, "camera_view_matrix is not finite", "calibrate this camera again or leave it out"
+        )
+    if fx <= 0 or fy <= 0:
+        raise UserError(file, f"focal lengths are {fx:g}, {fy:g}", "they must be positive, in pixels")
+    if not np.allclose(M[:, 3], [0, 0, 0, 1], atol=1e-6):
+        raise UserError(
+            file,
+            "the last column of camera_view_matrix is not 0, 0, 0, 1",
+            "the matrix is in the row-vector convention, the translation in its last row: transpose it",
+        )
+    R = M[:3, :3]
+    if not np.allclose(R @ R.T, np.eye(3), atol=1e-3) or np.linalg.det(R) < 0:
+        raise UserError(
+            file,
+            "the upper left 3 x 3 of camera_view_matrix is no rotation",
+            "it must be orthonormal with determinant 1, without scale or mirroring",
+        )
+    T = (M * [1, -1, -1, 1]).T  # OpenGL camera axes to OpenCV's, row vectors to column vectors
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]]), T
+
+
+def _read_images(files: list[Path | None], size: int | None) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Images (N, H, W, 4), zeros where the file is None, and their (height, width) in the files."""
+    first = next(file for file in files if file is not None)
+    native = _read_png(first).shape[:2]
+    shape = native
+    if size is not None:
+        factor = size / max(native)
+        shape = (max(1, round(native[0] * factor)), max(1, round(native[1] * factor)))
+    rows, columns = area_weights(native[0], shape[0]), area_weights(native[1], shape[1])
+    out = np.zeros((len(files), *shape, 4), dtype=np.uint8)
+
+    def read(i: int) -> None:
+        file = files[i]
+        if file is None:
+            return
+        rgba = _read_png(file)
+        if rgba.shape[:2] != native:
+            raise UserError(
+                file,
+                f"is {rgba.shape[1]} x {rgba.shape[0]} pixels, {first.name} is {native[1]} x {native[0]}",
+                "all images of a scene must have the same size",
+            )
+        out[i] = rgba if shape == native else resize_rgba(rgba, rows, columns)
+
+    with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as pool:
+        for _ in pool.map(read, range(len(files))):
+            pass
+    return out, (native[0], native[1])
+
+
+def _read_png(file: Path) -> NDArray[np.uint8]:
+    """RGBA (H, W, 4)."""
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+            if has_alpha:
+                return np.asarray(image.convert("RGBA"))
+            mode = image.mode
+    except (OSError, SyntaxError, ValueError, EOFError, zlib.error, Image.DecompressionBombError) as error:
+        detail = "truncated" if "truncated" in str(error) else "cannot be read"
+        raise UserError(
+            file,
+            f"the image is damaged ({detail})",
+            "copy or render it again, or delete it and give --allow-missing",
+        ) from None
+    raise UserError(
+        file, f"the image has no alpha channel (mode {mode})", "write RGBA images, alpha 255 on the object"
+    )
+
+
+def _read_ground_truth(file: Path, num_frames: int) -> GroundTruth | None:
+    """gt.npz in file units, if it is there; T must be the number of frames of the folder."""
+    if not file.exists():
+        return None
+    arrays: dict[str, Any] = {}
+    try:
+        with np.load(file, allow_pickle=False) as data:
+            arrays = {key: data[key] for key in ("joints", "points") if key in data}
+    except Exception as error:  # numpy, zipfile and zlib raise many kinds on a malformed archive
+        raise UserError(
+            file, f"cannot be read ({error})", "write it with numpy.savez, or delete it"
+        ) from None
+    if not arrays:
+        raise UserError(
+            file, "holds neither joints nor points", "write joints (T, J, 3), points (T, M, 3) or both"
+        )
+    for key, array in arrays.items():
+        if array.ndim != 3 or array.shape[2] != 3 or array.dtype.kind not in "fiu":
+            shape = f"{array.dtype} of shape {array.shape}"
+            raise UserError(file, f"{key} is {shape}", "it must hold numbers of shape (T, N, 3)")
+        if len(array) != num_frames:
+            raise UserError(
+                file,
+                f"{key} has {len(array)} frames, the folder has {num_frames}",
+                "write one row per frame of the folder, in the order of the frame numbers",
+            )
+        if not np.isfinite(array).all():
+            raise UserError(file, f"{key} is not finite everywhere", "correct it, or delete the file")
+        arrays[key] = array.astype(np.float32)
+    return GroundTruth(arrays.get("joints"), arrays.get("points"))
