@@ -1,0 +1,71 @@
+"""From a world point to the parts near it, in plain torch: the specification of the compiled kernels."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from wim_fast.ops.ellipsoid.reference import ellipsoid_sdf
+
+MAX_CANDIDATES = 8  # parts that can matter at one point
+CUTOFF_NATS = 8.0  # a part exp(-8) weaker than the nearest one is left out
+
+
+class PartLookup(NamedTuple):
+    """What the decoder needs to know of N points; K = number of parts whose features are read."""
+
+    union: Tensor  # (N,) smooth union of the ellipsoid distances, world units
+    part_ids: Tensor  # (N, K) int32, nearest part first; a slot without a part repeats the nearest with weight 0
+    part_weights: Tensor  # (N, K) softmax weights over all near parts
+    local: Tensor  # (N, K, 3) the point in the frame of each of these parts
+
+
+def cutoff(union_sharpness: Tensor, weight_sharpness: Tensor) -> Tensor:
+    """How much farther than the nearest part another may be and still count, world units."""
+    return CUTOFF_NATS / torch.minimum(union_sharpness, weight_sharpness)
+
+
+def articulated_lookup(
+    points: Tensor,
+    pose_ids: Tensor,
+    rotation: Tensor,
+    translation: Tensor,
+    semi_axes: Tensor,
+    union_sharpness: Tensor,
+    weight_sharpness: Tensor,
+    top_k: int,
+) -> PartLookup:
+    """Local coordinates, ellipsoid distances, their smooth union, and the weights of the nearest parts.
+
+    ``s_union = -(1/b) log sum_i exp(-b sdf_i)`` and ``w = softmax_i(-a sdf_i)`` (paper section 3.3) over the near parts:
+    those within `cutoff` of the nearest one, at most `MAX_CANDIDATES`.
+
+    Args:
+        points: (N, 3) world frame and units; gets no gradient.
+        pose_ids: (N,) integer, which of the F poses each point belongs to.
+        rotation: (F, P, 3, 3) part-to-world.
+        translation: (F, P, 3) part centres, world.
+        semi_axes: (P, 3).
+        union_sharpness: scalar b > 0.
+        weight_sharpness: scalar a > 0.
+        top_k: K, how many parts to return per point; at most P and `MAX_CANDIDATES`.
+    """
+    index = pose_ids.long()
+    offset = points[:, None, :] - translation[index]  # (N, P, 3)
+    local = torch.einsum("npa,npab->npb", offset, rotation[index])  # (N, P, 3) = R^T (x - t)
+    sdf = ellipsoid_sdf(local, semi_axes)  # (N, P)
+
+    count = min(MAX_CANDIDATES, sdf.shape[1])
+    near, ids = torch.topk(sdf, count, dim=1, largest=False)  # (N, C), ascending
+    is_near = near <= near[:, :1] + cutoff(union_sharpness, weight_sharpness)
+    nearest = near[:, :1].detach()
+    scores = torch.where(is_near, -union_sharpness * (near - nearest), -torch.inf)
+    union = nearest[:, 0] - torch.logsumexp(scores, dim=1) / union_sharpness
+    weights = torch.where(is_near, -weight_sharpness * near, -torch.inf).softmax(dim=1)
+
+    is_near, ids, weights = is_near[:, :top_k], ids[:, :top_k], weights[:, :top_k]
+    ids = torch.where(is_near, ids, ids[:, :1])
+    local = torch.gather(local, 1, ids[..., None].expand(-1, -1, 3))
+    return PartLookup(union, ids.to(torch.int32), weights, local)

@@ -1,0 +1,46 @@
+"""One point against one ellipsoid, compiled: a device function for the other CPU kernels."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from wim_fast.ops.ellipsoid.reference import NEWTON_STEPS
+
+FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}  # everything but the assumption that NaN and inf do not occur
+_HALF = np.float32(0.5)
+_ONE = np.float32(1.0)
+_TINY = np.float32(1e-9)
+
+
+@njit(inline="always", fastmath=FASTMATH)
+def newton_ellipsoid(x, y, z, rx, ry, rz):
+    """Signed distance and q = x_e / r^2 not yet scaled: returns (sdf, |q|, qx, qy, qz); normal = q / |q|, x_e / r = r q.
+
+    The same solve as ``reference.closest_point``; all float32 scalars.
+    """
+    rx2 = rx * rx
+    ry2 = ry * ry
+    rz2 = rz * rz
+    px = rx * abs(x)
+    py = ry * abs(y)
+    pz = rz * abs(z)
+    lam = max(px - rx2, max(py - ry2, pz - rz2))
+    for _ in range(NEWTON_STEPS):
+        ix = _ONE / max(rx2 + lam, _TINY)
+        iy = _ONE / max(ry2 + lam, _TINY)
+        iz = _ONE / max(rz2 + lam, _TINY)
+        gx = (px * ix) ** 2
+        gy = (py * iy) ** 2
+        gz = (pz * iz) ** 2
+        f = gx + gy + gz - _ONE
+        slope = gx * ix + gy * iy + gz * iz
+        lam += _HALF * f / max(slope, _TINY)
+    qx = x / max(rx2 + lam, _TINY)
+    qy = y / max(ry2 + lam, _TINY)
+    qz = z / max(rz2 + lam, _TINY)
+    length = np.float32(math.sqrt(qx * qx + qy * qy + qz * qz))
+    sdf = max(lam * length, -min(rx, min(ry, rz)))
+    return sdf, max(length, _TINY), qx, qy, qz

@@ -1,0 +1,168 @@
+"""Ray marching compiled by numba: rays are culled against the ellipsoids, then step over empty space by true bounds."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numba import njit, prange
+from torch import Tensor
+
+from wim_fast.ops.articulated.reference import cutoff
+from wim_fast.ops.ellipsoid.cpu import FASTMATH, newton_ellipsoid
+from wim_fast.ops.march.reference import MAX_SAMPLES_PER_RAY, Samples
+
+CHUNKS = 64
+_ZERO = np.float32(0.0)
+_ONE = np.float32(1.0)
+_INFLATION = np.float32(1.7)  # an ellipsoid with semi-axes r + 1.7 d contains all points within d of it (in practice)
+
+
+@njit(parallel=True, fastmath=FASTMATH, cache=True, nogil=True)
+def _march(origins, directions, pose_ids, rotation, translation, semi_axes, b, cut, jitter, band, step, out, counts):
+    n_rays = origins.shape[0]
+    n_parts = semi_axes.shape[1]
+    size = (n_rays + CHUNKS - 1) // CHUNKS
+    reach = band + np.float32(math.log(min(n_parts, 8))) / b  # the union is at most log(n) / b below the nearest part
+    for chunk in prange(CHUNKS):
+        ox = np.empty(n_parts, np.float32)  # the ray in the frame of each part that matters to it
+        oy = np.empty(n_parts, np.float32)
+        oz = np.empty(n_parts, np.float32)
+        dx = np.empty(n_parts, np.float32)
+        dy = np.empty(n_parts, np.float32)
+        dz = np.empty(n_parts, np.float32)
+        rx = np.empty(n_parts, np.float32)
+        ry = np.empty(n_parts, np.float32)
+        rz = np.empty(n_parts, np.float32)
+        bounds = np.empty(n_parts, np.float32)
+        for ray in range(chunk * size, min(n_rays, (chunk + 1) * size)):
+            f = pose_ids[ray]
+            near = np.float32(np.inf)
+            far = -near
+            m = 0
+            for p in range(n_parts):
+                ax = origins[ray, 0] - translation[f, 0, p]
+                ay = origins[ray, 1] - translation[f, 1, p]
+                az = origins[ray, 2] - translation[f, 2, p]
+                along = ax * directions[ray, 0] + ay * directions[ray, 1] + az * directions[ray, 2]
+                off2 = ax * ax + ay * ay + az * az - along * along
+                radius = max(semi_axes[0, p], max(semi_axes[1, p], semi_axes[2, p]))
+                if off2 > (radius + reach + cut) ** 2:
+                    continue
+                ox[m] = rotation[f, 0, 0, p] * ax + rotation[f, 1, 0, p] * ay + rotation[f, 2, 0, p] * az
+                oy[m] = rotation[f, 0, 1, p] * ax + rotation[f, 1, 1, p] * ay + rotation[f, 2, 1, p] * az
+                oz[m] = rotation[f, 0, 2, p] * ax + rotation[f, 1, 2, p] * ay + rotation[f, 2, 2, p] * az
+                ax, ay, az = directions[ray, 0], directions[ray, 1], directions[ray, 2]
+                dx[m] = rotation[f, 0, 0, p] * ax + rotation[f, 1, 0, p] * ay + rotation[f, 2, 0, p] * az
+                dy[m] = rotation[f, 0, 1, p] * ax + rotation[f, 1, 1, p] * ay + rotation[f, 2, 1, p] * az
+                dz[m] = rotation[f, 0, 2, p] * ax + rotation[f, 1, 2, p] * ay + rotation[f, 2, 2, p] * az
+                rx[m] = semi_axes[0, p]
+                ry[m] = semi_axes[1, p]
+                rz[m] = semi_axes[2, p]
+                # where the ray is inside the inflated ellipsoid
+                ix = _ONE / (rx[m] + _INFLATION * reach)
+                iy = _ONE / (ry[m] + _INFLATION * reach)
+                iz = _ONE / (rz[m] + _INFLATION * reach)
+                qa = (dx[m] * ix) ** 2 + (dy[m] * iy) ** 2 + (dz[m] * iz) ** 2
+                qb = ox[m] * dx[m] * ix * ix + oy[m] * dy[m] * iy * iy + oz[m] * dz[m] * iz * iz
+                qc = (ox[m] * ix) ** 2 + (oy[m] * iy) ** 2 + (oz[m] * iz) ** 2 - _ONE
+                disc = qb * qb - qa * qc
+                m += 1
+                if disc > _ZERO:
+                    root = np.float32(math.sqrt(disc))
+                    near = min(near, (-qb - root) / qa)
+                    far = max(far, (-qb + root) / qa)
+            count = 0
+            k = np.int64(math.ceil(max(near, _ZERO) / step - jitter[ray])) if far > near else 0
+            while far > near and count < MAX_SAMPLES_PER_RAY:
+                t = (np.float32(k) + jitter[ray]) * step
+                if t > far:
+                    break
+                first = 0
+                for p in range(m):
+                    x = ox[p] + t * dx[p]
+                    y = oy[p] + t * dy[p]
+                    z = oz[p] + t * dz[p]
+                    largest = max(rx[p], max(ry[p], rz[p]))
+                    smallest = min(rx[p], min(ry[p], rz[p]))
+                    bound = np.float32(math.sqrt(x * x + y * y + z * z)) - largest
+                    scaled = np.float32(math.sqrt((x / rx[p]) ** 2 + (y / ry[p]) ** 2 + (z / rz[p]) ** 2))
+                    if scaled > _ONE:
+                        bound = max(bound, smallest * (scaled - _ONE))
+                    bounds[p] = bound
+                    if bound < bounds[first]:
+                        first = p
+                if bounds[first] > reach:
+                    k += max(1, np.int64((bounds[first] - reach) / step))
+                    continue
+                nearest = np.float32(np.inf)
+                total = _ZERO
+                for index in range(m):  # the most promising part first
+                    p = first if index == 0 else (index - 1 if index <= first else index)
+                    if bounds[p] > nearest + cut:
+                        continue
+                    sdf, _, _, _, _ = newton_ellipsoid(
+                        ox[p] + t * dx[p], oy[p] + t * dy[p], oz[p] + t * dz[p], rx[p], ry[p], rz[p]
+                    )
+                    if sdf < nearest:
+                        total = total * np.float32(math.exp(-b * (nearest - sdf))) + _ONE if index > 0 else _ONE
+                        nearest = sdf
+                    else:
+                        total += np.float32(math.exp(-b * (sdf - nearest)))
+                union = nearest - np.float32(math.log(total)) / b
+                if union > band:
+                    k += max(1, np.int64((union - band) / step))
+                    continue
+                out[ray, count] = t
+                count += 1
+                k += 1
+                if union < -band:
+                    break
+            counts[ray] = count
+
+
+@njit(cache=True, nogil=True)
+def _pack(buffer, offsets, t):
+    for ray in range(buffer.shape[0]):
+        for k in range(offsets[ray + 1] - offsets[ray]):
+            t[offsets[ray] + k] = buffer[ray, k]
+
+
+def march(
+    origins: Tensor,
+    directions: Tensor,
+    pose_ids: Tensor,
+    rotation: Tensor,
+    translation: Tensor,
+    semi_axes: Tensor,
+    union_sharpness: Tensor,
+    weight_sharpness: Tensor,
+    jitter: Tensor,
+    band: float,
+    step: float,
+) -> Samples:
+    """See ``reference.march``: the same samples for CPU float32 tensors, without a gradient."""
+    num_rays = origins.shape[0]
+    buffer = np.empty((num_rays, MAX_SAMPLES_PER_RAY), np.float32)
+    counts = np.zeros(num_rays, np.int64)
+    _march(
+        origins.contiguous().numpy(),
+        directions.contiguous().numpy(),
+        pose_ids.to(torch.int32).contiguous().numpy(),
+        rotation.detach().permute(0, 2, 3, 1).contiguous().numpy(),
+        translation.detach().transpose(1, 2).contiguous().numpy(),
+        semi_axes.detach().t().contiguous().numpy(),
+        np.float32(union_sharpness.item()),
+        np.float32(cutoff(union_sharpness, weight_sharpness).item()),
+        jitter.contiguous().numpy(),
+        np.float32(band),
+        np.float32(step),
+        buffer,
+        counts,
+    )
+    offsets = torch.zeros(num_rays + 1, dtype=torch.int64)
+    np.cumsum(counts, out=offsets.numpy()[1:])
+    t = torch.empty(int(offsets[-1]))
+    _pack(buffer, offsets.numpy(), t.numpy())
+    return Samples(t, offsets)
