@@ -50,8 +50,7 @@ def visual_hull(cameras: Cameras, masks: Masks, resolution: int = 64, bounds: Ar
     if bounds is None:
         return np.zeros((0, 3))
     cell = float((bounds[1] - bounds[0]).max()) / resolution
-    points, _ = _grid(bounds, cell)
-    return points[_inside(silhouettes, points, radius=0.0)]
+    return _inside(silhouettes, _grid(bounds, cell))
 
 
 def hull_bounds(cameras: Cameras, masks: Masks) -> Array | None:
@@ -63,34 +62,56 @@ def hull_bounds(cameras: Cameras, masks: Masks) -> Array | None:
 
 
 class _Silhouette:
-    """One camera's mask as pixel distances to it, to test balls instead of points."""
+    """One camera and its mask, to test points and balls against. Tests return (possible, seen): whether this
+    camera admits the object there, and whether that is because it sees it there."""
 
     def __init__(self, camera: Cameras, mask: Masks) -> None:
         from scipy.ndimage import distance_transform_edt
 
         self.camera = camera
-        self.focal = float(camera.intrinsics[0, [0, 1], [0, 1]].max())
+        self.mask = mask
         self.distance = distance_transform_edt(~mask)  # pixels to the mask, 0 in it
+        # Does the whole mask lie in the image? Then so does the object.
         self.closed = not (mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
+        self.focal = float(camera.intrinsics[0, [0, 1], [0, 1]].max())
+        corners = np.array([[x, y] for x in (0, camera.width) for y in (0, camera.height)], dtype=np.float64)
+        _, rays = pixel_rays(camera.intrinsics[0], np.eye(4), corners)
+        self.field_of_view = float(np.arccos(rays[:, 2]).max())  # radians, axis to farthest corner
 
-    def touches(self, points: Array, radius: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """For balls at points (N, 3): whether they may be the object, and whether this camera sees it so."""
+    def points(self, points: Array) -> tuple[Masks, Masks]:
+        """For points (N, 3): is the pixel they fall on in the mask?"""
         (pixels,), (depth,) = project(self.camera, points)
-        height, width = self.distance.shape
-        ahead = depth > 1e-9 + radius
+        height, width = self.mask.shape
+        ahead = depth > 1e-9
         pixels = np.where(ahead[:, None], pixels, -1.0)
-        # The ball's image reaches at most this far from its centre's (exact on the axis, generous off it).
-        reach = radius * self.focal / np.where(ahead, depth - radius, 1.0)
-        reach *= 1 + ((pixels - self.camera.intrinsics[0, :2, 2]) ** 2).sum(1) / self.focal**2
-        clamped = np.clip(pixels, 0, np.array([width, height]) - 1e-6)
-        beyond = np.abs(pixels - clamped).max(axis=1)
+        x, y = pixels.T
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        hit = np.zeros(len(points), dtype=bool)
+        hit[inside] = self.mask[y[inside].astype(np.int64), x[inside].astype(np.int64)]
+        return hit if self.closed else hit | ~inside, hit
+
+    def balls(self, centers: Array, radius: float) -> tuple[Masks, Masks]:
+        """For balls at (N, 3): may their images touch the mask? Never a false no."""
+        T = self.camera.T_camera_world[0]
+        local = centers @ T[:3, :3].T + T[:3, 3]
+        lateral, depth = np.linalg.norm(local[:, :2], axis=1), local[:, 2]
+        angle = np.arctan2(lateral, depth)  # from the optical axis
+        aperture = np.arcsin(np.minimum(1.0, radius / np.maximum(np.hypot(lateral, depth), 1e-12)))
+        outside = angle - aperture > self.field_of_view
+        wide = angle + aperture > 1.5  # too close or too oblique to bound in pixels
+        narrow = np.flatnonzero(~outside & ~wide)
+        tangent = np.tan(angle[narrow])
+        reach = self.focal * (np.tan(angle[narrow] + aperture[narrow]) - tangent)
+        (pixels,), _ = project(self.camera, centers[narrow])
+        clamped = np.clip(pixels, 0, np.array([self.camera.width, self.camera.height]) - 1e-6)
         column, row = clamped.astype(np.int64).T
-        slack = 1.5 if radius > 0 else 0.0  # the rounding of both ends to pixels
-        hit = ahead & (self.distance[row, column] + beyond <= reach * np.sqrt(2) + slack)
-        outside = ~ahead | (beyond > 0)
-        near = ~ahead & (depth > -radius) & (radius > 0)  # the ball may hold the camera: no judgement
-        possible = hit | near | (outside if not self.closed else False)
-        return possible, hit & (~outside if radius == 0 else True) | near
+        beyond = np.linalg.norm(pixels - clamped, axis=1)
+        hit = ~outside
+        # The slack covers both ends being rounded to pixels.
+        hit[narrow] = np.hypot(self.distance[row, column], beyond) <= reach + 1.5
+        off_image = outside.copy()
+        off_image[narrow] = beyond > 0
+        return hit if self.closed else hit | off_image, hit
 
 
 def _silhouettes(cameras: Cameras, masks: Masks) -> list[_Silhouette]:
@@ -98,24 +119,22 @@ def _silhouettes(cameras: Cameras, masks: Masks) -> list[_Silhouette]:
     return [_Silhouette(cameras.select([i]), masks[i]) for i in useful]
 
 
-def _inside(silhouettes: list[_Silhouette], points: Array, radius: float) -> NDArray[np.int64]:
-    """Positions of the points whose ball no silhouette excludes and at least two see."""
-    left = np.arange(len(points))
+def _inside(silhouettes: list[_Silhouette], points: Array, radius: float = 0.0) -> Array:
+    """The points whose ball of that radius no silhouette excludes and at least two see."""
     votes = np.zeros(len(points), dtype=np.int64)
     for silhouette in silhouettes:
-        possible, seen = silhouette.touches(points[left], radius)
-        votes[left[seen]] += 1
-        left = left[possible]
-    return left[votes[left] >= 2]
+        possible, seen = silhouette.balls(points, radius) if radius else silhouette.points(points)
+        points, votes = points[possible], (votes + seen)[possible]
+    return points[votes >= 2]
 
 
-def _grid(bounds: Array, cell: float) -> tuple[Array, NDArray[np.int64]]:
-    """Centres (N, 3) of the cubic cells that fill the bounds, centred on them, and their counts (3,)."""
+def _grid(bounds: Array, cell: float) -> Array:
+    """Centres (N, 3) of the cubic cells that fill the bounds, centred on them."""
     extent = bounds[1] - bounds[0]
     counts = np.maximum(1, np.ceil(extent / cell - 1e-6).astype(np.int64))
     start = (bounds[0] + bounds[1]) / 2 - counts * cell / 2
     axes = [start[k] + (np.arange(counts[k]) + 0.5) * cell for k in range(3)]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3), counts
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
 def _bounds(silhouettes: list[_Silhouette], center: Array, camera_centers: Array) -> Array | None:
@@ -125,8 +144,7 @@ def _bounds(silhouettes: list[_Silhouette], center: Array, camera_centers: Array
     for _ in range(12):
         size = float((bounds[1] - bounds[0]).max())
         cell = size / 24
-        points, _ = _grid(bounds, cell)
-        kept = points[_inside(silhouettes, points, radius=cell * np.sqrt(3) / 2)]
+        kept = _inside(silhouettes, _grid(bounds, cell), radius=cell * np.sqrt(3) / 2)
         if len(kept) == 0:
             return None
         smaller = np.stack([kept.min(axis=0) - cell / 2, kept.max(axis=0) + cell / 2])
