@@ -1,0 +1,1 @@
+"""Posing: the kinematic tree, re-posing, driving and merging (numpy, float64, world units)."""

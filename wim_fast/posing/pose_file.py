@@ -1,0 +1,164 @@
+"""The pose file of `wim-fast render-novel-pose`: which parts turn, from which frame, together or in turn.
+
+```yaml
+root: 3                     # optional: the part that stays where it is
+frame: 0                    # training frame the motion starts from
+sequence: together          # or one_after_another
+axes: world                 # or part: the frame in which the axes below are given
+seconds: 2.0
+fps: 30
+root_translation: [0, 0, 0] # in the scene's own units
+rotations:                  # degrees; the length is the angle, the direction the axis
+  - {part: 5, axis_angle: [0, 0, 45]}
+```
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn, cast
+
+import yaml
+
+from wim_fast.errors import UserError
+from wim_fast.posing.repose import Axes, PartRotation
+
+Sequencing = Literal["together", "one_after_another"]
+
+
+@dataclass(frozen=True)
+class PoseFile:
+    """What a pose file says; see the module's example for the meaning of each field."""
+
+    rotations: tuple[PartRotation, ...] = ()
+    root: int | None = None
+    frame: int = 0
+    sequence: Sequencing = "together"
+    axes: Axes = "world"
+    seconds: float = 2.0
+    fps: int = 30
+    root_translation: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @property
+    def num_frames(self) -> int:
+        """Pictures in the video, the first and the last pose included."""
+        return max(2, round(self.seconds * self.fps))
+
+
+_KEYS = tuple(PoseFile.__dataclass_fields__)
+
+
+def read_pose_file(path: str | Path, num_parts: int, num_frames: int | None = None) -> PoseFile:
+    """Reads and checks a pose file.
+
+    Args:
+        num_parts: parts of the model that is posed.
+        num_frames: frames it was trained on; None leaves `frame` unchecked.
+
+    Raises:
+        UserError: the file is missing or no YAML, a key is unknown, a value impossible, or a part not there.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", "Give the path of a pose file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        problem = " ".join(str(error).split())
+        raise UserError(path, f"is not valid YAML ({problem})", "Correct the file") from None
+
+    check = _Checker(path, num_parts)
+    data = check.mapping(content, "the file", _KEYS)
+    entries = data.get("rotations", [])
+    if not isinstance(entries, list):
+        check.fail("rotations must be a list", "Write one '- {part: 5, axis_angle: [0, 0, 45]}' per line")
+    rotations = []
+    for number, raw in enumerate(entries, start=1):
+        where = f"rotation {number}"
+        entry = check.mapping(raw, where, ("part", "axis_angle"))
+        for key in ("part", "axis_angle"):
+            if key not in entry:
+                check.fail(f"{where} has no '{key}'", "Write it as {part: 5, axis_angle: [0, 0, 45]}")
+        part = check.part(entry["part"], f"{where}: part")
+        rotations.append(PartRotation(part, check.vector(entry["axis_angle"], f"{where}: axis_angle")))
+
+    root = data.get("root")
+    pose = PoseFile(
+        rotations=tuple(rotations),
+        root=None if root is None else check.part(root, "root"),
+        frame=check.integer(data.get("frame", 0), "frame", 0, None if num_frames is None else num_frames - 1),
+        sequence=cast(Sequencing, check.choice(data, "sequence", ("together", "one_after_another"))),
+        axes=cast(Axes, check.choice(data, "axes", ("world", "part"))),
+        seconds=check.number(data.get("seconds", 2.0), "seconds", 0.05, 3600.0),
+        fps=check.integer(data.get("fps", 30), "fps", 1, 240),
+        root_translation=check.vector(data.get("root_translation", [0, 0, 0]), "root_translation"),
+    )
+    if not pose.rotations and not any(pose.root_translation):
+        check.fail("nothing moves", "Give at least one rotation, or a root_translation")
+    return pose
+
+
+def write_pose_file(path: str | Path, pose: PoseFile) -> None:
+    """Writes a pose file that `read_pose_file` reads back as the same value."""
+    content: dict[str, Any] = {} if pose.root is None else {"root": pose.root}
+    for key in ("frame", "sequence", "axes", "seconds", "fps"):
+        content[key] = getattr(pose, key)
+    content["root_translation"] = list(pose.root_translation)
+    content["rotations"] = [{"part": r.part, "axis_angle": list(r.axis_angle)} for r in pose.rotations]
+    Path(path).write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class _Checker:
+    """Turns untyped YAML values into typed ones, or into a UserError that names the file and the key."""
+
+    path: Path
+    num_parts: int
+
+    def fail(self, problem: str, remedy: str) -> NoReturn:
+        raise UserError(self.path, problem, remedy)
+
+    def mapping(self, value: Any, where: str, keys: tuple[str, ...]) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            self.fail(f"{where} must hold 'key: value' pairs", f"Known keys: {', '.join(keys)}")
+        for key in value:
+            if key not in keys:
+                self.fail(f"unknown key '{key}' in {where}", f"Known keys: {', '.join(keys)}")
+        return value
+
+    def part(self, value: Any, where: str) -> int:
+        known = f"Parts are numbered 0 to {self.num_parts - 1}; --list-joints shows them"
+        if isinstance(value, bool) or not isinstance(value, int):
+            self.fail(f"{where} must be a part number, not {value!r}", known)
+        if not 0 <= value < self.num_parts:
+            self.fail(f"{where} {value} is not there", known)
+        return value
+
+    def integer(self, value: Any, where: str, low: int, high: int | None) -> int:
+        span = f"from {low} up" if high is None else f"from {low} to {high}"
+        inside = isinstance(value, int) and not isinstance(value, bool)
+        if not inside or value < low or (high is not None and value > high):
+            self.fail(f"{where} is {value!r}", f"Give a whole number {span}")
+        return value
+
+    def number(self, value: Any, where: str, low: float, high: float) -> float:
+        if not _is_finite(value) or not low <= value <= high:
+            self.fail(f"{where} is {value!r}", f"Give a number from {low} to {high}")
+        return float(value)
+
+    def vector(self, value: Any, where: str) -> tuple[float, float, float]:
+        if not isinstance(value, list) or len(value) != 3 or not all(map(_is_finite, value)):
+            self.fail(f"{where} is {value!r}", "Give three finite numbers, such as [0, 0, 45]")
+        return float(value[0]), float(value[1]), float(value[2])
+
+    def choice(self, data: dict[str, Any], key: str, choices: tuple[str, ...]) -> str:
+        value = data.get(key, choices[0])
+        if value not in choices:
+            self.fail(f"{key} is {value!r}", f"Choose {' or '.join(choices)}")
+        return value
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
