@@ -8,32 +8,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
-import math
 import re
-import types
-import typing
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
+from wim_fast import strict_yaml
 from wim_fast.errors import UserError
 from wim_fast.resources import resource_folder
-
-
-def field(
-    default: Any,
-    help: str,
-    *,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    above: float | None = None,
-    choices: Collection[str] | None = None,
-) -> Any:
-    """A setting. `minimum` and `maximum` are allowed, `above` is not; they bound each element of a tuple."""
-    limits = {"help": help, "minimum": minimum, "maximum": maximum, "above": above, "choices": choices}
-    return dataclasses.field(default=default, metadata=limits)
+from wim_fast.settings import Setting, add_flags, as_text, check, declared_settings, field, unknown_key
 
 
 @dataclass(frozen=True)
@@ -170,13 +154,13 @@ def _check_together(config: Config, where: str) -> None:
     both = sorted(set(scene.train_cameras or ()) & set(scene.test_cameras or ()))
     require(
         not both,
-        f"cameras {_text(both)} are in scene.train_cameras and in scene.test_cameras",
+        f"cameras {as_text(both)} are in scene.train_cameras and in scene.test_cameras",
         "a camera can be in one of them only",
     )
     require(
         (schedule.iterations is None) != (schedule.minutes is None),
-        "schedule.iterations and schedule.minutes exclude each other",
-        "give exactly one of them",
+        "training needs a length, schedule.iterations or schedule.minutes",
+        "give exactly one of the two",
     )
     require(
         schedule.growth_start <= schedule.growth_end,
@@ -196,158 +180,40 @@ def _check_together(config: Config, where: str) -> None:
     )
 
 
+SETTINGS: dict[str, Setting] = declared_settings(Config)
+_SECTIONS: dict[str, type] = get_type_hints(Config)
+
 # Setting one of these on a later layer (flags over file over defaults) unsets the others.
 _EXCLUSIVE = ("iterations", "minutes")
 
 
-@functools.cache
-def _fields() -> dict[str, tuple[str, dataclasses.Field[Any], Any]]:
-    """name -> (section, field, type) for every setting."""
-    found: dict[str, tuple[str, dataclasses.Field[Any], Any]] = {}
-    for section, cls in typing.get_type_hints(Config).items():
-        hints = typing.get_type_hints(cls)
-        for f in dataclasses.fields(cls):
-            if f.name in found:
-                raise TypeError(f"{f.name} is in the sections {found[f.name][0]} and {section}")
-            found[f.name] = (section, f, hints[f.name])
-    return found
-
-
-def _split_optional(hint: Any) -> tuple[Any, bool]:
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        (inner,) = (a for a in typing.get_args(hint) if a is not type(None))
-        return inner, True
-    return hint, False
-
-
-def _text(value: Any) -> str:
-    """A value as a person would write it."""
-    if value is None:
-        return "none"
-    if isinstance(value, (tuple, list)):
-        return " ".join(_text(v) for v in value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-_KIND = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-
-
-def _checked(name: str, value: Any, where: str, key: str) -> Any:
-    """`value` in the field's own type, or an error that names `key` in `where`."""
-    _, f, hint = _fields()[name]
-    kind, optional = _split_optional(hint)
-    is_tuple = typing.get_origin(kind) is tuple
-    if value is None and optional:
-        return None
-    scalar = typing.get_args(kind)[0] if is_tuple else kind
-    wanted = _KIND[scalar]
-    if is_tuple:
-        wanted = f"a list, each element {wanted}"
-    if optional:
-        wanted += ", or null"
-
-    def scalar_of(v: Any) -> Any:
-        if scalar is float and isinstance(v, int) and not isinstance(v, bool):
-            v = float(v)
-        if not isinstance(v, scalar) or (isinstance(v, bool) and scalar is not bool):
-            raise UserError(where, f"{key} is {v!r}", f"it must be {wanted}")
-        if isinstance(v, float) and not math.isfinite(v):
-            raise UserError(where, f"{key} is {v}", "it must be finite")
-        low, high, above = f.metadata["minimum"], f.metadata["maximum"], f.metadata["above"]
-        choices = f.metadata["choices"]
-        if low is not None and v < low:
-            raise UserError(where, f"{key} is {_text(v)}", f"it must be at least {low:g}")
-        if above is not None and v <= above:
-            raise UserError(where, f"{key} is {_text(v)}", f"it must be greater than {above:g}")
-        if high is not None and v > high:
-            raise UserError(where, f"{key} is {_text(v)}", f"it must be at most {high:g}")
-        if choices is not None and v not in choices:
-            raise UserError(where, f"{key} is {v!r}", f"it must be one of {', '.join(choices)}")
-        return v
-
-    if not is_tuple:
-        return scalar_of(value)
-    if not isinstance(value, (list, tuple)):
-        raise UserError(where, f"{key} is {value!r}", f"it must be {wanted}")
-    return tuple(scalar_of(v) for v in value)
-
-
-def _unknown(where: str, key: str, known: Collection[str]) -> UserError:
-    import difflib
-
-    close = difflib.get_close_matches(key, known, n=1)
-    remedy = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
-    return UserError(where, f"unknown key {key}", remedy)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_settings(path: Path) -> dict[str, Any]:
     """The settings in a file, as {name: value}, every one checked by itself."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """YAML 1.2 scalars: `2e-3` is a number, `10:50` and `yes` are texts. A key twice is an error."""
-
-    Loader.yaml_implicit_resolvers = {}  # of its own, not those of YAML 1.1
-
-    patterns = {
-        "null": (r"~|null|Null|NULL|", "~nN\0"),
-        "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
-        "int": (r"[-+]?[0-9]+", "-+0123456789"),
-        "float": (r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", "-+.0123456789"),
-    }
-    for tag, (pattern, first) in patterns.items():
-        starts = ["" if c == "\0" else c for c in first]
-        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), starts)
-    Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
-
-    def mapping(loader: Any, node: Any) -> dict[Hashable, Any]:
-        keys = [loader.construct_object(k) for k, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise UserError(path, f"{key} is there twice", "keep one of them")
-        return {k: loader.construct_object(v, deep=True) for k, (_, v) in zip(keys, node.value, strict=True)}
-
-    Loader.add_constructor("tag:yaml.org,2002:map", mapping)
-    try:
-        with path.open(encoding="utf-8") as file:
-            tree = yaml.load(file, Loader)
-    except FileNotFoundError:
-        raise UserError(path, "there is no such file", "check the path of the configuration") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(path, f"cannot be read ({error})", "check the file") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" in line {mark.line + 1}" if mark else ""
-        detail = getattr(error, "problem", None) or "it is malformed"
-        raise UserError(path, f"is no YAML{line}: {detail}", "correct the file") from None
-
-    fields = _fields()
-    sections = list(typing.get_type_hints(Config))
-    where = str(path)
+    tree = strict_yaml.read(path)
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise UserError(path, "holds no sections", f"write settings under {', '.join(sections)}")
+        raise UserError(path, "holds no sections", f"write settings under {', '.join(_SECTIONS)}")
     values: dict[str, Any] = {}
     for section, entries in tree.items():
-        if section in fields and section not in sections:
-            raise UserError(path, f"{section} is in no section", f"move it under {fields[section][0]}")
-        if section not in sections:
-            raise _unknown(where, str(section), sections)
+        if section not in _SECTIONS:
+            if section in SETTINGS:
+                right = SETTINGS[section].section
+                raise UserError(path, f"{section} is in no section", f"move it under {right}")
+            raise unknown_key(str(path), str(section), _SECTIONS)
         if entries is None:
             continue
         if not isinstance(entries, dict):
             raise UserError(path, f"{section} is {entries!r}", "it must hold settings, one per line")
-        own = [name for name, (s, _, _) in fields.items() if s == section]
         for name, value in entries.items():
-            if name in fields and name not in own:
-                right = fields[name][0]
-                raise UserError(path, f"{section}.{name} is in the wrong section", f"move it to {right}")
-            if name not in own:
-                raise _unknown(where, f"{section}.{name}", [f"{section}.{n}" for n in own])
-            values[name] = _checked(name, value, where, f"{section}.{name}")
+            key = f"{section}.{name}"
+            if name not in SETTINGS:
+                raise unknown_key(str(path), key, [s.key for s in SETTINGS.values()])
+            if SETTINGS[name].key != key:
+                raise UserError(
+                    path, f"{key} is in the wrong section", f"move it to {SETTINGS[name].section}"
+                )
+            values[name] = check(SETTINGS[name], value, str(path), key)
     return values
 
 
@@ -359,15 +225,13 @@ def _build(layers: list[tuple[str, Mapping[str, Any]]]) -> Config:
         if not layer:
             continue
         where = source
-        given = [name for name in _EXCLUSIVE if layer.get(name) is not None]
-        if given:
+        if any(layer.get(name) is not None for name in _EXCLUSIVE):
             values.update(dict.fromkeys(_EXCLUSIVE))
         values.update(layer)
-    sections: dict[str, dict[str, Any]] = {}
+    sections: dict[str, dict[str, Any]] = {section: {} for section in _SECTIONS}
     for name, value in values.items():
-        sections.setdefault(_fields()[name][0], {})[name] = value
-    hints = typing.get_type_hints(Config)
-    config = Config(**{section: hints[section](**entries) for section, entries in sections.items()})
+        sections[SETTINGS[name].section][name] = value
+    config = Config(**{section: cls(**sections[section]) for section, cls in _SECTIONS.items()})
     _check_together(config, where)
     return config
 
@@ -391,19 +255,18 @@ def load_config(
     Parameters
     ----------
     name_or_path : the scene. If wim-fast ships `configs/<name>.yaml` for that name, it is the file.
-    overrides : {field name: value}, as `add_config_flags` leaves them; other keys are errors.
+    overrides : {field name: value}, as `config_overrides` finds them; other keys are errors.
     config_file : a YAML file (or the name of one in `configs/`) to use instead of the scene's own.
 
     Raises UserError naming file and key (or flag) for unknown keys, wrong types and impossible values.
     """
     flags: dict[str, Any] = {}
     for name, value in (overrides or {}).items():
-        if name not in _fields():
-            raise _unknown("configuration", name, list(_fields()))
-        flag = f"--{name.replace('_', '-')}"
-        flags[name] = _checked(name, value, "command line", flag)
+        if name not in SETTINGS:
+            raise unknown_key("configuration", name, SETTINGS)
+        flags[name] = check(SETTINGS[name], value, "command line", SETTINGS[name].flag)
     if name_or_path is not None:
-        flags.setdefault("scene", str(name_or_path))
+        flags["scene"] = str(name_or_path)
     path: Path | None
     if config_file is not None:
         path = named_config(str(config_file)) or Path(config_file)
@@ -411,66 +274,36 @@ def load_config(
         path = named_config(flags.get("scene", SceneConfig.scene))
     layers: list[tuple[str, Mapping[str, Any]]] = []
     if path is not None:
-        layers.append((str(path), _read_yaml(path)))
+        layers.append((str(path), _read_settings(path)))
     layers.append(("command line", flags))
     return _build(layers)
 
 
 def from_yaml(path: str | Path) -> Config:
-    """The configuration in a file, and nothing else."""
-    return _build([(str(path), _read_yaml(Path(path)))])
+    """The configuration in a file over the defaults."""
+    return _build([(str(path), _read_settings(Path(path)))])
 
 
 def to_yaml(config: Config) -> str:
     """The whole configuration as YAML that `from_yaml` reads back to an equal one."""
-    import yaml
-
-    tree = dataclasses.asdict(config)
-    for entries in tree.values():
-        entries.update({k: list(v) for k, v in entries.items() if isinstance(v, tuple)})
-    return yaml.safe_dump(tree, sort_keys=False, default_flow_style=None, width=1000)
+    return strict_yaml.write(dataclasses.asdict(config))
 
 
 def replace(config: Config, **changes: Any) -> Config:
-    """`config` with some settings changed by their flat names, checked like flags."""
-    values = {name: getattr(getattr(config, section), name) for name, (section, _, _) in _fields().items()}
-    checked = {name: _checked(name, value, "configuration", name) for name, value in changes.items()}
+    """`config` with some settings changed by their flat names, and everything checked again."""
+    values = {name: getattr(getattr(config, s.section), name) for name, s in SETTINGS.items()}
+    for name in changes:
+        if name not in SETTINGS:
+            raise unknown_key("configuration", name, SETTINGS)
+    checked = {name: check(SETTINGS[name], value, "configuration", name) for name, value in changes.items()}
     return _build([("configuration", values), ("configuration", checked)])
 
 
 def add_config_flags(parser: argparse.ArgumentParser, *, skip: Collection[str] = ()) -> None:
-    """One flag per setting, grouped by section; flags not given leave no attribute (`argparse.SUPPRESS`)."""
-    groups: dict[str, Any] = {}
-    for name, (section, f, hint) in _fields().items():
-        if name in skip:
-            continue
-        if section not in groups:
-            groups[section] = parser.add_argument_group(section)
-        kind, optional = _split_optional(hint)
-        help_text = f.metadata["help"].replace("%", "%%")
-        options: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": name}
-        options["help"] = f"{help_text} (default: {_text(f.default)})"
-        if kind is bool:
-            options["action"] = argparse.BooleanOptionalAction
-        else:
-            is_tuple = typing.get_origin(kind) is tuple
-            scalar = typing.get_args(kind)[0] if is_tuple else kind
-            options["type"] = _parser_of(scalar, optional and not is_tuple)
-            options["metavar"] = {int: "N", float: "X", str: "TEXT"}[scalar]
-            if is_tuple:
-                options["nargs"] = "+"
-        groups[section].add_argument(f"--{name.replace('_', '-')}", **options)
-
-
-def _parser_of(scalar: type, optional: bool) -> Any:
-    def parse(text: str) -> Any:
-        return None if optional and text.lower() in ("none", "null") else scalar(text)
-
-    # argparse says "invalid <this> value"
-    parse.__name__ = {int: "whole number", float: "number", str: "text"}[scalar]
-    return parse
+    """A flat flag for every setting but those named in `skip`; see `settings.add_flags`."""
+    add_flags(parser, (s for name, s in SETTINGS.items() if name not in skip))
 
 
 def config_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     """The settings among parsed arguments, for `load_config`."""
-    return {name: value for name, value in vars(arguments).items() if name in _fields()}
+    return {name: value for name, value in vars(arguments).items() if name in SETTINGS}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -148,8 +147,3 @@ def check_coverage(scene: Scene) -> None:
             " unseen sides will be poor, spread the cameras round the object"
         )
         warnings.warn(text, SceneWarning, stacklevel=2)
-
-
-def safe_name(path: Path) -> str:
-    """A folder's name as it can stand in file names."""
-    return re.sub(r"[^\w.-]+", "_", path.resolve().name) or "scene"
