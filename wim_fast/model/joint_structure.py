@@ -1,0 +1,69 @@
+"""The state from which joints are chosen: running distances between joint candidates (paper section 3.5, A.4)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+EMA_RATE = 0.05
+_SHARE = 0.75  # candidates lie at this share of each semi-axis
+
+
+def joint_candidates(rotation: Tensor, translation: Tensor, semi_axes: Tensor) -> Tensor:
+    """Six candidates of every part (A.4, eq. 8 and 9), differentiable.
+
+    rotation (F, P, 3, 3), translation (F, P, 3), semi_axes (P, 3) -> (F, P, 6, 3); candidate 2k is +3/4 of
+    semi-axis k, candidate 2k + 1 is -3/4 of it. The order is that of ``posing.tree``.
+    """
+    arms = (_SHARE * rotation * semi_axes[:, None, :]).transpose(-1, -2)  # (F, P, axis, 3)
+    offsets = torch.stack([arms, -arms], dim=-2).flatten(-3, -2)
+    return translation[..., None, :] + offsets
+
+
+class JointStructure(nn.Module):
+    """Buffers only: the running distances and the tree chosen from them. All of it is saved with the model."""
+
+    candidate_distance: Tensor  # (P, P, 6, 6) running mean of squared distances, world units squared
+    center_distance: Tensor  # (P, P)
+    edges: Tensor  # (P - 1, 2) parts joined
+    edge_candidates: Tensor  # (P - 1, 2) which candidate of either
+    steps: Tensor  # () updates so far
+
+    def __init__(self, parts: int) -> None:
+        super().__init__()
+        self.register_buffer("candidate_distance", torch.zeros(parts, parts, 6, 6))
+        self.register_buffer("center_distance", torch.zeros(parts, parts))
+        chain = torch.arange(parts - 1)
+        self.register_buffer("edges", torch.stack([chain, chain + 1], dim=1))
+        self.register_buffer("edge_candidates", torch.zeros(parts - 1, 2, dtype=torch.int64))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def observe(self, candidates: Tensor, translation: Tensor) -> None:
+        """Take the poses of one step into the running means.
+
+        candidates (F, P, 6, 3) and translation (F, P, 3). The first call sets the means, later ones move them by `EMA_RATE`.
+        """
+        frames, parts = translation.shape[:2]
+        points = (candidates - translation.mean((0, 1))).reshape(frames, parts * 6, 3)
+        norms = (points**2).sum(-1).mean(0)
+        inner = torch.einsum("fik,fjk->ij", points, points) / frames
+        pairs = (norms[:, None] + norms[None, :] - 2 * inner).clamp_min(0)
+        pairs = pairs.view(parts, 6, parts, 6).permute(0, 2, 1, 3)
+        centers = ((translation[:, :, None] - translation[:, None]) ** 2).sum(-1).mean(0)
+        rate = torch.where(self.steps == 0, 1.0, EMA_RATE)
+        self.candidate_distance.lerp_(pairs, rate)
+        self.center_distance.lerp_(centers, rate)
+        self.steps += 1
+
+    @torch.no_grad()
+    def choose(self, edges: Tensor, edge_candidates: Tensor) -> None:
+        """Set the tree, from ``posing.tree.spanning_tree`` of the running distances."""
+        self.edges.copy_(edges)
+        self.edge_candidates.copy_(edge_candidates)
+
+    def joint_ends(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        """The two candidates (F, P - 1, 3) of every edge; the joint is their midpoint."""
+        first, second = self.edges.unbind(1)
+        m, n = self.edge_candidates.unbind(1)
+        return candidates[:, first, m], candidates[:, second, n]

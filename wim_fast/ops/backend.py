@@ -1,0 +1,39 @@
+"""Which implementation of each kernel runs: chosen once, by name, never in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from wim_fast.errors import UserError
+
+BACKENDS = ("auto", "numba", "torch")
+
+
+class Backend(NamedTuple):
+    """One implementation of every operation; the signatures are those of the references."""
+
+    name: str
+    articulated_lookup: Callable
+    hashgrid: Callable
+    march: Callable
+    composite: Callable
+
+
+def select_backend(name: str) -> Backend:
+    """`numba`: compiled for the CPU, multi-threaded. `torch`: the references, on any device. `auto`: the fastest there is."""
+    if name in ("auto", "numba"):
+        from wim_fast.ops.articulated.cpu import articulated_lookup
+        from wim_fast.ops.composite.cpu import composite
+        from wim_fast.ops.hashgrid.cpu import hashgrid
+        from wim_fast.ops.march.cpu import march
+
+        return Backend("numba", articulated_lookup, hashgrid, march, composite)
+    if name == "torch":
+        from wim_fast.ops.articulated.reference import articulated_lookup
+        from wim_fast.ops.composite.reference import composite
+        from wim_fast.ops.hashgrid.reference import hashgrid
+        from wim_fast.ops.march.reference import march
+
+        return Backend("torch", articulated_lookup, hashgrid, march, composite)
+    raise UserError("backend", f"there is no backend {name!r}", f"choose from {', '.join(BACKENDS)}")

@@ -1,0 +1,82 @@
+"""Rays through pixels, and what they see of a posed model."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from wim_fast.model.articulated_model import ArticulatedModel, Posed
+from wim_fast.ops.backend import Backend
+
+BAND_SIGMOIDS = 4.0  # the band round the surface ends where the sigmoid is within exp(-4) of 0 or 1
+STEP_SIGMOIDS = 1.5  # a marching step changes the sigmoid's argument by this much, at most
+
+
+class Rays(NamedTuple):
+    """R rays in the world; `pose_ids` says which of the F poses each one sees."""
+
+    origins: Tensor  # (R, 3)
+    directions: Tensor  # (R, 3) unit
+    pose_ids: Tensor  # (R,) int32
+
+
+class RayCameras(NamedTuple):
+    """Calibration of V cameras as tensors, to make rays from."""
+
+    inverse_intrinsics: Tensor  # (V, 3, 3)
+    rotation: Tensor  # (V, 3, 3) camera-to-world
+    center: Tensor  # (V, 3) world
+
+    @classmethod
+    def from_matrices(cls, intrinsics, T_camera_world) -> RayCameras:
+        """From arrays (V, 3, 3) and (V, 4, 4), inverted in float64."""
+        K = torch.as_tensor(intrinsics, dtype=torch.float64)
+        T = torch.as_tensor(T_camera_world, dtype=torch.float64)
+        rotation = T[:, :3, :3].transpose(1, 2)
+        center = -(rotation @ T[:, :3, 3:]).squeeze(-1)
+        return cls(torch.linalg.inv(K).float(), rotation.float(), center.float())
+
+    def rays(self, camera: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Origins and unit directions (B, N, 3) through `pixels` (B, N, 2) of cameras `camera` (B,); centres at +0.5."""
+        homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1)
+        to_world = self.rotation[camera] @ self.inverse_intrinsics[camera]  # (B, 3, 3)
+        directions = torch.nn.functional.normalize(homogeneous @ to_world.transpose(1, 2), dim=-1)
+        return self.center[camera][:, None].expand_as(directions), directions
+
+
+class RayColors(NamedTuple):
+    """What R rays see, before any background."""
+
+    rgb: Tensor  # (R, 3) premultiplied, in [0, 1]
+    opacity: Tensor  # (R,)
+    depth: Tensor  # (R,) distance along the ray, premultiplied
+    num_samples: int
+    points: Tensor  # (N, 3) the samples
+    sample_pose_ids: Tensor  # (N,)
+    sdf: Tensor  # (N,) of the samples
+    nearest_part: Tensor  # (N,) int32
+    offsets: Tensor  # (R + 1,)
+
+
+def render_rays(
+    model: ArticulatedModel, posed: Posed, rays: Rays, jitter: Tensor, inv_s: float, backend: Backend
+) -> RayColors:
+    """March, decode and composite (paper section 3.4).
+
+    Args:
+        jitter: (R,) in [0, 1), shifts each ray's samples by a share of a step.
+        inv_s: sharpness s of the surface, 1 / world units; the band and the step follow it.
+    """
+    band = model.field.residual_max + BAND_SIGMOIDS / inv_s
+    step = STEP_SIGMOIDS / inv_s
+    samples = backend.march(*rays, *posed, jitter, band, step)
+    ray_ids = samples.ray_ids
+    points = rays.origins[ray_ids] + samples.t[:, None] * rays.directions[ray_ids]
+    pose_ids = rays.pose_ids[ray_ids]
+    sdf, rgb, part = model.evaluate(points, pose_ids, posed, backend)
+    seen = backend.composite(sdf, rgb, samples.t, samples.offsets, inv_s)
+    return RayColors(
+        seen.rgb, seen.opacity, seen.depth, len(points), points, pose_ids, sdf, part, samples.offsets
+    )

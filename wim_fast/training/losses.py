@@ -1,0 +1,94 @@
+"""The seven losses (paper section 3.6; METHOD names in brackets). Pure functions of tensors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+SEPARATION_SIGMA = 0.05  # world units
+MERGE_DISTANCE = 0.1  # D-bar
+MERGE_MOTION_WEIGHT = 3.0  # lambda_motion
+
+
+def photo_loss(rgb: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Mean squared colour difference on the scale [-1, 1] (hence the 4); rgb, target (R, 3) in [0, 1], weight (R,)."""
+    return 4 * (weight[:, None] * (rgb - target) ** 2).mean()
+
+
+def mask_loss(opacity: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Mean squared opacity difference; opacity, target and weight (R,)."""
+    return (weight * (opacity - target) ** 2).mean()
+
+
+def eikonal_loss(sdf: Tensor, tap: float) -> Tensor:
+    """Mean of (|grad sdf| - 1)^2 from tetrahedral differences; `sdf` (4, N) at ``x + tap * TETRAHEDRON[k]``."""
+    gradient = torch.einsum("kn,ka->na", sdf, TETRAHEDRON.to(sdf)) / (4 * tap)
+    return ((gradient.norm(dim=-1) - 1) ** 2).mean() if sdf.shape[1] else sdf.sum()
+
+
+TETRAHEDRON = torch.tensor([[1.0, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]])
+
+
+def silhouette_chamfer_loss(
+    pixels: Tensor, nearest: Tensor, mask_pixels: Tensor, mask_weight: Tensor, dead_zone: float
+) -> Tensor:
+    """2D chamfer between projected points and a mask, both ways, mean squared; distances in units of the image side.
+
+    Args:
+        pixels: (B, N, 2) projected points. nearest: (B, N, 2) the mask pixel nearest to each (no gradient).
+        mask_pixels: (B, M, 2) some pixels of the mask. mask_weight: (B,) 0 where an image has no mask.
+        dead_zone: distances below it count 0.
+    """
+    to_mask = ((pixels - nearest) ** 2).sum(-1)
+    with torch.no_grad():
+        to_points = torch.cdist(mask_pixels, pixels).argmin(-1)
+    chosen = torch.gather(pixels, 1, to_points[..., None].expand(-1, -1, 2))
+    to_points_distance = ((chosen - mask_pixels) ** 2).sum(-1)
+    total = 0.0
+    for squared in (to_mask, to_points_distance):
+        squared = torch.where(squared > dead_zone**2, squared, 0.0)
+        total = total + (squared.mean(1) * mask_weight).mean()
+    return total
+
+
+def joint_loss(first: Tensor, second: Tensor) -> Tensor:
+    """Mean squared distance of the chosen candidate pairs, (F, P - 1, 3) each."""
+    return ((first - second) ** 2).sum(-1).mean() if first.numel() else first.sum()
+
+
+def separation_loss(centers: Tensor) -> Tensor:
+    """Mean over pairs of exp(-d^2 / (2 sigma^2)) of the part centres (F, P, 3)."""
+    parts = centers.shape[1]
+    if parts < 2:
+        return centers.sum() * 0
+    i, j = torch.triu_indices(parts, parts, 1, device=centers.device)
+    squared = ((centers[:, i] - centers[:, j]) ** 2).sum(-1)
+    return torch.exp(-squared / (2 * SEPARATION_SIGMA**2)).mean()
+
+
+def relative_motion(rotation: Tensor, translation: Tensor) -> Tensor:
+    """m_ij (P, P): how much part j moves in the frame of part i over F frames.
+
+    The standard deviation over time of the entries of the relative rotation (their mean) plus 3 times that of the relative
+    translation (mean over its entries); rotation (F, P, 3, 3), translation (F, P, 3).
+    """
+    relative_rotation = torch.einsum("fiab,fjac->fijbc", rotation, rotation)
+    offset = translation[:, None] - translation[:, :, None]  # (F, i, j, 3) = t_j - t_i
+    relative_translation = torch.einsum("fiab,fija->fijb", rotation, offset)
+
+    def deviation(x: Tensor) -> Tensor:
+        return (x.var(0, unbiased=False) + 1e-12).sqrt()
+
+    return deviation(relative_rotation).mean((-1, -2)) + MERGE_MOTION_WEIGHT * deviation(relative_translation).mean(-1)
+
+
+def merge_loss(rotation: Tensor, translation: Tensor) -> Tensor:
+    """Pulls together the parts that nearly move as one: mean of m_ij * stopgrad(sigmoid((D - m_ij) / D))."""
+    parts = rotation.shape[1]
+    if parts < 2:
+        return translation.sum() * 0
+    m = relative_motion(rotation, translation)[~torch.eye(parts, dtype=torch.bool, device=rotation.device)]
+    with torch.no_grad():
+        scale = m.min().clamp_min(MERGE_DISTANCE)
+        gate = torch.sigmoid((scale - m) / scale)
+    return (m * gate).mean()

@@ -1,0 +1,55 @@
+"""What changes while training, as pure functions of the share of iterations done (supplement A.5, A.6)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from wim_fast.config import Config, ScheduleConfig
+
+
+def active_frames(progress: float, num_frames: int, schedule: ScheduleConfig) -> int:
+    """Frames in use: the first T_0, from tau_0 linearly more, all at tau_1."""
+    grown = ramp(progress, schedule.growth_start, schedule.growth_end)
+    first = min(schedule.initial_frames, num_frames)
+    return first + math.floor((num_frames - first) * grown + 1e-9)
+
+
+def draw_frames(
+    count: int, progress: float, num_frames: int, schedule: ScheduleConfig, generator: torch.Generator
+) -> Tensor:
+    """Positions (count,) of the frames of one step; while frames are added, the newest are drawn more often."""
+    active = active_frames(progress, num_frames, schedule)
+    newest = min(schedule.newest_frames, active)
+    frames = torch.randint(active, (count,), generator=generator)
+    recent = torch.randint(active - newest, active, (count,), generator=generator)
+    from_newest = torch.rand(count, generator=generator) < schedule.newest_share
+    growing = schedule.growth_start < progress < schedule.growth_end
+    return torch.where(from_newest, recent, frames) if growing else frames
+
+
+def joint_weight(progress: float, config: Config) -> float:
+    """Grows linearly until tau_0."""
+    start, end = config.loss.joint_weight_start, config.loss.joint_weight_end
+    return start + (end - start) * ramp(progress, 0.0, config.schedule.growth_start)
+
+
+def inv_s(progress: float, final: float) -> float:
+    """Sharpness of the surface: from a sixth of its final value, which it reaches at half time."""
+    return final * (1 / 6 + 5 / 6 * ramp(progress, 0.0, 0.5))
+
+
+def learning_rate_share(step: int, progress: float, config: Config) -> float:
+    """Linear warm-up, then a cosine decay to `final_lr_share`."""
+    warm = min(1.0, (step + 1) / max(config.optimizer.warmup_steps, 1))
+    final = config.optimizer.final_lr_share
+    return warm * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def ramp(progress: float, start: float, end: float) -> float:
+    """0 until start, 1 from end on, linear between."""
+    if progress >= end:
+        return 1.0
+    return max(0.0, (progress - start) / (end - start)) if end > start else 0.0

@@ -1,0 +1,129 @@
+"""One training step, to be read from top to bottom."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from wim_fast.config import Config
+from wim_fast.model.articulated_model import ArticulatedModel, Posed
+from wim_fast.model.joint_structure import joint_candidates
+from wim_fast.ops.backend import Backend
+from wim_fast.rendering.rays import RayColors, render_rays
+from wim_fast.training import losses, schedule
+from wim_fast.training.images import TrainingImages
+
+SURFACE_POINTS = 32  # per part, for the silhouette loss
+MASK_PIXELS = 96  # per image, for the silhouette losses
+DEAD_ZONE = 3 / 512  # of the image side
+EIKONAL_POINTS = 256
+EIKONAL_TAP = 0.002  # world units
+MERGE_FRAMES = 64  # frames the merge loss looks at
+
+
+class StepResult(NamedTuple):
+    """Weighted loss terms (scalars that still carry their graph) and what is worth logging."""
+
+    terms: dict[str, Tensor]
+    squared_error: Tensor  # () mean over the rays, on the batch's backgrounds
+    num_rays: int
+    num_samples: int
+
+
+def training_losses(
+    model: ArticulatedModel,
+    images: TrainingImages,
+    config: Config,
+    progress: float,
+    inv_s: float,
+    backend: Backend,
+    generator: torch.Generator,
+) -> StepResult:
+    """Draw a batch, render it, and compare: every weighted term of eq. 10 of the supplement."""
+    render, weights = config.render, config.loss
+
+    # data
+    frame = schedule.draw_frames(render.images_per_step, progress, images.num_frames, config.schedule, generator)
+    camera = torch.randint(images.num_cameras, (render.images_per_step,), generator=generator)
+    batch = images.draw(camera, frame, render.rays_per_image, generator)
+
+    # rendering
+    posed = model.pose(frame)
+    jitter = torch.rand(len(batch.alpha), generator=generator)
+    seen = render_rays(model, posed, batch.rays, jitter, inv_s, backend)
+    if weights.random_background:
+        background = torch.rand(len(batch.alpha), 3, generator=generator)
+    else:
+        background = torch.full((1, 3), 0.5 + 0.5 * config.scene.background)
+    rgb = seen.rgb + (1 - seen.opacity)[:, None] * background
+    target = batch.alpha[:, None] * batch.rgb + (1 - batch.alpha)[:, None] * background
+    terms = {
+        "photo": weights.photo_weight * losses.photo_loss(rgb, target, batch.weight),
+        "mask": weights.mask_weight * losses.mask_loss(seen.opacity, batch.alpha, batch.weight),
+    }
+
+    # shape
+    if weights.eikonal_weight > 0:
+        terms["eikonal"] = weights.eikonal_weight * eikonal_term(model, posed, seen, backend, generator)
+
+    # silhouettes
+    guides = images.guides(camera, frame, MASK_PIXELS, generator)
+    surface = surface_points(posed, SURFACE_POINTS, generator)
+    for name, points, weight, dead_zone in (
+        ("silhouette", surface, weights.silhouette_weight, DEAD_ZONE),
+        ("part_center", posed.translation, part_center_weight(progress, config), 0.0),
+    ):
+        if weight > 0:
+            pixels = images.project(points, camera)
+            nearest = look_up(guides.nearest, pixels)
+            loss = losses.silhouette_chamfer_loss(pixels, nearest, guides.mask_pixels, guides.weight, dead_zone)
+            terms[name] = weight * loss
+
+    # structure
+    candidates = joint_candidates(posed.rotation, posed.translation, posed.semi_axes)
+    model.joints.observe(candidates.detach(), posed.translation.detach())
+    terms["joint"] = schedule.joint_weight(progress, config) * losses.joint_loss(*model.joints.joint_ends(candidates))
+    terms["separation"] = weights.separation_weight * losses.separation_loss(posed.translation)
+    if progress >= config.schedule.merge_start and weights.merge_weight > 0:
+        some = torch.randperm(images.num_frames, generator=generator)[:MERGE_FRAMES]
+        rotation, translation = model.trajectory(some)
+        terms["merge"] = weights.merge_weight * losses.merge_loss(rotation, translation)
+
+    with torch.no_grad():
+        squared_error = ((rgb - target) ** 2).mean()
+    return StepResult(terms, squared_error, len(batch.alpha), seen.num_samples)
+
+
+def part_center_weight(progress: float, config: Config) -> float:
+    """The part centre loss guides the start; at its full weight it would bias the centres to the end."""
+    return config.loss.part_center_weight * (1 - 0.95 * schedule.ramp(progress, 0.0, config.schedule.growth_end))
+
+
+def eikonal_term(
+    model: ArticulatedModel, posed: Posed, seen: RayColors, backend: Backend, generator: torch.Generator
+) -> Tensor:
+    """The eikonal loss at random samples, by four taps each."""
+    count = min(EIKONAL_POINTS, seen.num_samples)
+    pick = torch.randint(max(seen.num_samples, 1), (count,), generator=generator)
+    taps = seen.points[pick] + EIKONAL_TAP * losses.TETRAHEDRON[:, None]  # (4, n, 3)
+    sdf, _, _ = model.evaluate(taps.reshape(-1, 3), seen.sample_pose_ids[pick].repeat(4), posed, backend)
+    return losses.eikonal_loss(sdf.view(4, count), EIKONAL_TAP)
+
+
+def surface_points(posed: Posed, count: int, generator: torch.Generator) -> Tensor:
+    """Random points (F, P * count, 3) of the ellipsoids' surfaces, world."""
+    frames, parts = posed.translation.shape[:2]
+    sphere = torch.randn(parts, count, 3, generator=generator)
+    local = torch.nn.functional.normalize(sphere, dim=-1) * posed.semi_axes[:, None]
+    world = torch.einsum("fpab,pnb->fpna", posed.rotation, local) + posed.translation[:, :, None]
+    return world.reshape(frames, parts * count, 3)
+
+
+def look_up(nearest: Tensor, pixels: Tensor) -> Tensor:
+    """The nearest mask pixel (B, N, 2) of each projected point (B, N, 2), all in units of the image side."""
+    images, height, width, _ = nearest.shape
+    index = (pixels.detach() * max(height, width)).long()
+    x, y = index[..., 0].clamp(0, width - 1), index[..., 1].clamp(0, height - 1)
+    return nearest[torch.arange(images)[:, None], y, x]
