@@ -1,0 +1,1 @@
+"""Evaluation: image metrics and the paper's joint error."""

@@ -1,0 +1,148 @@
+"""Image metrics: PSNR, SSIM, mask IoU, LPIPS.
+
+Images are float in [0, 1], (H, W, 3); masks are bool, (H, W). Pixels outside `valid` (the scene's unreliable
+ones) count nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+MAX_PSNR = 100.0
+"""PSNR of equal images: finite, so that means and JSON stay well-formed."""
+
+SSIM_WINDOW = 11
+"""Width of the Gaussian SSIM window (sigma 1.5, cut at 3.5 sigma)."""
+
+Lpips = Callable[[np.ndarray, np.ndarray], float]
+
+
+def psnr(image: np.ndarray, truth: np.ndarray, valid: np.ndarray | None = None) -> float:
+    """Peak signal-to-noise ratio in dB for a data range of 1, at most `MAX_PSNR`.
+
+    Args:
+        image, truth: (H, W, 3).
+        valid: (H, W) bool; None counts every pixel.
+
+    Returns:
+        dB; NaN if no pixel is valid.
+    """
+    error = np.square(np.asarray(image, float) - np.asarray(truth, float))
+    if valid is not None:
+        error = error[valid]
+    if not error.size:
+        return float("nan")
+    return float(min(MAX_PSNR, -10.0 * np.log10(max(error.mean(), 1e-300))))
+
+
+def ssim(image: np.ndarray, truth: np.ndarray) -> float:
+    """Structural similarity, Gaussian window (Wang et al. 2004), data range 1; NaN under 11 pixels."""
+    from skimage.metrics import structural_similarity
+
+    if min(np.shape(truth)[:2]) < SSIM_WINDOW:
+        return float("nan")
+    value = structural_similarity(
+        np.asarray(image, float),
+        np.asarray(truth, float),
+        channel_axis=-1,
+        data_range=1.0,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    return float(value)
+
+
+def mask_iou(mask: np.ndarray, truth: np.ndarray, valid: np.ndarray | None = None) -> float:
+    """Intersection over union of two bool masks (H, W); 1 if both are empty."""
+    mask, truth = np.asarray(mask, bool), np.asarray(truth, bool)
+    if valid is not None:
+        mask, truth = mask[valid], truth[valid]
+    union = np.count_nonzero(mask | truth)
+    return 1.0 if union == 0 else np.count_nonzero(mask & truth) / union
+
+
+def mask_box(mask: np.ndarray, least: int = SSIM_WINDOW) -> tuple[slice, slice] | None:
+    """Rows and columns of the mask's bounding box, grown to `least` pixels a side where the image has them.
+
+    None if the mask is empty.
+    """
+    box = []
+    for axis in (1, 0):
+        inside = np.flatnonzero(np.asarray(mask, bool).any(axis=axis))
+        if not inside.size:
+            return None
+        size = np.shape(mask)[1 - axis]
+        start, stop = int(inside[0]), int(inside[-1]) + 1
+        grow = max(least - (stop - start), 0)
+        start = max(min(start - grow // 2, size - least), 0)
+        box.append(slice(start, min(max(stop, start + least), size)))
+    return box[0], box[1]
+
+
+def image_metrics(
+    image: np.ndarray,
+    truth: np.ndarray,
+    mask: np.ndarray,
+    true_mask: np.ndarray,
+    valid: np.ndarray | None = None,
+    lpips: Lpips | None = None,
+) -> dict[str, float]:
+    """All metrics of one image.
+
+    Args:
+        image, truth: (H, W, 3) on the scene's background.
+        mask, true_mask: (H, W) bool.
+        valid: (H, W) bool; elsewhere the image is taken to be the truth.
+        lpips: from `load_lpips`.
+
+    Returns:
+        psnr, ssim, iou; psnr_box and ssim_box on the true mask's bounding box (NaN if it is empty), where the
+        empty background does not flatter; lpips if a callable is given.
+    """
+    image, truth = np.asarray(image, float), np.asarray(truth, float)
+    if valid is not None:
+        image = np.where(valid[..., None], image, truth)
+        true_mask = true_mask & valid
+    result = {
+        "psnr": psnr(image, truth, valid),
+        "ssim": ssim(image, truth),
+        "iou": mask_iou(mask, true_mask, valid),
+    }
+    box = mask_box(true_mask)
+    inside = None if valid is None or box is None else valid[box]
+    result["psnr_box"] = float("nan") if box is None else psnr(image[box], truth[box], inside)
+    result["ssim_box"] = float("nan") if box is None else ssim(image[box], truth[box])
+    if lpips is not None:
+        result["lpips"] = lpips(image, truth)
+    return result
+
+
+def load_lpips() -> Lpips | str:
+    """LPIPS (AlexNet, v0.1) if package and weights are on this machine, else why it is not available.
+
+    Nothing is ever downloaded: the backbone's weights must lie in torch's hub cache already.
+    """
+    try:
+        import lpips
+        import torch
+        from torchvision.models import AlexNet_Weights
+    except ImportError as error:
+        return f"LPIPS needs the package '{error.name}', which is not installed"
+    weights = Path(torch.hub.get_dir()) / "checkpoints" / AlexNet_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]
+    if not weights.is_file():
+        return f"LPIPS needs AlexNet's weights at {weights}, which is not there"
+    try:
+        network = lpips.LPIPS(net="alex", verbose=False).eval()
+    except Exception as error:  # whatever a damaged file or another version raises: say so and go on
+        return f"LPIPS could not be loaded ({error})"
+
+    def measure(image: np.ndarray, truth: np.ndarray) -> float:
+        pair = [torch.as_tensor(x, dtype=torch.float32).permute(2, 0, 1)[None] for x in (image, truth)]
+        with torch.no_grad():
+            return float(network(*pair, normalize=True))
+
+    return measure
