@@ -22,7 +22,7 @@ OBJECT_EXTENT = 1.2  # world units: the longest side of the object's box under t
 def scene_names() -> list[str]:
     """Names of the scenes that ship with wim-fast."""
     folder = resource_folder("assets")
-    return sorted(p.parent.name for p in folder.glob("*/cam_000.json"))
+    return sorted({p.parent.name for p in folder.glob("*/cam_*.json")})
 
 
 def find_scene(path_or_name: str | Path) -> Path:

@@ -8,6 +8,7 @@ in the row-vector convention with OpenGL axes (x right, y up, z backward); optio
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -47,7 +48,7 @@ def read_wim_raw(
     missing = [key for key, file in wanted.items() if file is None]
     if missing and (not allow_missing or len(missing) == len(wanted)):
         v, f = missing[0]
-        others = f" (and {len(missing) - 1} other images)" if len(missing) > 1 else ""
+        others = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UserError(
             path / f"frame_{f:05d}_cam_{v:03d}.png",
             f"frame {f} of camera {v} is missing{others}",
@@ -182,17 +183,17 @@ def _read_png(file: Path) -> NDArray[np.uint8]:
     from PIL import Image
 
     try:
-        with Image.open(file) as image:
-            has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-            if has_alpha:
+        content = file.read_bytes()
+        if b"IEND" not in content:  # pillow forgives a missing end
+            raise EOFError("truncated")
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            if image.mode in ("RGBA", "LA") or "transparency" in image.info:
                 return np.asarray(image.convert("RGBA"))
             mode = image.mode
     except (OSError, SyntaxError, ValueError, EOFError, zlib.error, Image.DecompressionBombError) as error:
-        detail = "truncated" if "truncated" in str(error) else "cannot be read"
+        detail = "truncated" if "truncated" in str(error) else "no PNG that can be read"
         raise UserError(
-            file,
-            f"the image is damaged ({detail})",
-            "copy or render it again, or delete it and give --allow-missing",
+            file, f"the image is {detail}", "write it again, or delete it and give --allow-missing"
         ) from None
     raise UserError(
         file, f"the image has no alpha channel (mode {mode})", "write RGBA images, alpha 255 on the object"

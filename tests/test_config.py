@@ -1,0 +1,194 @@
+import argparse
+import subprocess
+import sys
+
+import pytest
+
+from wim_fast import config as configuration
+from wim_fast.config import (
+    SETTINGS,
+    Config,
+    add_config_flags,
+    config_overrides,
+    from_yaml,
+    load_config,
+    named_config,
+    replace,
+    to_yaml,
+)
+from wim_fast.errors import UserError
+
+
+def parse(*arguments: str) -> dict:
+    parser = argparse.ArgumentParser()
+    add_config_flags(parser)
+    return config_overrides(parser.parse_args(arguments))
+
+
+def failure(tmp_path, text: str) -> str:
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError) as caught:
+        load_config(config_file=file)
+    assert str(caught.value).startswith(str(file))
+    return str(caught.value)
+
+
+def test_defaults_are_valid_and_documented():
+    config = Config()
+    for name, setting in SETTINGS.items():
+        assert setting.help
+        assert getattr(getattr(config, setting.section), name) == setting.default
+    assert replace(config) == config
+
+
+def test_yaml_round_trip(tmp_path):
+    config = load_config(
+        "1e5", {"frames": "10:50", "train_cameras": [1, 2], "lr_pose": 1e-7, "iterations": 5, "size": None}
+    )
+    file = tmp_path / "config.yaml"
+    file.write_text(to_yaml(config))
+    assert from_yaml(file) == config
+    assert load_config(config_file=file) == config
+    assert set(to_yaml(config).split()) >= {f"{name}:" for name in SETTINGS}
+
+
+def test_yaml_scalars_mean_what_people_mean(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text(
+        "optimizer:\n  lr_pose: 2e-3\n  clip_norm: 3\nscene:\n  frames: 10:50\n  train_cameras: [08, 9]\n"
+    )
+    config = from_yaml(file)
+    assert config.optimizer.lr_pose == 0.002
+    assert config.optimizer.clip_norm == 3.0
+    assert isinstance(config.optimizer.clip_norm, float)
+    assert config.scene.frames == "10:50"
+    assert config.scene.train_cameras == (8, 9)
+    (tmp_path / "empty.yaml").write_text("# nothing\nmodel:\n")
+    assert from_yaml(tmp_path / "empty.yaml") == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("model:\n  prats: 3", "unknown key model.prats. Did you mean model.parts?"),
+        ("modell:\n  parts: 3", "unknown key modell. Did you mean model?"),
+        ("zzz: 1", "unknown key zzz. Known are scene, model"),
+        ("parts: 3", "parts is in no section. Move it under model."),
+        ("scene:\n  parts: 3", "scene.parts is in the wrong section. Move it to model."),
+        ("scene: dog", "scene is 'dog'. It must hold settings"),
+        ("- 1", "holds no sections"),
+        ("model:\n  parts: ten", "model.parts is 'ten'. It must be a whole number."),
+        ("model:\n  parts: 3.5", "model.parts is 3.5. It must be a whole number."),
+        ("model:\n  parts: true", "model.parts is True"),
+        ("model:\n  parts: null", "model.parts is None"),
+        ("model:\n  parts: [3]", "model.parts is [3]"),
+        ("model:\n  parts: 0", "model.parts is 0. It must be at least 1."),
+        ("model:\n  hash_levels: 99", "model.hash_levels is 99. It must be at most 32."),
+        ("optimizer:\n  lr_pose: 0", "optimizer.lr_pose is 0. It must be greater than 0."),
+        ("optimizer:\n  lr_pose: .nan", "optimizer.lr_pose is nan. It must be finite."),
+        ("optimizer:\n  lr_pose: .inf", "optimizer.lr_pose is inf. It must be finite."),
+        ("loss:\n  random_background: yes", "loss.random_background is 'yes'. It must be true or false."),
+        ("scene:\n  train_cameras: 3", "scene.train_cameras is 3. It must be a list"),
+        ("scene:\n  train_cameras: [1, x]", "scene.train_cameras is 'x'"),
+        ("scene:\n  train_cameras: [1, -1]", "scene.train_cameras is -1. It must be at least 0."),
+        ("scene:\n  train_cameras: []", "scene.train_cameras is empty"),
+        ("scene:\n  train_cameras: [1, 1]", "scene.train_cameras names a camera twice"),
+        ("scene:\n  train_cameras: [1, 2]\n  test_cameras: [2]", "cameras 2 are in scene.train_cameras and"),
+        ("scene:\n  scene: 5", "scene.scene is 5. It must be a text."),
+        ("schedule:\n  iterations: 5\n  minutes: 5", "give exactly one"),
+        ("schedule:\n  minutes: null", "give exactly one"),
+        ("schedule:\n  growth_start: 0.5", "schedule.growth_start 0.5 is after growth_end 0.4"),
+        ("model:\n  hash_finest_cell: 1.0", "model.hash_finest_cell 1 is larger than"),
+        ("model:\n  parts: 1", "model.top_parts 2 is more than"),
+        ("model:\n  parts: 3\n  parts: 4", "parts is there twice"),
+        ("model: {parts: 3", "is no valid YAML near line"),
+        ("model:\n\tparts: 3", "is no valid YAML"),
+        ("? [a]\n: 1", "is no valid YAML"),
+        ("a: !!python/object/apply:os.system [ls]", "is no valid YAML"),
+    ],
+)
+def test_bad_files_name_the_key(tmp_path, text, expected):
+    assert expected.lower() in failure(tmp_path, text).lower()
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    for path in (tmp_path, tmp_path / "none.yaml"):
+        with pytest.raises(UserError, match=str(path)):
+            from_yaml(path)
+    (tmp_path / "latin.yaml").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(UserError, match=r"latin\.yaml"):
+        from_yaml(tmp_path / "latin.yaml")
+
+
+def test_every_setting_has_a_flag(capsys):
+    parser = argparse.ArgumentParser()
+    add_config_flags(parser, skip=("scene",))
+    text = parser.format_help()
+    for setting in SETTINGS.values():
+        assert (setting.flag + " " in text or setting.flag + "\n" in text) == (setting.name != "scene")
+    assert parse() == {}
+
+
+def test_flags():
+    assert parse(
+        "--train-cameras", "0", "1", "10", "--frames", "0:60", "--parts", "10", "--lr-pose", "1e-3"
+    ) == {
+        "train_cameras": [0, 1, 10],
+        "frames": "0:60",
+        "parts": 10,
+        "lr_pose": 0.001,
+    }
+    assert parse("--no-random-background", "--allow-missing", "--size", "none") == {
+        "random_background": False,
+        "allow_missing": True,
+        "size": None,
+    }
+    with pytest.raises(SystemExit, match="2"):
+        parse("--parts", "many")
+
+
+def test_flags_over_file_over_defaults(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text("model:\n  parts: 7\n  top_parts: 3\nschedule:\n  minutes: 3\n")
+    config = load_config("folder/of/mine", {"parts": 9, "iterations": 100}, config_file=file)
+    assert (config.model.parts, config.model.top_parts, config.model.hash_levels) == (9, 3, 6)
+    assert (config.schedule.iterations, config.schedule.minutes) == (100, None)
+    assert config.scene.scene == "folder/of/mine"
+    with pytest.raises(UserError, match="command line: --parts is 0"):
+        load_config("x", {"parts": 0})
+    with pytest.raises(UserError, match="Give exactly one"):
+        load_config("x", {"minutes": 1.0, "iterations": 1})
+    with pytest.raises(UserError, match="unknown key part"):
+        load_config("x", {"part": 0})
+    with pytest.raises(UserError, match="unknown key part"):
+        replace(config, part=0)
+    assert replace(config, minutes=2).schedule.iterations is None
+
+
+def test_a_scene_finds_its_own_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(configuration, "resource_folder", lambda kind: tmp_path)
+    (tmp_path / "spot.yaml").write_text("model:\n  parts: 15\n")
+    assert load_config("spot").model.parts == 15
+    assert load_config(None, {"scene": "spot"}).model.parts == 15
+    assert load_config("data/spot").model.parts == Config().model.parts
+    assert load_config("data/spot", config_file="spot").model.parts == 15
+    assert named_config("../spot") is None
+    assert named_config("") is None
+
+
+def test_shipped_files_are_valid():
+    files = sorted(configuration.resource_folder("configs").glob("*.yaml"))
+    assert files
+    for file in files:
+        from_yaml(file)
+
+
+def test_importing_is_light():
+    """The configuration and scene rooms load without torch and its company."""
+    code = (
+        "import sys, wim_fast, wim_fast.config, wim_fast.scene.load;"
+        "print([m for m in ('torch', 'scipy', 'skimage', 'numba', 'tensorboard') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
