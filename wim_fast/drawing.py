@@ -6,6 +6,7 @@ project. Line widths and text sizes follow the size of the picture. What lies at
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -238,8 +239,9 @@ class _Canvas:
             for r, fill in ((radius + width, outline), (radius, color)):
                 if fill is not None:
                     x, y = self._scaled(center)
-                    r *= SUPERSAMPLING
-                    self._draw.ellipse([x - r, y - r, x + r, y + r], fill=_rgb(fill))
+                    r = max(r * SUPERSAMPLING, 1.0)
+                    box = (math.ceil(x - r), math.ceil(y - r), math.floor(x + r), math.floor(y + r))
+                    self._draw.ellipse(box, fill=_rgb(fill))
 
     def text(self, center: np.ndarray, text: str, size: float, color: Color) -> None:
         font = _font(size * SUPERSAMPLING)

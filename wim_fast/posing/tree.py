@@ -53,7 +53,8 @@ def spanning_tree(
     candidate_distance = np.asarray(candidate_distance, float)
     num_parts = len(candidate_distance)
     rows, columns = np.triu_indices(num_parts, 1)
-    flat = candidate_distance[rows, columns].reshape(len(rows), -1)
+    num_candidates = candidate_distance.shape[-1]
+    flat = candidate_distance[rows, columns].reshape(len(rows), num_candidates**2)
     best = flat.argmin(axis=1)
     cost = flat.min(axis=1) + center_weight * np.asarray(center_distance, float)[rows, columns]
     if not np.isfinite(cost).all():
@@ -68,7 +69,6 @@ def spanning_tree(
             chosen.append(int(k))
     pick = np.array(chosen, dtype=int)
     edges = np.stack([rows[pick], columns[pick]], axis=1)
-    num_candidates = candidate_distance.shape[-1]
     candidates = np.stack([best[pick] // num_candidates, best[pick] % num_candidates], axis=1)
     return edges, candidates
 

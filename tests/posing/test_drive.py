@@ -1,0 +1,171 @@
+"""Driving: Procrustes and the linear map against independent solutions, unseen poses of synthetic objects."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from wim_fast.posing.drive import drive, fit_drive, procrustes
+from wim_fast.posing.regression import fit_linear_map, part_points
+
+
+def swinging(num_frames: int, count: int, rng: np.random.Generator, amplitude: float) -> np.ndarray:
+    """(T, count) smooth angles."""
+    time = np.linspace(0, 1, num_frames)[:, None, None]
+    wave = np.sin(2 * np.pi * (np.arange(1, 6) * time + rng.uniform(size=(count, 5))))
+    return amplitude * (wave * rng.normal(size=(count, 5))).sum(-1) / np.sqrt(2.5)
+
+
+def articulated(
+    num_frames: int, seed: int, num_links: int = 7, travel: bool = False
+) -> dict[str, np.ndarray]:
+    """A chain of hinges, 1.2 units long: part poses, joints (T, L, 3) and 5 points on every link."""
+    rng = np.random.default_rng(seed)
+    axes = rng.normal(size=(num_links, 3))
+    axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+    angles = swinging(num_frames, num_links, rng, 0.6)
+    offset = rng.normal(size=(num_links, 3)) + np.array([0.0, 0.0, 2.0])
+    offset *= 1.2 / num_links / np.linalg.norm(offset, axis=1, keepdims=True)
+    rotation = np.tile(np.eye(3), (num_frames, num_links, 1, 1))
+    joints = np.zeros((num_frames, num_links, 3))
+    if travel:
+        rotation[:, 0] = Rotation.from_rotvec(axes[0] * angles[:, :1]).as_matrix()
+        joints[:, 0] = swinging(num_frames, 3, rng, 0.3)
+    for k in range(1, num_links):
+        hinge = Rotation.from_rotvec(axes[k] * angles[:, k : k + 1]).as_matrix()
+        rotation[:, k] = rotation[:, k - 1] @ hinge
+        joints[:, k] = joints[:, k - 1] + rotation[:, k - 1] @ offset[k]
+
+    def on_links(count: int, spread: float) -> np.ndarray:
+        local = rng.normal(size=(num_links, count, 3)) * spread
+        return joints[:, :, None] + np.einsum("tlab,lnb->tlna", rotation, local)
+
+    return {
+        "rotation": rotation @ Rotation.random(num_links, random_state=seed).as_matrix(),
+        "translation": on_links(1, 0.05)[:, :, 0],
+        "semi_axes": rng.uniform(0.03, 0.12, size=(num_links, 3)),
+        "joints": joints,
+        "points": on_links(5, 0.06).reshape(num_frames, -1, 3),
+    }
+
+
+def angle_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Degrees."""
+    return np.degrees(Rotation.from_matrix((np.swapaxes(a, -1, -2) @ b).reshape(-1, 3, 3)).magnitude())
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 10**6), num_points=st.integers(3, 8), noise=st.sampled_from([0.0, 0.1, 2.0]))
+def test_procrustes_is_scipys(seed: int, num_points: int, noise: float) -> None:
+    rng = np.random.default_rng(seed)
+    source = rng.normal(size=(num_points, 3))
+    target = source @ Rotation.random(random_state=seed).as_matrix().T + noise * rng.normal(size=source.shape)
+    ours = procrustes(source, target)
+    expected, _ = Rotation.align_vectors(target, source)
+    np.testing.assert_allclose(ours, expected.as_matrix(), atol=1e-6)
+    assert np.linalg.det(ours) == pytest.approx(1.0)
+
+
+def test_procrustes_never_mirrors() -> None:
+    source = np.vstack([np.eye(3), -np.eye(3)]) * [0.3, 0.2, 0.1]
+    mirrored = np.stack([source * [1, 1, -1], source])
+    rotation = procrustes(source, mirrored)
+    np.testing.assert_allclose(np.linalg.det(rotation), 1.0)
+    np.testing.assert_allclose(rotation[1], np.eye(3), atol=1e-12)
+
+
+@pytest.mark.parametrize(("frames", "count"), [(20, 5), (3, 40)])  # primal and dual
+@pytest.mark.parametrize("ridge", [0.5, 1e-3])
+def test_linear_map_minimises_its_objective(frames: int, count: int, ridge: float) -> None:
+    rng = np.random.default_rng(0)
+    source, target = rng.normal(size=(frames, count, 3)), rng.normal(size=(frames, 4, 3))
+    weights = fit_linear_map(source, target, ridge)
+    residual = weights @ source - target  # the gradient, frame by frame
+    gradient = sum(residual[t] @ source[t].T for t in range(frames)) + ridge * weights
+    np.testing.assert_allclose(gradient, 0.0, atol=1e-9)
+
+
+def test_linear_map_without_ridge() -> None:
+    rng = np.random.default_rng(1)
+    true = rng.normal(size=(4, 5))
+    source = rng.normal(size=(9, 5, 3))
+    np.testing.assert_allclose(fit_linear_map(source, true @ source, 0.0), true, atol=1e-12)
+    few = fit_linear_map(source[:1], true @ source[:1], 0.0)  # 3 equations for 5 unknowns
+    expected = (true @ source[0]) @ np.linalg.pinv(source[0])
+    np.testing.assert_allclose(few, expected, atol=1e-12)
+
+
+def test_part_points_are_centre_then_candidates() -> None:
+    scene = articulated(4, 0, num_links=2)
+    points = part_points(scene["rotation"], scene["translation"], scene["semi_axes"])
+    assert points.shape == (4, 14, 3)
+    np.testing.assert_allclose(points[:, 7], scene["translation"][:, 1])
+    offset = 0.75 * scene["semi_axes"][1, 2] * scene["rotation"][:, 1, :, 2]
+    np.testing.assert_allclose(points[:, 7 + 1 + 4], scene["translation"][:, 1] + offset)
+
+
+@pytest.mark.parametrize("travel", [False, True])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_points_on_every_link_give_unseen_poses(seed: int, travel: bool) -> None:
+    scene = articulated(80, seed, travel=travel)
+    train, test = slice(0, 60), slice(60, 80)
+    fit = fit_drive(
+        scene["points"][train], scene["rotation"][train], scene["translation"][train], scene["semi_axes"]
+    )
+    rotation, translation = drive(fit, scene["points"][test])
+    assert np.linalg.norm(translation - scene["translation"][test], axis=-1).max() < 0.01
+    assert angle_between(rotation, scene["rotation"][test]).mean() < 1.5
+    np.testing.assert_allclose(np.linalg.det(rotation), 1.0)
+
+
+def test_driven_poses_follow_when_the_whole_object_is_moved() -> None:
+    """Motion of the whole object is exact: the map takes vectors about the points' centroid to such."""
+    scene = articulated(40, 4, travel=True)
+    points, rotation, translation = scene["points"], scene["rotation"], scene["translation"]
+    fit = fit_drive(points, rotation, translation, scene["semi_axes"])
+    assert not fit.world_axes
+    turn, shift = Rotation.random(random_state=0).as_matrix(), np.array([5.0, -3.0, 2.0])
+    old_rotation, old_translation = drive(fit, points)
+    new_rotation, new_translation = drive(fit, points @ turn.T + shift)
+    np.testing.assert_allclose(new_rotation, turn @ old_rotation, atol=1e-9)
+    np.testing.assert_allclose(new_translation, old_translation @ turn.T + shift, atol=1e-9)
+
+
+def test_joints_alone_get_help_from_hinge_axes() -> None:
+    errors = []
+    for seed in range(3):
+        scene = articulated(80, seed)
+        train, test = slice(0, 60), slice(60, 80)
+        parts = (scene["rotation"], scene["translation"])
+        fit = fit_drive(scene["joints"][train], *(x[train] for x in parts), scene["semi_axes"])
+        _, translation = drive(fit, scene["joints"][test])
+        plain = fit_linear_map(scene["joints"][train], scene["translation"][train])
+        linear = np.linalg.norm(plain @ scene["joints"][test] - scene["translation"][test], axis=-1)[
+            :, :-1
+        ].mean()
+        ours = np.linalg.norm(translation - scene["translation"][test], axis=-1)[:, :-1].mean()
+        errors.append((ours, linear))
+        assert fit.world_axes or len(fit.triples)
+    ours, linear = np.mean(errors, axis=0)
+    assert ours < 0.7 * linear
+
+
+def test_many_more_points_than_frames() -> None:
+    scene = articulated(12, 5)
+    rng = np.random.default_rng(5)
+    dense = rng.dirichlet(np.ones(35), size=500) @ scene["points"]
+    fit = fit_drive(dense, scene["rotation"], scene["translation"], scene["semi_axes"])
+    _, translation = drive(fit, dense)
+    assert np.linalg.norm(translation - scene["translation"], axis=-1).mean() < 0.02
+
+
+def test_fit_drive_refuses_what_does_not_fit() -> None:
+    scene = articulated(10, 6)
+    parts = (scene["rotation"], scene["translation"], scene["semi_axes"])
+    with pytest.raises(ValueError, match="T=10"):
+        fit_drive(scene["points"][:9], *parts)
+    with pytest.raises(ValueError, match="NaN"):
+        fit_drive(np.where(np.arange(3) == 0, np.nan, scene["points"]), *parts)

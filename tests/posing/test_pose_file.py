@@ -1,0 +1,90 @@
+"""Pose files: what is written is read back, and each mistake gets one message that names file and cause."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wim_fast.errors import UserError
+from wim_fast.posing.pose_file import PoseFile, read_pose_file, write_pose_file
+from wim_fast.posing.repose import PartRotation
+
+numbers = st.floats(-1e4, 1e4, allow_nan=False).map(lambda x: x + 0.0)
+vectors = st.tuples(numbers, numbers, numbers)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    rotations=st.lists(st.builds(PartRotation, st.integers(0, 9), vectors), min_size=1, max_size=4),
+    root=st.none() | st.integers(0, 9),
+    frame=st.integers(0, 59),
+    sequence=st.sampled_from(["together", "one_after_another"]),
+    axes=st.sampled_from(["world", "part"]),
+    seconds=st.floats(0.1, 100),
+    fps=st.integers(1, 120),
+    shift=vectors,
+)
+def test_written_is_read(
+    tmp_path_factory, rotations, root, frame, sequence, axes, seconds, fps, shift
+) -> None:
+    pose = PoseFile(tuple(rotations), root, frame, sequence, axes, seconds, fps, shift)
+    path = tmp_path_factory.getbasetemp() / "pose.yaml"
+    write_pose_file(path, pose)
+    assert read_pose_file(path, num_parts=10, num_frames=60) == pose
+
+
+def test_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "pose.yaml"
+    path.write_text("rotations:\n  - {part: 5, axis_angle: [0, 0, 45]}\n")
+    pose = read_pose_file(path, num_parts=10)
+    assert pose == PoseFile(rotations=(PartRotation(5, (0.0, 0.0, 45.0)),))
+    assert pose.num_frames == 60
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", "key: value"),
+        ("- 1", "key: value"),
+        ("rotations: [", "YAML"),
+        ("\x00", "YAML"),
+        ("speed: 3\nrotations: []", "speed"),
+        ("rotations: 5", "rotations"),
+        ("rotations: []", "nothing moves"),
+        ("frame: 3", "nothing moves"),
+        ("rotations: [{part: 10, axis_angle: [0, 0, 1]}]", "part 10 is not there"),
+        ("rotations: [{part: -1, axis_angle: [0, 0, 1]}]", "part -1"),
+        ("rotations: [{part: leg, axis_angle: [0, 0, 1]}]", "'leg'"),
+        ("rotations: [{part: true, axis_angle: [0, 0, 1]}]", "True"),
+        ("rotations: [{part: 1}]", "axis_angle"),
+        ("rotations: [{axis_angle: [0, 0, 1]}]", "'part'"),
+        ("rotations: [{part: 1, axis_angle: [0, 1]}]", "axis_angle"),
+        ("rotations: [{part: 1, axis_angle: [0, 1, .nan]}]", "axis_angle"),
+        ("rotations: [{part: 1, axis_angle: 45}]", "axis_angle"),
+        ("rotations: [{part: 1, angle: 45, axis_angle: [0, 0, 1]}]", "'angle'"),
+        ("rotations: [4]", "rotation 1"),
+        ("root: 12\nrotations: [{part: 1, axis_angle: [0, 0, 1]}]", "root 12"),
+        ("frame: 60\nrotations: [{part: 1, axis_angle: [0, 0, 1]}]", "frame is 60"),
+        ("frame: 1.5\nrotations: [{part: 1, axis_angle: [0, 0, 1]}]", "frame is 1.5"),
+        ("seconds: 0\nrotations: [{part: 1, axis_angle: [0, 0, 1]}]", "seconds is 0"),
+        ("fps: fast\nrotations: [{part: 1, axis_angle: [0, 0, 1]}]", "fps is 'fast'"),
+        ("sequence: [a]\nrotations: [{part: 1, axis_angle: [0, 0, 1]}]", "sequence"),
+        ("axes: camera\nrotations: [{part: 1, axis_angle: [0, 0, 1]}]", "axes is 'camera'"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, named: str) -> None:
+    path = tmp_path / "pose.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        read_pose_file(path, num_parts=10, num_frames=60)
+    assert str(path) in str(caught.value)
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere\.yaml.*cannot be read"):
+        read_pose_file(tmp_path / "nowhere.yaml", num_parts=3)
