@@ -53,7 +53,6 @@ class ArticulatedModel(nn.Module):
         self.field = PartField(
             parts,
             config.hash_levels,
-            config.hash_features,
             config.hash_log2_entries,
             config.hash_coarsest_cell,
             config.hash_finest_cell,

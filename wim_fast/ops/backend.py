@@ -15,7 +15,7 @@ class Backend(NamedTuple):
 
     name: str
     articulated_lookup: Callable
-    hashgrid: Callable
+    part_encoding: Callable
     march: Callable
     composite: Callable
 
@@ -25,15 +25,15 @@ def select_backend(name: str) -> Backend:
     if name in ("auto", "numba"):
         from wim_fast.ops.articulated.cpu import articulated_lookup
         from wim_fast.ops.composite.cpu import composite
-        from wim_fast.ops.hashgrid.cpu import hashgrid
+        from wim_fast.ops.part_encoding.cpu import part_encoding
         from wim_fast.ops.march.cpu import march
 
-        return Backend("numba", articulated_lookup, hashgrid, march, composite)
+        return Backend("numba", articulated_lookup, part_encoding, march, composite)
     if name == "torch":
         from wim_fast.ops.articulated.reference import articulated_lookup
         from wim_fast.ops.composite.reference import composite
-        from wim_fast.ops.hashgrid.reference import hashgrid
+        from wim_fast.ops.part_encoding.reference import part_encoding
         from wim_fast.ops.march.reference import march
 
-        return Backend("torch", articulated_lookup, hashgrid, march, composite)
+        return Backend("torch", articulated_lookup, part_encoding, march, composite)
     raise UserError("backend", f"there is no backend {name!r}", f"choose from {', '.join(BACKENDS)}")

@@ -11,7 +11,7 @@ from torch.nn.functional import max_pool2d
 
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.ops.backend import Backend
-from wim_fast.rendering.rays import RayCameras, RayColors, Rays, render_rays
+from wim_fast.rendering.rays import RayCameras, Rays, sample_rays
 from wim_fast.scene.cameras import Cameras
 
 CHUNK = 1 << 16  # rays at a time
@@ -85,19 +85,21 @@ def _shoot(
     for chunk in pixels.split(CHUNK):
         origins, directions = calibration.rays(camera, chunk[None])
         rays = Rays(origins[0], directions[0], torch.zeros(len(chunk), dtype=torch.int32))
-        seen = render_rays(model, posed, rays, torch.full((len(chunk),), 0.5), inv_s, backend)
+        jitter = torch.full((len(chunk),), 0.5)
+        samples = sample_rays(posed, rays, jitter, model.field.residual_max, inv_s, backend)
+        sdf, rgb, part = model.evaluate(samples.points, samples.pose_ids, posed, backend)
+        seen = backend.composite(sdf, rgb, samples.t, samples.offsets, inv_s)
         colors.append(torch.cat([seen.rgb, seen.opacity[:, None], seen.depth[:, None]], 1))
-        parts.append(_part_seen(seen))
+        parts.append(_part_seen(sdf, part, samples.offsets))
     return torch.cat(colors), torch.cat(parts)
 
 
-def _part_seen(seen: RayColors) -> Tensor:
+def _part_seen(sdf: Tensor, nearest_part: Tensor, offsets: Tensor) -> Tensor:
     """The nearest part (R,) at each ray's sample closest to the surface; -1 for rays without samples."""
-    num_rays = len(seen.opacity)
-    part = torch.full((num_rays,), -1, dtype=torch.int32)
-    ray_ids = torch.repeat_interleave(torch.arange(num_rays), seen.offsets.diff())
-    order = torch.argsort(seen.sdf.abs(), descending=True, stable=True)
-    part[ray_ids[order]] = seen.nearest_part[order]  # the closest sample is written last
+    part = torch.full((len(offsets) - 1,), -1, dtype=torch.int32)
+    ray_ids = torch.repeat_interleave(torch.arange(len(part)), offsets.diff())
+    order = torch.argsort(sdf.abs(), descending=True, stable=True)
+    part[ray_ids[order]] = nearest_part[order]  # the closest sample is written last
     return part
 
 

@@ -1,4 +1,4 @@
-"""Rays through pixels, and what they see of a posed model."""
+"""Rays through pixels, and the points along them that are worth decoding."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from wim_fast.model.articulated_model import ArticulatedModel, Posed
+from wim_fast.model.articulated_model import Posed
 from wim_fast.ops.backend import Backend
 
-BAND_SIGMOIDS = 4.0  # the band round the surface ends where the sigmoid is within exp(-4) of 0 or 1
-STEP_SIGMOIDS = 1.5  # a marching step changes the sigmoid's argument by this much, at most
+BAND_SIGMOIDS = 3.0  # the band round the surface ends where the sigmoid is within exp(-3) of 0 or 1
+STEP_SIGMOIDS = 2.0  # a marching step changes the sigmoid's argument by this much, at most
 
 
 class Rays(NamedTuple):
@@ -46,37 +46,25 @@ class RayCameras(NamedTuple):
         return self.center[camera][:, None].expand_as(directions), directions
 
 
-class RayColors(NamedTuple):
-    """What R rays see, before any background."""
+class RaySamples(NamedTuple):
+    """N packed samples of R rays, and where they are."""
 
-    rgb: Tensor  # (R, 3) premultiplied, in [0, 1]
-    opacity: Tensor  # (R,)
-    depth: Tensor  # (R,) distance along the ray, premultiplied
-    num_samples: int
-    points: Tensor  # (N, 3) the samples
-    sample_pose_ids: Tensor  # (N,)
-    sdf: Tensor  # (N,) of the samples
-    nearest_part: Tensor  # (N,) int32
-    offsets: Tensor  # (R + 1,)
+    points: Tensor  # (N, 3) world
+    pose_ids: Tensor  # (N,)
+    t: Tensor  # (N,) distance along the ray
+    offsets: Tensor  # (R + 1,) ray r has the samples offsets[r]:offsets[r + 1]
 
 
-def render_rays(
-    model: ArticulatedModel, posed: Posed, rays: Rays, jitter: Tensor, inv_s: float, backend: Backend
-) -> RayColors:
-    """March, decode and composite (paper section 3.4).
+def sample_rays(posed: Posed, rays: Rays, jitter: Tensor, residual_max: float, inv_s: float, backend: Backend) -> RaySamples:
+    """The points along rays where the surface can be (no gradient).
 
     Args:
         jitter: (R,) in [0, 1), shifts each ray's samples by a share of a step.
+        residual_max: how far the decoder can move the surface, world units.
         inv_s: sharpness s of the surface, 1 / world units; the band and the step follow it.
     """
-    band = model.field.residual_max + BAND_SIGMOIDS / inv_s
-    step = STEP_SIGMOIDS / inv_s
-    samples = backend.march(*rays, *posed, jitter, band, step)
+    band = residual_max + BAND_SIGMOIDS / inv_s
+    samples = backend.march(*rays, *posed, jitter, band, STEP_SIGMOIDS / inv_s)
     ray_ids = samples.ray_ids
     points = rays.origins[ray_ids] + samples.t[:, None] * rays.directions[ray_ids]
-    pose_ids = rays.pose_ids[ray_ids]
-    sdf, rgb, part = model.evaluate(points, pose_ids, posed, backend)
-    seen = backend.composite(sdf, rgb, samples.t, samples.offsets, inv_s)
-    return RayColors(
-        seen.rgb, seen.opacity, seen.depth, len(points), points, pose_ids, sdf, part, samples.offsets
-    )
+    return RaySamples(points, rays.pose_ids[ray_ids], samples.t, samples.offsets)

@@ -11,7 +11,7 @@ from wim_fast.config import Config
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.model.joint_structure import joint_candidates
 from wim_fast.ops.backend import Backend
-from wim_fast.rendering.rays import RayColors, render_rays
+from wim_fast.rendering.rays import RaySamples, sample_rays
 from wim_fast.training import losses, schedule
 from wim_fast.training.images import TrainingImages
 
@@ -49,10 +49,17 @@ def training_losses(
     camera = torch.randint(images.num_cameras, (render.images_per_step,), generator=generator)
     batch = images.draw(camera, frame, render.rays_per_image, generator)
 
-    # rendering
+    # rendering: samples along the rays, and taps round some of them for the eikonal loss, decoded in one go
     posed = model.pose(frame)
     jitter = torch.rand(len(batch.alpha), generator=generator)
-    seen = render_rays(model, posed, batch.rays, jitter, inv_s, backend)
+    samples = sample_rays(posed, batch.rays, jitter, model.field.residual_max, inv_s, backend)
+    num_samples = len(samples.points)
+    taps, tap_pose_ids = eikonal_taps(samples, EIKONAL_POINTS if weights.eikonal_weight > 0 else 0, generator)
+    points, pose_ids = torch.cat([samples.points, taps]), torch.cat([samples.pose_ids, tap_pose_ids])
+    sdf, rgb, _ = model.evaluate(points, pose_ids, posed, backend)
+    seen = backend.composite(sdf[:num_samples], rgb[:num_samples], samples.t, samples.offsets, inv_s)
+
+    # colour, mask, shape
     if weights.random_background:
         background = torch.rand(len(batch.alpha), 3, generator=generator)
     else:
@@ -62,11 +69,8 @@ def training_losses(
     terms = {
         "photo": weights.photo_weight * losses.photo_loss(rgb, target, batch.weight),
         "mask": weights.mask_weight * losses.mask_loss(seen.opacity, batch.alpha, batch.weight),
+        "eikonal": weights.eikonal_weight * losses.eikonal_loss(sdf[num_samples:].view(4, -1), EIKONAL_TAP),
     }
-
-    # shape
-    if weights.eikonal_weight > 0:
-        terms["eikonal"] = weights.eikonal_weight * eikonal_term(model, posed, seen, backend, generator)
 
     # silhouettes
     guides = images.guides(camera, frame, MASK_PIXELS, generator)
@@ -93,7 +97,7 @@ def training_losses(
 
     with torch.no_grad():
         squared_error = ((rgb - target) ** 2).mean()
-    return StepResult(terms, squared_error, len(batch.alpha), seen.num_samples)
+    return StepResult(terms, squared_error, len(batch.alpha), num_samples)
 
 
 def part_center_weight(progress: float, config: Config) -> float:
@@ -101,15 +105,12 @@ def part_center_weight(progress: float, config: Config) -> float:
     return config.loss.part_center_weight * (1 - 0.95 * schedule.ramp(progress, 0.0, config.schedule.growth_end))
 
 
-def eikonal_term(
-    model: ArticulatedModel, posed: Posed, seen: RayColors, backend: Backend, generator: torch.Generator
-) -> Tensor:
-    """The eikonal loss at random samples, by four taps each."""
-    count = min(EIKONAL_POINTS, seen.num_samples)
-    pick = torch.randint(max(seen.num_samples, 1), (count,), generator=generator)
-    taps = seen.points[pick] + EIKONAL_TAP * losses.TETRAHEDRON[:, None]  # (4, n, 3)
-    sdf, _, _ = model.evaluate(taps.reshape(-1, 3), seen.sample_pose_ids[pick].repeat(4), posed, backend)
-    return losses.eikonal_loss(sdf.view(4, count), EIKONAL_TAP)
+def eikonal_taps(samples: RaySamples, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Four points (4 * count, 3) round each of `count` random samples, tap after tap, and their pose ids."""
+    count = min(count, len(samples.points))
+    pick = torch.randint(max(len(samples.points), 1), (count,), generator=generator)
+    taps = samples.points[pick] + EIKONAL_TAP * losses.TETRAHEDRON[:, None]  # (4, count, 3)
+    return taps.reshape(-1, 3), samples.pose_ids[pick].repeat(4)
 
 
 def surface_points(posed: Posed, count: int, generator: torch.Generator) -> Tensor:

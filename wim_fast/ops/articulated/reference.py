@@ -10,7 +10,7 @@ from torch import Tensor
 from wim_fast.ops.ellipsoid.reference import ellipsoid_sdf
 
 MAX_CANDIDATES = 8  # parts that can matter at one point
-CUTOFF_NATS = 8.0  # a part exp(-8) weaker than the nearest one is left out
+CUTOFF_NATS = 5.0  # a part exp(-5) weaker than the nearest one is left out
 
 
 class PartLookup(NamedTuple):

@@ -13,6 +13,7 @@ FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}  # everything but the a
 _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
 _TINY = np.float32(1e-9)
+_CONVERGED = np.float32(1e-6)
 
 
 @njit(inline="always", fastmath=FASTMATH)
@@ -36,6 +37,8 @@ def newton_ellipsoid(x, y, z, rx, ry, rz):
         gy = (py * iy) ** 2
         gz = (pz * iz) ** 2
         f = gx + gy + gz - _ONE
+        if f < _CONVERGED:
+            break
         slope = gx * ix + gy * iy + gz * iz
         lam += _HALF * f / max(slope, _TINY)
     qx = x / max(rx2 + lam, _TINY)
