@@ -62,7 +62,6 @@ ROBOTS = {
     "mini_cheetah": Robot("mini_cheetah/mini_cheetah.urdf", (0.0, -0.8, 1.6)),
     "minitaur": Robot("quadruped/minitaur.urdf", _MINITAUR_LEG, 0.5),
     "vision60": Robot("quadruped/vision60.urdf", (0.0, 0.9, 1.4)),
-    "spirit40": Robot("quadruped/spirit40newer.urdf", (0.0, 0.8, 1.6), roll=180.0),
     "humanoid": Robot("humanoid/humanoid.urdf", roll=90.0),
 }
 

@@ -78,12 +78,8 @@ def hemisphere_directions(
     angle = np.radians(azimuth) + np.arange(count) * np.pi * (3 - np.sqrt(5))
     ring = np.sqrt(1 - z**2)
     directions = np.stack([ring * np.cos(angle), ring * np.sin(angle), z], axis=1)
-    order = [count // 4]
-    nearest = np.linalg.norm(directions - directions[order[0]], axis=1)
-    while len(order) < count:
-        order.append(int(nearest.argmax()))
-        nearest = np.minimum(nearest, np.linalg.norm(directions - directions[order[-1]], axis=1))
-    return directions[order]
+    directions = np.roll(directions, -(count // 4), axis=0)
+    return directions[spread_points(directions, count)]
 
 
 def fit_cameras(
@@ -107,6 +103,25 @@ def fit_cameras(
     center, distance = solution[:3], solution[3]
     focal = size / 2 / float(np.tan(np.radians(fov) / 2))
     return [Camera(look_at(center + distance * d, center), focal, size) for d in directions]
+
+
+def fit_camera(direction: Array, points: Array, *, size: int, fov: float, margin: float = 0.04) -> Camera:
+    """The camera in a direction (3) that comes as near to the points (N,3) as it may, these in the middle.
+
+    The inequalities of `fit_cameras` for one camera; met with equality they give the centre across the view.
+    """
+    slope = np.tan(np.radians(fov) / 2) * (1 - 2 * margin)
+    axes = look_at(direction, np.zeros(3))[:3, :3].T
+    middle = float(axes[2] @ (points.min(axis=0) + points.max(axis=0)) / 2)
+    backward = points @ axes[2]
+    center, distance = middle * axes[2], 0.0
+    for axis in axes[:2]:
+        across = points @ axis / slope
+        more, less = float((backward + across).max()), float((backward - across).max())
+        center = center + slope * (more - less) / 2 * axis
+        distance = max(distance, (more + less) / 2 - middle)
+    focal = size / 2 / float(np.tan(np.radians(fov) / 2))
+    return Camera(look_at(center + distance * direction, center), focal, size)
 
 
 def antialiased(color: NDArray[np.uint8], coverage: NDArray[np.bool_], factor: int) -> NDArray[np.uint8]:
@@ -143,6 +158,16 @@ def write_ground_truth(folder: Path, joints: Array, points: Array, joint_names: 
         points=points.astype(np.float32),
         joint_names=np.array(list(joint_names)),
     )
+
+
+def spread_points(points: Array, count: int) -> NDArray[np.int64]:
+    """Indices (count) of points (N,3) that are spread evenly: each is the farthest from those before it."""
+    chosen = [0]
+    nearest = np.linalg.norm(points - points[0], axis=1)
+    while len(chosen) < min(count, len(points)):
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, np.linalg.norm(points - points[chosen[-1]], axis=1))
+    return np.array(chosen)
 
 
 def prepare_folder(folder: Path, overwrite: bool) -> None:
