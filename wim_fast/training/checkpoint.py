@@ -1,0 +1,104 @@
+"""Checkpoints: all that a run needs to go on exactly where it was, and all that the other commands need of it."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wim_fast.errors import UserError
+from wim_fast.training.trainer import Trainer
+
+FORMAT = "wim-fast checkpoint"
+FORMAT_VERSION = 1
+KEPT = 2  # newest checkpoints of a run that stay on disk
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """What a model was trained on; positions in it are positions in these tuples."""
+
+    frame_ids: tuple[int, ...]
+    camera_ids: tuple[int, ...]
+    coordinate_scale: float  # file units per world unit
+
+
+def save_checkpoint(path: Path, trainer: Trainer, trained_on: TrainedOn) -> None:
+    """Write the whole state of `trainer`: a complete file takes the name `path`, or nothing changes.
+
+    Raises OSError if it cannot be written (disk full); no unfinished file is left then.
+    """
+    content = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "step": trainer.step,
+        "iterations": trainer.iterations,
+        "inv_s": trainer.inv_s,
+        **asdict(trained_on),
+        "model": trainer.model.state_dict(),
+        "optimizer": trainer.optimizer.state_dict(),
+        "generator": trainer.generator.get_state(),
+        "torch_random": torch.get_rng_state(),
+    }
+    buffer = io.BytesIO()  # torch's own file writer reports a full disk in words of its own
+    torch.save(content, buffer)
+    write_whole(path, buffer.getbuffer())
+
+
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """A file that is there completely, also after a power cut, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    if hasattr(os, "O_DIRECTORY"):
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """What `save_checkpoint` wrote, on the CPU. UserError if it is no such file, or of a newer format."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror or error})", "check the file") from None
+    except Exception as error:  # torch raises whatever its parsers meet
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(path, f"is damaged, or no checkpoint ({reason})", "delete it to use an older one") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(path, "is no checkpoint of wim-fast", "give a run that `wim-fast train` made")
+    version = content.get("version")
+    if version != FORMAT_VERSION:
+        newer = isinstance(version, int) and version > FORMAT_VERSION
+        remedy = "update wim-fast" if newer else "use the version of wim-fast that wrote it"
+        known = f"this wim-fast reads version {FORMAT_VERSION}"
+        raise UserError(path, f"is of {'newer ' if newer else ''}format version {version}; {known}", remedy)
+    return content
+
+
+def trained_on(content: dict[str, Any]) -> TrainedOn:
+    """What the model of a loaded checkpoint was trained on."""
+    frames, cameras = tuple(content["frame_ids"]), tuple(content["camera_ids"])
+    return TrainedOn(frames, cameras, content["coordinate_scale"])
+
+
+def restore(trainer: Trainer, content: dict[str, Any]) -> None:
+    """Put a freshly made trainer into the saved state; it goes on as if it had never stopped."""
+    trainer.model.load_state_dict(content["model"])
+    trainer.optimizer.load_state_dict(content["optimizer"])
+    trainer.generator.set_state(content["generator"])
+    torch.set_rng_state(content["torch_random"])
+    trainer.step, trainer.iterations = content["step"], content["iterations"]

@@ -1,0 +1,170 @@
+"""A run on disk.
+
+    RUN/config.yaml         every setting, resolved: iterations, cameras, coordinate_scale
+    RUN/checkpoints/        step_00001000.pt, the newest few
+    RUN/trajectory.npz      poses and joints, in the units of the scene's files
+    RUN/metrics.jsonl       a line every `log_every` steps
+    RUN/events.*            the same for TensorBoard
+    RUN/preview/            pictures made while training
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from wim_fast import config as config_module
+from wim_fast.config import Config
+from wim_fast.errors import UserError
+from wim_fast.model.articulated_model import ArticulatedModel
+from wim_fast.ops.backend import Backend, select_backend
+from wim_fast.posing.tree import joint_positions
+from wim_fast.scene.load import load_scene
+from wim_fast.scene.scene import Scene
+from wim_fast.training.checkpoint import KEPT, TrainedOn, load_checkpoint, save_checkpoint, trained_on, write_whole
+from wim_fast.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where everything of a run lies."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def trajectory(self) -> Path:
+        return self.path / "trajectory.npz"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def preview(self) -> Path:
+        return self.path / "preview"
+
+    def all_checkpoints(self) -> list[Path]:
+        """Oldest first."""
+        return sorted(self.checkpoints.glob("step_*.pt"))
+
+    def check_is_run(self) -> None:
+        """UserError unless this is a run with a checkpoint."""
+        remedy = "give a folder that `wim-fast train` made"
+        if not self.path.is_dir():
+            raise UserError(self.path, "there is no such run", remedy)
+        if not self.config.is_file():
+            raise UserError(self.path, "is not a run: it has no config.yaml", remedy)
+        if not self.all_checkpoints():
+            raise UserError(self.path, "has no checkpoint", "train it first: wim-fast train")
+
+    def save(self, trainer: Trainer, seen: TrainedOn) -> Path:
+        """A checkpoint and the trajectory at this step; older checkpoints go. Raises OSError."""
+        path = self.checkpoints / f"step_{trainer.step:08d}.pt"
+        save_checkpoint(path, trainer, seen)
+        write_trajectory(self.trajectory, trainer.model, seen)
+        for old in self.all_checkpoints()[:-KEPT]:
+            old.unlink(missing_ok=True)
+        return path
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model and what is known about it. Lengths are in world units."""
+
+    path: Path
+    config: Config
+    model: ArticulatedModel
+    backend: Backend
+    inv_s: float  # sharpness of the surface when it was saved, 1 / world units
+    frame_ids: tuple[int, ...]  # trained on
+    camera_ids: tuple[int, ...]  # trained on
+    coordinate_scale: float  # file units per world unit
+    step: int
+    iterations: int
+
+    def load_scene(
+        self,
+        cameras: Sequence[int] | None = None,
+        frames: str | slice | None = None,
+        size: int | None = None,
+    ) -> Scene:
+        """The run's recording in the run's world units.
+
+        `cameras` are ids (None: all there are), `frames` a range over all frames of the recording (None: the frames
+        trained on), `size` the longer image side (None: as trained).
+        """
+        scene = self.config.scene
+        return load_scene(
+            scene.scene,
+            cameras=cameras,
+            frames=scene.frames if frames is None else frames,
+            size=scene.size if size is None else size,
+            coordinate_scale=self.coordinate_scale,
+            allow_missing=scene.allow_missing,
+        )
+
+
+def load_run(path: str | Path, backend_name: str = "auto") -> Run:
+    """The newest state of a run. UserError if it is no run, of a newer format, or damaged."""
+    folder = RunFolder(Path(path))
+    folder.check_is_run()
+    config = config_module.from_yaml(folder.config)
+    newest = folder.all_checkpoints()[-1]
+    content = load_checkpoint(newest)
+    seen = trained_on(content)
+    model = ArticulatedModel(config.model, len(seen.frame_ids))
+    try:
+        model.load_state_dict(content["model"])
+    except RuntimeError:
+        problem = "does not fit the model settings of config.yaml"
+        raise UserError(newest, problem, "put the run's own config.yaml back") from None
+    model.requires_grad_(False).eval()
+    return Run(
+        path=folder.path,
+        config=config,
+        model=model,
+        backend=select_backend(backend_name),
+        inv_s=content["inv_s"],
+        step=content["step"],
+        iterations=content["iterations"],
+        **{field.name: getattr(seen, field.name) for field in dataclasses.fields(seen)},
+    )
+
+
+@torch.no_grad()
+def write_trajectory(path: Path, model: ArticulatedModel, seen: TrainedOn) -> None:
+    """Poses and joints of every frame trained on, in the units of the scene's files, part-to-world (x_w = R x + t).
+
+    part_rotation (T, P, 3, 3), part_translation (T, P, 3) part centres, semi_axes (P, 3); edges (P-1, 2) the joined parts,
+    joint_position (T, P-1, 3) the joint of each edge, part_of_joint (P-1, 2) the two parts that each joint joins, which
+    is its row of edges; frame_ids (T,) of the recording.
+    """
+    rotation, translation = (x.numpy() for x in model.trajectory(torch.arange(len(seen.frame_ids))))
+    semi_axes, edges = model.semi_axes.numpy(), model.joints.edges.numpy()
+    joints = joint_positions(rotation, translation, semi_axes, edges, model.joints.edge_candidates.numpy())
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        part_rotation=rotation,
+        part_translation=translation * np.float32(seen.coordinate_scale),
+        semi_axes=semi_axes * np.float32(seen.coordinate_scale),
+        edges=edges,
+        joint_position=(joints * seen.coordinate_scale).astype(np.float32),
+        part_of_joint=edges,
+        frame_ids=np.array(seen.frame_ids),
+    )
+    write_whole(path, buffer.getbuffer())
