@@ -241,10 +241,10 @@ def surface_points(
         simulation.pose(values)
         rotations, origins = simulation.link_frames()
         for direction in directions:
-            camera = Camera(raw_scene.look_at(center + 3 * radius * direction, center), 256 * 5.0, 512)
+            camera = Camera(raw_scene.look_at(center + 3 * radius * direction, center), 192 * 5.0, 384)
             _, link, depth = simulation.render(camera, radius, 6 * radius)
             y, x = np.nonzero(link >= -1)
-            pixels = np.stack([x + 0.5 - 256, 256 - (y + 0.5)], axis=1) / camera.focal
+            pixels = np.stack([x + 0.5 - 192, 192 - (y + 0.5)], axis=1) / camera.focal
             d = depth[y, x][:, None]
             in_camera = np.concatenate([pixels * d, -d], axis=1)
             view = camera.view_matrix

@@ -72,14 +72,19 @@ def relative_motion(rotation: Tensor, translation: Tensor) -> Tensor:
     The standard deviation over time of the entries of the relative rotation (their mean) plus 3 times that of the relative
     translation (mean over its entries); rotation (F, P, 3, 3), translation (F, P, 3).
     """
-    relative_rotation = torch.einsum("fiab,fjac->fijbc", rotation, rotation)
+    frames, parts = rotation.shape[:2]
+    # moments of the entries of R_i^T R_j as two matrix products: E[x] over (f, a) and E[x^2] over (f, a, a')
+    columns = rotation.permute(1, 3, 0, 2)  # (P, b, F, a)
+    products = (columns[..., :, None] * columns[..., None, :]).reshape(parts * 3, -1)
+    columns = columns.reshape(parts * 3, -1)
+    mean, mean_square = columns @ columns.T / frames, products @ products.T / frames
+    rotation_deviation = (mean_square - mean**2).clamp_min(1e-6).sqrt().view(parts, 3, parts, 3).mean((1, 3))
+
     offset = translation[:, None] - translation[:, :, None]  # (F, i, j, 3) = t_j - t_i
-    relative_translation = torch.einsum("fiab,fija->fijb", rotation, offset)
-
-    def deviation(x: Tensor) -> Tensor:
-        return (x.var(0, unbiased=False) + 1e-12).sqrt()
-
-    return deviation(relative_rotation).mean((-1, -2)) + MERGE_MOTION_WEIGHT * deviation(relative_translation).mean(-1)
+    relative_translation = offset @ rotation  # (F, i, j, 3) = R_i^T (t_j - t_i)
+    centered = relative_translation - relative_translation.mean(0)
+    translation_deviation = ((centered**2).mean(0) + 1e-12).sqrt().mean(-1)
+    return rotation_deviation + MERGE_MOTION_WEIGHT * translation_deviation
 
 
 def merge_loss(rotation: Tensor, translation: Tensor) -> Tensor:

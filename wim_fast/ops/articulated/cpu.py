@@ -22,38 +22,40 @@ _ONE = np.float32(1.0)
 
 
 @njit(inline="always", fastmath=FASTMATH)
-def local_and_bound(px, py, pz, rotation, translation, semi_axes, bounds, lx, ly, lz):
+def _local_and_bound(px, py, pz, rotation, translation, shapes, bounds, lx, ly, lz):
     """Local coordinates of one point in every part and a true lower bound of each distance, vectorised over parts.
 
-    sdf >= |x| - max(r) everywhere, and sdf >= min(r) (|x / r| - 1) outside.
+    sdf >= |x| - max(r) everywhere, and sdf >= min(r) (|x / r| - 1) outside. `shapes` is that of `part_shapes`.
     """
-    for p in range(semi_axes.shape[1]):
+    for p in range(shapes.shape[1]):
         dx = px - translation[0, p]
         dy = py - translation[1, p]
         dz = pz - translation[2, p]
         x = rotation[0, 0, p] * dx + rotation[1, 0, p] * dy + rotation[2, 0, p] * dz
         y = rotation[0, 1, p] * dx + rotation[1, 1, p] * dy + rotation[2, 1, p] * dz
         z = rotation[0, 2, p] * dx + rotation[1, 2, p] * dy + rotation[2, 2, p] * dz
-        rx = semi_axes[0, p]
-        ry = semi_axes[1, p]
-        rz = semi_axes[2, p]
-        largest = max(rx, max(ry, rz))
-        smallest = min(rx, min(ry, rz))
-        sphere = np.float32(math.sqrt(x * x + y * y + z * z)) - largest
-        scaled = np.float32(math.sqrt((x / rx) ** 2 + (y / ry) ** 2 + (z / rz) ** 2))
-        if scaled > _ONE:
-            sphere = max(sphere, smallest * (scaled - _ONE))
+        sphere = math.sqrt(x * x + y * y + z * z) - shapes[6, p]
+        sx = x * shapes[3, p]
+        sy = y * shapes[4, p]
+        sz = z * shapes[5, p]
+        scaled = math.sqrt(sx * sx + sy * sy + sz * sz) - _ONE
         lx[p] = x
         ly[p] = y
         lz[p] = z
-        bounds[p] = sphere
+        bounds[p] = max(sphere, shapes[7, p] * scaled if scaled > _ZERO else sphere)
+
+
+def part_shapes(semi_axes: Tensor) -> np.ndarray:
+    """(8, P) float32 of `semi_axes` (P, 3): the semi-axes, their inverses, the largest and the smallest."""
+    axes = semi_axes.detach().t()
+    return torch.cat([axes, 1 / axes, axes.amax(0, True), axes.amin(0, True)]).contiguous().numpy()
 
 
 @njit(parallel=True, fastmath=FASTMATH, cache=True, nogil=True)
-def _forward(points, pose_ids, rotation, translation, semi_axes, b, a, cut, top_k, union, ids, weights, local,
+def _forward(points, pose_ids, rotation, translation, shapes, b, a, cut, top_k, union, ids, weights, local,
              cand_count, cand_id, cand_sdf, cand_vec):  # fmt: skip
     n_points = points.shape[0]
-    n_parts = semi_axes.shape[1]
+    n_parts = shapes.shape[1]
     capacity = cand_id.shape[1]
     size = (n_points + CHUNKS - 1) // CHUNKS
     for chunk in prange(CHUNKS):
@@ -63,8 +65,8 @@ def _forward(points, pose_ids, rotation, translation, semi_axes, b, a, cut, top_
         lz = np.empty(n_parts, np.float32)
         for i in range(chunk * size, min(n_points, (chunk + 1) * size)):
             f = pose_ids[i]
-            local_and_bound(points[i, 0], points[i, 1], points[i, 2], rotation[f], translation[f], semi_axes,
-                            bounds, lx, ly, lz)  # fmt: skip
+            _local_and_bound(points[i, 0], points[i, 1], points[i, 2], rotation[f], translation[f], shapes,
+                             bounds, lx, ly, lz)  # fmt: skip
             first = 0
             for p in range(1, n_parts):
                 if bounds[p] < bounds[first]:
@@ -76,7 +78,7 @@ def _forward(points, pose_ids, rotation, translation, semi_axes, b, a, cut, top_
                 if bounds[p] > nearest + cut:
                     continue
                 sdf, length, qx, qy, qz = newton_ellipsoid(
-                    lx[p], ly[p], lz[p], semi_axes[0, p], semi_axes[1, p], semi_axes[2, p]
+                    lx[p], ly[p], lz[p], shapes[0, p], shapes[1, p], shapes[2, p]
                 )
                 if sdf > nearest + cut or (count == capacity and sdf >= cand_sdf[i, capacity - 1]):
                     continue
@@ -95,9 +97,9 @@ def _forward(points, pose_ids, rotation, translation, semi_axes, b, a, cut, top_
                 cand_vec[i, slot, 0] = qx * inverse
                 cand_vec[i, slot, 1] = qy * inverse
                 cand_vec[i, slot, 2] = qz * inverse
-                cand_vec[i, slot, 3] = qx * semi_axes[0, p]
-                cand_vec[i, slot, 4] = qy * semi_axes[1, p]
-                cand_vec[i, slot, 5] = qz * semi_axes[2, p]
+                cand_vec[i, slot, 3] = qx * shapes[0, p]
+                cand_vec[i, slot, 4] = qy * shapes[1, p]
+                cand_vec[i, slot, 5] = qz * shapes[2, p]
             while cand_sdf[i, count - 1] > nearest + cut:
                 count -= 1
             cand_count[i] = count
@@ -190,7 +192,6 @@ class _ArticulatedLookup(torch.autograd.Function):
         points_, pose_ids_ = points.contiguous().numpy(), pose_ids.to(torch.int32).contiguous().numpy()
         rotation_ = rotation.detach().permute(0, 2, 3, 1).contiguous().numpy()  # (F, 3, 3, P)
         translation_ = translation.detach().transpose(1, 2).contiguous().numpy()  # (F, 3, P)
-        axes_ = semi_axes.detach().t().contiguous().numpy()  # (3, P)
         sharpness = np.float32(b.item()), np.float32(a.item())
         union, weights = torch.empty(n), torch.empty(n, top_k)
         ids, local = torch.empty(n, top_k, dtype=torch.int32), torch.empty(n, top_k, 3)
@@ -202,7 +203,7 @@ class _ArticulatedLookup(torch.autograd.Function):
             np.empty((n, capacity, 6), np.float32),
         )
         if n:
-            _forward(points_, pose_ids_, rotation_, translation_, axes_, *sharpness, np.float32(cutoff(b, a).item()),
+            _forward(points_, pose_ids_, rotation_, translation_, part_shapes(semi_axes), *sharpness, np.float32(cutoff(b, a).item()),
                      top_k, union.numpy(), ids.numpy(), weights.numpy(), local.numpy(), *candidates)  # fmt: skip
         ctx.inputs = (points_, pose_ids_, rotation_, translation_, *sharpness, union.numpy())
         ctx.candidates = candidates

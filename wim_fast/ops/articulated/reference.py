@@ -22,9 +22,9 @@ class PartLookup(NamedTuple):
     local: Tensor  # (N, K, 3) the point in the frame of each of these parts
 
 
-def cutoff(union_sharpness: Tensor, weight_sharpness: Tensor) -> Tensor:
-    """How much farther than the nearest part another may be and still count, world units."""
-    return CUTOFF_NATS / torch.minimum(union_sharpness, weight_sharpness)
+def cutoff(*sharpness: Tensor) -> Tensor:
+    """How much farther than the nearest part another may be and still count at any of these sharpnesses, world units."""
+    return CUTOFF_NATS / torch.stack(sharpness).min()
 
 
 def articulated_lookup(

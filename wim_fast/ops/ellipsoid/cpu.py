@@ -13,7 +13,7 @@ FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}  # everything but the a
 _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
 _TINY = np.float32(1e-9)
-_CONVERGED = np.float32(1e-6)
+_CONVERGED = np.float32(5e-4)  # convergence is quadratic: the step just taken leaves about the square of this
 
 
 @njit(inline="always", fastmath=FASTMATH)
@@ -37,10 +37,10 @@ def newton_ellipsoid(x, y, z, rx, ry, rz):
         gy = (py * iy) ** 2
         gz = (pz * iz) ** 2
         f = gx + gy + gz - _ONE
-        if f < _CONVERGED:
-            break
         slope = gx * ix + gy * iy + gz * iz
         lam += _HALF * f / max(slope, _TINY)
+        if f < _CONVERGED:
+            break
     qx = x / max(rx2 + lam, _TINY)
     qy = y / max(ry2 + lam, _TINY)
     qz = z / max(rz2 + lam, _TINY)

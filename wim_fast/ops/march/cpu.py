@@ -9,6 +9,7 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
+from wim_fast.ops.articulated.cpu import part_shapes
 from wim_fast.ops.articulated.reference import cutoff
 from wim_fast.ops.ellipsoid.cpu import FASTMATH, newton_ellipsoid
 from wim_fast.ops.march.reference import MAX_SAMPLES_PER_RAY, Samples
@@ -20,9 +21,9 @@ _INFLATION = np.float32(1.7)  # an ellipsoid with semi-axes r + 1.7 d contains a
 
 
 @njit(parallel=True, fastmath=FASTMATH, cache=True, nogil=True)
-def _march(origins, directions, pose_ids, rotation, translation, semi_axes, b, cut, jitter, band, step, out, counts):
+def _march(origins, directions, pose_ids, rotation, translation, shapes, b, cut, jitter, band, step, out, counts):
     n_rays = origins.shape[0]
-    n_parts = semi_axes.shape[1]
+    n_parts = shapes.shape[1]
     size = (n_rays + CHUNKS - 1) // CHUNKS
     reach = band + np.float32(math.log(min(n_parts, 8))) / b  # the union is at most log(n) / b below the nearest part
     for chunk in prange(CHUNKS):
@@ -32,9 +33,7 @@ def _march(origins, directions, pose_ids, rotation, translation, semi_axes, b, c
         dx = np.empty(n_parts, np.float32)
         dy = np.empty(n_parts, np.float32)
         dz = np.empty(n_parts, np.float32)
-        rx = np.empty(n_parts, np.float32)
-        ry = np.empty(n_parts, np.float32)
-        rz = np.empty(n_parts, np.float32)
+        near_shapes = np.empty((8, n_parts), np.float32)
         bounds = np.empty(n_parts, np.float32)
         for ray in range(chunk * size, min(n_rays, (chunk + 1) * size)):
             f = pose_ids[ray]
@@ -47,8 +46,7 @@ def _march(origins, directions, pose_ids, rotation, translation, semi_axes, b, c
                 az = origins[ray, 2] - translation[f, 2, p]
                 along = ax * directions[ray, 0] + ay * directions[ray, 1] + az * directions[ray, 2]
                 off2 = ax * ax + ay * ay + az * az - along * along
-                radius = max(semi_axes[0, p], max(semi_axes[1, p], semi_axes[2, p]))
-                if off2 > (radius + reach + cut) ** 2:
+                if off2 > (shapes[6, p] + reach + cut) ** 2:
                     continue
                 ox[m] = rotation[f, 0, 0, p] * ax + rotation[f, 1, 0, p] * ay + rotation[f, 2, 0, p] * az
                 oy[m] = rotation[f, 0, 1, p] * ax + rotation[f, 1, 1, p] * ay + rotation[f, 2, 1, p] * az
@@ -57,13 +55,12 @@ def _march(origins, directions, pose_ids, rotation, translation, semi_axes, b, c
                 dx[m] = rotation[f, 0, 0, p] * ax + rotation[f, 1, 0, p] * ay + rotation[f, 2, 0, p] * az
                 dy[m] = rotation[f, 0, 1, p] * ax + rotation[f, 1, 1, p] * ay + rotation[f, 2, 1, p] * az
                 dz[m] = rotation[f, 0, 2, p] * ax + rotation[f, 1, 2, p] * ay + rotation[f, 2, 2, p] * az
-                rx[m] = semi_axes[0, p]
-                ry[m] = semi_axes[1, p]
-                rz[m] = semi_axes[2, p]
+                for k in range(8):
+                    near_shapes[k, m] = shapes[k, p]
                 # where the ray is inside the inflated ellipsoid
-                ix = _ONE / (rx[m] + _INFLATION * reach)
-                iy = _ONE / (ry[m] + _INFLATION * reach)
-                iz = _ONE / (rz[m] + _INFLATION * reach)
+                ix = _ONE / (shapes[0, p] + _INFLATION * reach)
+                iy = _ONE / (shapes[1, p] + _INFLATION * reach)
+                iz = _ONE / (shapes[2, p] + _INFLATION * reach)
                 qa = (dx[m] * ix) ** 2 + (dy[m] * iy) ** 2 + (dz[m] * iz) ** 2
                 qb = ox[m] * dx[m] * ix * ix + oy[m] * dy[m] * iy * iy + oz[m] * dz[m] * iz * iz
                 qc = (ox[m] * ix) ** 2 + (oy[m] * iy) ** 2 + (oz[m] * iz) ** 2 - _ONE
@@ -79,19 +76,19 @@ def _march(origins, directions, pose_ids, rotation, translation, semi_axes, b, c
                 t = (np.float32(k) + jitter[ray]) * step
                 if t > far:
                     break
-                first = 0
                 for p in range(m):
                     x = ox[p] + t * dx[p]
                     y = oy[p] + t * dy[p]
                     z = oz[p] + t * dz[p]
-                    largest = max(rx[p], max(ry[p], rz[p]))
-                    smallest = min(rx[p], min(ry[p], rz[p]))
-                    bound = np.float32(math.sqrt(x * x + y * y + z * z)) - largest
-                    scaled = np.float32(math.sqrt((x / rx[p]) ** 2 + (y / ry[p]) ** 2 + (z / rz[p]) ** 2))
-                    if scaled > _ONE:
-                        bound = max(bound, smallest * (scaled - _ONE))
-                    bounds[p] = bound
-                    if bound < bounds[first]:
+                    sphere = math.sqrt(x * x + y * y + z * z) - near_shapes[6, p]
+                    sx = x * near_shapes[3, p]
+                    sy = y * near_shapes[4, p]
+                    sz = z * near_shapes[5, p]
+                    scaled = math.sqrt(sx * sx + sy * sy + sz * sz) - _ONE
+                    bounds[p] = max(sphere, near_shapes[7, p] * scaled if scaled > _ZERO else sphere)
+                first = 0
+                for p in range(1, m):
+                    if bounds[p] < bounds[first]:
                         first = p
                 if bounds[first] > reach:
                     k += max(1, np.int64((bounds[first] - reach) / step))
@@ -103,8 +100,9 @@ def _march(origins, directions, pose_ids, rotation, translation, semi_axes, b, c
                     if bounds[p] > nearest + cut:
                         continue
                     sdf, _, _, _, _ = newton_ellipsoid(
-                        ox[p] + t * dx[p], oy[p] + t * dy[p], oz[p] + t * dz[p], rx[p], ry[p], rz[p]
-                    )
+                        ox[p] + t * dx[p], oy[p] + t * dy[p], oz[p] + t * dz[p],
+                        near_shapes[0, p], near_shapes[1, p], near_shapes[2, p],
+                    )  # fmt: skip
                     if sdf < nearest:
                         total = total * np.float32(math.exp(-b * (nearest - sdf))) + _ONE if index > 0 else _ONE
                         nearest = sdf
@@ -152,9 +150,9 @@ def march(
         pose_ids.to(torch.int32).contiguous().numpy(),
         rotation.detach().permute(0, 2, 3, 1).contiguous().numpy(),
         translation.detach().transpose(1, 2).contiguous().numpy(),
-        semi_axes.detach().t().contiguous().numpy(),
+        part_shapes(semi_axes),
         np.float32(union_sharpness.item()),
-        np.float32(cutoff(union_sharpness, weight_sharpness).item()),
+        np.float32(cutoff(union_sharpness).item()),
         jitter.contiguous().numpy(),
         np.float32(band),
         np.float32(step),
