@@ -90,15 +90,16 @@ def _shoot(
         sdf, rgb, part = model.evaluate(samples.points, samples.pose_ids, posed, backend)
         seen = backend.composite(sdf, rgb, samples.t, samples.offsets, inv_s)
         colors.append(torch.cat([seen.rgb, seen.opacity[:, None], seen.depth[:, None]], 1))
-        parts.append(_part_seen(sdf, part, samples.offsets))
+        depth = seen.depth / seen.opacity.clamp_min(1e-6)
+        parts.append(_part_seen(samples.t, part, samples.offsets, depth))
     return torch.cat(colors), torch.cat(parts)
 
 
-def _part_seen(sdf: Tensor, nearest_part: Tensor, offsets: Tensor) -> Tensor:
-    """The nearest part (R,) at each ray's sample closest to the surface; -1 for rays without samples."""
-    part = torch.full((len(offsets) - 1,), -1, dtype=torch.int32)
-    ray_ids = torch.repeat_interleave(torch.arange(len(part)), offsets.diff())
-    order = torch.argsort(sdf.abs(), descending=True, stable=True)
+def _part_seen(t: Tensor, nearest_part: Tensor, offsets: Tensor, depth: Tensor) -> Tensor:
+    """The nearest part (R,) at each ray's sample closest to the depth that is seen; -1 for rays without samples."""
+    part = torch.full((len(depth),), -1, dtype=torch.int32)
+    ray_ids = torch.repeat_interleave(torch.arange(len(depth)), offsets.diff())
+    order = torch.argsort((t - depth[ray_ids]).abs(), descending=True, stable=True)
     part[ray_ids[order]] = nearest_part[order]  # the closest sample is written last
     return part
 
