@@ -12,9 +12,9 @@ import numpy as np
 from wim_fast.errors import SceneWarning, UserError
 from wim_fast.resources import resource_folder
 from wim_fast.scene.cameras import coverage
-from wim_fast.scene.scene import BACKGROUND, OBJECT, GroundTruth, Scene, parse_frames
+from wim_fast.scene.scene import BACKGROUND, OBJECT, GroundTruth, Scene, SceneContents, parse_frames
 from wim_fast.scene.visual_hull import look_at, visual_hull
-from wim_fast.scene.wim_raw import read_wim_raw
+from wim_fast.scene.wim_raw import list_cameras, read_wim_raw, scan_wim_raw
 
 OBJECT_EXTENT = 1.2  # world units: the longest side of the object's box under the automatic scale
 
@@ -40,11 +40,23 @@ def find_scene(path_or_name: str | Path) -> Path:
     raise UserError(text or "scene", "there is no such scene", remedy)
 
 
+def scene_cameras(path_or_name: str | Path) -> tuple[int, ...]:
+    """Ids of all cameras of a scene; no image is read."""
+    return list_cameras(find_scene(path_or_name))
+
+
+def scan_scene(path_or_name: str | Path, coordinate_scale: float) -> SceneContents:
+    """All cameras and frames of a scene and its ground truth in world units; no image is read."""
+    contents = scan_wim_raw(find_scene(path_or_name))
+    truth = contents.ground_truth
+    return dataclasses.replace(contents, ground_truth=truth and _scaled_truth(truth, coordinate_scale))
+
+
 def load_scene(
     path_or_name: str | Path,
     *,
     cameras: Sequence[int] | None = None,
-    frames: str | slice | None = None,
+    frames: str | slice | Sequence[int] | None = None,
     size: int | None = None,
     coordinate_scale: float | None = None,
     allow_missing: bool = False,
@@ -55,7 +67,7 @@ def load_scene(
     ----------
     path_or_name : a folder, or the name of a scene that ships with wim-fast.
     cameras : ids of the cameras to read, in this order; None: all.
-    frames : which of the sorted frames to read, as a slice or `"start:stop[:step]"`; None: all.
+    frames : which of the sorted frames to read, as a slice, `"start:stop[:step]"` or positions; None: all.
     size : longer side of the images in pixels; None: as they are.
     coordinate_scale : file units per world unit; None: such that the object in the first frame read is
         1.2 units long, by its visual hull. It depends on cameras and frames: keep it with what is learned.
@@ -75,12 +87,17 @@ def load_scene(
 
 
 def _in_world_units(scene: Scene, scale: float) -> Scene:
-    truth = scene.ground_truth
-    if truth is not None:
-        scaled = (None if a is None else (a / scale).astype(np.float32) for a in (truth.joints, truth.points))
-        truth = GroundTruth(*scaled)
+    truth = scene.ground_truth and _scaled_truth(scene.ground_truth, scale)
     cameras = scene.cameras.scaled_world(1 / scale)
     return dataclasses.replace(scene, cameras=cameras, coordinate_scale=scale, ground_truth=truth)
+
+
+def _scaled_truth(truth: GroundTruth, scale: float) -> GroundTruth:
+    joints, points = truth.joints, truth.points
+    return GroundTruth(
+        None if joints is None else (joints / scale).astype(np.float32),
+        None if points is None else (points / scale).astype(np.float32),
+    )
 
 
 def _automatic_scale(scene: Scene) -> float:

@@ -32,6 +32,16 @@ class GroundTruth:
 
 
 @dataclass(frozen=True)
+class SceneContents:
+    """What there is of a scene, without its images."""
+
+    path: Path
+    camera_ids: tuple[int, ...]
+    frame_ids: tuple[int, ...]
+    ground_truth: GroundTruth | None  # of all frames
+
+
+@dataclass(frozen=True)
 class Scene:
     """V cameras, T frames, an image and a mask for each. World units are file units / coordinate_scale."""
 

@@ -24,14 +24,27 @@ from numpy.typing import NDArray
 from wim_fast.errors import UserError
 from wim_fast.scene.cameras import Cameras
 from wim_fast.scene.resize import area_weights, resize_rgba
-from wim_fast.scene.scene import BACKGROUND, OBJECT, UNRELIABLE, GroundTruth, Scene, camera_positions
+from wim_fast.scene.scene import (
+    BACKGROUND,
+    OBJECT,
+    UNRELIABLE,
+    GroundTruth,
+    Scene,
+    SceneContents,
+    camera_positions,
+)
 
 _IMAGE = re.compile(r"frame_(\d{5,})_cam_(\d{3,})\.png")
 _CAMERA = re.compile(r"cam_(\d{3,})\.json")
 
 
 def read_wim_raw(
-    path: Path, *, cameras: Sequence[int] | None, frames: slice, size: int | None, allow_missing: bool
+    path: Path,
+    *,
+    cameras: Sequence[int] | None,
+    frames: slice | Sequence[int],
+    size: int | None,
+    allow_missing: bool,
 ) -> Scene:
     """Read a folder; the scene is in file units (coordinate_scale 1). See `load_scene` for the parameters."""
     images, camera_files = _listing(path)
@@ -39,7 +52,7 @@ def read_wim_raw(
     camera_ids = sorted(camera_files)
     if cameras is not None:
         camera_ids = [camera_ids[i] for i in camera_positions(path, camera_ids, cameras)]
-    frame_ids = all_frames[frames]
+    frame_ids = all_frames[frames] if isinstance(frames, slice) else [all_frames[i] for i in frames]
     if not frame_ids:
         raise UserError(
             path, f"no frames are left of its {len(all_frames)}", "choose --frames within the recording"
@@ -71,6 +84,19 @@ def read_wim_raw(
     truth = _read_ground_truth(path / "gt.npz", len(all_frames))
     truth = truth and truth.select(frames)
     return Scene(path.resolve().name, path, rig, tuple(frame_ids), rgba, mask, 1.0, truth)
+
+
+def list_cameras(path: Path) -> tuple[int, ...]:
+    """Ids of the cameras of a folder, sorted."""
+    return tuple(sorted(_listing(path)[1]))
+
+
+def scan_wim_raw(path: Path) -> SceneContents:
+    """Cameras, frames and ground truth (file units) of a folder; no image is read."""
+    images, camera_files = _listing(path)
+    frames = sorted({frame for frame, _ in images})
+    truth = _read_ground_truth(path / "gt.npz", len(frames))
+    return SceneContents(path, tuple(sorted(camera_files)), tuple(frames), truth)
 
 
 def _listing(path: Path) -> tuple[dict[tuple[int, int], Path], dict[int, Path]]:

@@ -99,13 +99,13 @@ class Run:
     def load_scene(
         self,
         cameras: Sequence[int] | None = None,
-        frames: str | slice | None = None,
+        frames: str | slice | Sequence[int] | None = None,
         size: int | None = None,
     ) -> Scene:
         """The run's recording in the run's world units.
 
-        `cameras` are ids (None: all there are), `frames` a range over all frames of the recording (None: the frames
-        trained on), `size` the longer image side (None: as trained).
+        `cameras` are ids (None: all there are), `frames` a range or positions over all frames of the recording
+        (None: the frames trained on), `size` the longer image side (None: as trained).
         """
         scene = self.config.scene
         return load_scene(
