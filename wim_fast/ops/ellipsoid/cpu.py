@@ -7,13 +7,21 @@ import math
 import numpy as np
 from numba import njit
 
-from wim_fast.ops.ellipsoid.reference import NEWTON_STEPS
+from wim_fast.ops.ellipsoid.reference import NEWTON_STEPS, OFF_PLANE
 
 FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}  # everything but the assumption that NaN and inf do not occur
-_HALF = np.float32(0.5)
+_ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
 _TINY = np.float32(1e-9)
+_OFF_PLANE = np.float32(OFF_PLANE)
 _CONVERGED = np.float32(5e-4)  # convergence is quadratic: the step just taken leaves about the square of this
+
+
+@njit(inline="always", fastmath=FASTMATH)
+def _off_plane(x, r):
+    """`x` kept away from the centre plane, where the closest point is not unique."""
+    least = _OFF_PLANE * r
+    return x if abs(x) > least else (least if x >= _ZERO else -least)
 
 
 @njit(inline="always", fastmath=FASTMATH)
@@ -22,6 +30,9 @@ def newton_ellipsoid(x, y, z, rx, ry, rz):
 
     The same solve as ``reference.closest_point``; all float32 scalars.
     """
+    x = _off_plane(x, rx)
+    y = _off_plane(y, ry)
+    z = _off_plane(z, rz)
     rx2 = rx * rx
     ry2 = ry * ry
     rz2 = rz * rz
@@ -36,10 +47,10 @@ def newton_ellipsoid(x, y, z, rx, ry, rz):
         gx = (px * ix) ** 2
         gy = (py * iy) ** 2
         gz = (pz * iz) ** 2
-        f = gx + gy + gz - _ONE
-        slope = gx * ix + gy * iy + gz * iz
-        lam += _HALF * f / max(slope, _TINY)
-        if f < _CONVERGED:
+        square = gx + gy + gz
+        excess = np.float32(math.sqrt(square)) - _ONE
+        lam += excess * square / (gx * ix + gy * iy + gz * iz)
+        if excess < _CONVERGED:
             break
     qx = x / max(rx2 + lam, _TINY)
     qy = y / max(ry2 + lam, _TINY)

@@ -1,0 +1,76 @@
+"""What the tests of the kernels share: posed ellipsoids, comparison, gradients under random cotangents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+
+def random_rotations(*shape: int, generator: torch.Generator) -> Tensor:
+    """(*shape, 3, 3) proper rotations, by QR."""
+    q, r = torch.linalg.qr(torch.randn(*shape, 3, 3, generator=generator, dtype=torch.float64))
+    q = q * r.diagonal(dim1=-2, dim2=-1).sign()[..., None, :]
+    q[..., 0] *= torch.linalg.det(q)[..., None]
+    return q
+
+
+def posed_ellipsoids(poses: int, parts: int, b: float = 50.0, a: float = 30.0, seed: int = 0) -> list[Tensor]:
+    """Rotation, translation, semi-axes and both sharpnesses of a cloud of parts about 1 unit across."""
+    generator = torch.Generator().manual_seed(seed)
+    rotation = random_rotations(poses, parts, generator=generator).float()
+    translation = torch.rand(poses, parts, 3, generator=generator) * 0.8 - 0.4
+    semi_axes = 0.03 + 0.17 * torch.rand(parts, 3, generator=generator)
+    return [rotation, translation, semi_axes, torch.tensor(b), torch.tensor(a)]
+
+
+def points_near(posed: Sequence[Tensor], count: int, seed: int = 1) -> tuple[Tensor, Tensor]:
+    """Points (count, 3) in and round the ellipsoids, most near a surface, and their poses (count,) int32."""
+    generator = torch.Generator().manual_seed(seed)
+    rotation, translation, semi_axes = posed[:3]
+    poses, parts = translation.shape[:2]
+    pose = torch.randint(poses, (count,), generator=generator)
+    part = torch.randint(parts, (count,), generator=generator)
+    sphere = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
+    size = 0.7 + 0.6 * torch.rand(count, 1, generator=generator)
+    local = sphere * semi_axes[part] * size
+    world = (rotation[pose, part] @ local[..., None]).squeeze(-1) + translation[pose, part]
+    return world, pose.to(torch.int32)
+
+
+def assert_near(actual: Tensor, expected: Tensor, *, rmse: float, maximum: float, name: str = "") -> None:
+    """RMS and largest difference, relative to the RMS of `expected` or to 0.01, whichever is more."""
+    assert actual.shape == expected.shape, f"{name}: {tuple(actual.shape)} instead of {tuple(expected.shape)}"
+    assert actual.isfinite().all(), f"{name}: not finite"
+    if expected.numel() == 0:
+        return
+    difference = (actual - expected).double()
+    scale = expected.double().square().mean().sqrt().clamp_min(0.01)
+    relative_rmse = float(difference.square().mean().sqrt() / scale)
+    relative_max = float(difference.abs().max() / scale)
+    assert relative_rmse <= rmse, f"{name}: relative RMSE {relative_rmse:.2e} > {rmse:.0e}"
+    assert relative_max <= maximum, f"{name}: relative maximum {relative_max:.2e} > {maximum:.0e}"
+
+
+def gradients(
+    function: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor], wanted: Sequence[int], seed: int = 2
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Floating outputs of ``function(*inputs)``, and the wanted gradients under random cotangents."""
+    inputs = [x.detach().clone().requires_grad_() if i in wanted else x for i, x in enumerate(inputs)]
+    outputs = [x for x in function(*inputs) if x.is_floating_point()]
+    generator = torch.Generator().manual_seed(seed)
+    cotangents = [torch.randn(x.shape, generator=generator, dtype=x.dtype) for x in outputs]
+    differentiable = [(x, g) for x, g in zip(outputs, cotangents, strict=True) if x.requires_grad]
+    grads = torch.autograd.grad(
+        [x for x, _ in differentiable], [inputs[i] for i in wanted], [g for _, g in differentiable],
+        materialize_grads=True,
+    )  # fmt: skip
+    return [x.detach() for x in outputs], list(grads)
+
+
+def non_contiguous(x: Tensor) -> Tensor:
+    """The same numbers with other strides."""
+    out = torch.stack([x, torch.full_like(x, -7)], dim=-1)[..., 0]
+    assert x.numel() < 2 or not out.is_contiguous()
+    return out

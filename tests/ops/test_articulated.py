@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+import torch
+from kernel_cases import assert_near, gradients, non_contiguous, points_near, posed_ellipsoids
+from torch.autograd import gradcheck
+
+from wim_fast.ops.articulated import cpu, reference
+from wim_fast.ops.articulated.reference import CUTOFF_NATS, MAX_CANDIDATES
+from wim_fast.ops.ellipsoid import closest_point
+
+DIFFERENTIABLE = (2, 3, 4, 5, 6)  # rotation, translation, semi-axes, b, a
+NAMES = ("rotation", "translation", "semi_axes", "b", "a")
+
+
+def slow_lookup(points, pose_ids, rotation, translation, semi_axes, b, a):
+    """The paper's formulas over the near parts, point by point in numpy float64."""
+    union, weights, ids = [], [], []
+    for x, f in zip(points.double().numpy(), pose_ids.numpy(), strict=True):
+        R, t = rotation[f].double().numpy(), translation[f].double().numpy()
+        local = np.stack([R[p].T @ (x - t[p]) for p in range(len(t))])
+        sdf = closest_point(torch.from_numpy(local), semi_axes.double(), 100)[2].numpy()
+        order = np.argsort(sdf)[:MAX_CANDIDATES]
+        order = order[sdf[order] <= sdf.min() + CUTOFF_NATS / min(a, b)]
+        union.append(-np.log(np.exp(-b * sdf[order]).sum()) / b)
+        e = np.exp(-a * sdf[order])
+        weights.append(e / e.sum())
+        ids.append(order)
+    return np.array(union), weights, ids
+
+
+@pytest.mark.parametrize("lookup", [reference.articulated_lookup, cpu.articulated_lookup])
+def test_formulas(lookup):
+    posed = posed_ellipsoids(3, 12)
+    points, pose_ids = points_near(posed, 200)
+    out = lookup(points, pose_ids, *posed, 3)
+    union, weights, ids = slow_lookup(points, pose_ids, *posed[:3], float(posed[3]), float(posed[4]))
+    np.testing.assert_allclose(out.union, union, atol=2e-5)
+    for i in range(len(points)):
+        k = min(3, len(ids[i]))
+        np.testing.assert_allclose(out.part_weights[i, :k], weights[i][:k], atol=2e-3)
+        assert (out.part_weights[i, k:] == 0).all()
+        assert (out.part_ids[i, k:] == out.part_ids[i, 0]).all()
+        R, t = (x[pose_ids[i].long(), out.part_ids[i].long()] for x in posed[:2])
+        local = torch.einsum("kba,kb->ka", R, points[i] - t)
+        torch.testing.assert_close(out.local[i], local, atol=1e-6, rtol=1e-5)
+
+
+def test_truncation_is_small():
+    """Leaving out parts beyond the cutoff changes the full union over all parts by little."""
+    posed = posed_ellipsoids(2, 12)
+    points, pose_ids = points_near(posed, 500)
+    offset = points[:, None] - posed[1][pose_ids.long()]
+    local = torch.einsum("npa,npab->npb", offset, posed[0][pose_ids.long()])
+    sdf = closest_point(local, posed[2])[2]
+    full = -torch.logsumexp(-posed[3] * sdf, 1) / posed[3]
+    near = reference.articulated_lookup(points, pose_ids, *posed, 2).union
+    assert float((full - near).abs().max()) < 1e-3
+
+
+def test_reference_gradients_in_float64():
+    posed = [x.double() for x in posed_ellipsoids(2, 3)]
+    points, pose_ids = points_near(posed_ellipsoids(2, 3), 12)
+    inputs = [x.requires_grad_() for x in posed]
+
+    def function(*posed):
+        out = reference.articulated_lookup(points.double(), pose_ids, *posed, 2)
+        return out.union, out.part_weights, out.local
+
+    assert gradcheck(function, inputs, eps=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [0, 1, 60, 63, 3000])
+@pytest.mark.parametrize(("parts", "top_k"), [(1, 1), (2, 2), (5, 1), (20, 3), (40, 2)])
+def test_kernel_against_reference(count, parts, top_k):
+    posed = posed_ellipsoids(3, parts, seed=parts)
+    inputs = [*points_near(posed, count), *posed]
+    outputs, grads = gradients(lambda *x: cpu.articulated_lookup(*x, top_k), inputs, DIFFERENTIABLE)
+    expected, expected_grads = gradients(
+        lambda *x: reference.articulated_lookup(*x, top_k), inputs, DIFFERENTIABLE
+    )
+    for name, x, y in zip(("union", "weights", "local"), outputs, expected, strict=True):
+        assert_near(x, y, rmse=1e-4, maximum=5e-3, name=name)
+    for name, x, y in zip(NAMES, grads, expected_grads, strict=True):
+        assert_near(x, y, rmse=2e-3, maximum=1e-2, name=f"gradient of {name}")
+
+
+def test_every_part_beyond_the_candidates():
+    """More overlapping parts than MAX_CANDIDATES: the same ones are kept."""
+    posed = posed_ellipsoids(1, 30, b=5.0, a=5.0)
+    posed[1] = posed[1] * 0.1
+    points, pose_ids = points_near(posed, 400)
+    fast = cpu.articulated_lookup(points, pose_ids, *posed, 4)
+    slow = reference.articulated_lookup(points, pose_ids, *posed, 4)
+    assert (fast.part_ids == slow.part_ids).float().mean() > 0.99  # ties within rounding may change places
+    assert_near(fast.union, slow.union, rmse=1e-4, maximum=1e-3)
+
+
+def test_union_alone_gets_a_gradient():
+    """Cotangents that autograd does not send (None or zero) are taken as zero."""
+    posed = posed_ellipsoids(1, 4)
+    points, pose_ids = points_near(posed, 20)
+    translation = posed[1].clone().requires_grad_()
+    grads = []
+    for lookup in (cpu.articulated_lookup, reference.articulated_lookup):
+        union = lookup(points, pose_ids, posed[0], translation, *posed[2:], 2).union
+        grads += torch.autograd.grad(union.sum(), translation)
+    assert_near(*grads, rmse=1e-3, maximum=1e-2)
+
+
+def test_non_contiguous_inputs():
+    posed = posed_ellipsoids(3, 6)
+    points, pose_ids = points_near(posed, 63)
+    strided = [non_contiguous(x) if x.dim() else x for x in (points, pose_ids, *posed)]
+    for x, y in zip(
+        cpu.articulated_lookup(*strided, 2), cpu.articulated_lookup(points, pose_ids, *posed, 2), strict=True
+    ):
+        assert torch.equal(x, y)
+
+
+def test_far_points_are_finite():
+    posed = posed_ellipsoids(1, 5)
+    points = torch.tensor([[100.0, 0, 0], [0, 0, 0], [1e4, 1e4, 1e4]])
+    out = cpu.articulated_lookup(points, torch.zeros(3, dtype=torch.int32), *posed, 2)
+    assert out.union.isfinite().all()
+    assert out.part_weights.isfinite().all()
+    assert float(out.union[0]) == pytest.approx(100, abs=1)
+
+
+def test_rigid_motion_changes_nothing():
+    """Points and parts moved together have the same distances, weights and local coordinates."""
+    posed = posed_ellipsoids(1, 6)
+    points, pose_ids = points_near(posed, 50)
+    Q, shift = posed_ellipsoids(1, 1, seed=9)[0][0, 0], torch.tensor([0.3, -0.2, 0.5])
+    moved = [Q @ posed[0], posed[1] @ Q.T + shift, *posed[2:]]
+    here = cpu.articulated_lookup(points, pose_ids, *posed, 2)
+    there = cpu.articulated_lookup(points @ Q.T + shift, pose_ids, *moved, 2)
+    torch.testing.assert_close(here.union, there.union, atol=1e-5, rtol=0)
+    torch.testing.assert_close(here.local, there.local, atol=1e-5, rtol=0)
