@@ -49,7 +49,6 @@ class ModelConfig:
     pose_width: int = field(128, "width of the pose network", minimum=1)
     pose_layers: int = field(4, "layers of the pose network", minimum=1)
     hash_levels: int = field(6, "resolutions of the hash grid", minimum=1, maximum=32)
-    hash_features: int = field(2, "features per entry of the hash grid", minimum=1, maximum=8)
     hash_log2_entries: int = field(
         17, "log2 of the entries per level of the hash grid", minimum=4, maximum=24
     )
@@ -58,6 +57,7 @@ class ModelConfig:
     decoder_width: int = field(64, "width of the decoder", minimum=1)
     decoder_layers: int = field(2, "hidden layers of the decoder", minimum=1)
     top_parts: int = field(2, "parts per sample whose features are looked up", minimum=1)
+    lighting: bool = field(True, "let the colour depend on the world normal by one light for the whole scene")
     residual_max: float = field(
         0.02, "largest learned correction d_max of the distance, world units", minimum=0
     )
@@ -75,6 +75,9 @@ class LossConfig:
     eikonal_weight: float = field(0.02, "weight of the eikonal loss", minimum=0)
     silhouette_weight: float = field(400.0, "weight of the ellipsoid silhouette loss", minimum=0)
     part_center_weight: float = field(1000.0, "weight of the part centre loss", minimum=0)
+    guide_final_share: float = field(
+        0.02, "share of the two weights above that is left once all frames are in", minimum=0, maximum=1
+    )
     joint_weight_start: float = field(1.0, "weight of the joint loss at the first step", minimum=0)
     joint_weight_end: float = field(50.0, "weight of the joint loss from growth_start on", minimum=0)
     separation_weight: float = field(1.0, "weight of the separation loss", minimum=0)

@@ -60,6 +60,7 @@ class ArticulatedModel(nn.Module):
             config.decoder_layers,
             config.residual_max,
             PART_HALF_EXTENT,
+            config.lighting,
         )
         self.joints = JointStructure(parts)
 
@@ -95,5 +96,5 @@ class ArticulatedModel(nn.Module):
         ``sdf = s_union + d_max tanh(residual)`` (paper section 3.3).
         """
         lookup = backend.articulated_lookup(points, pose_ids, *posed, self.top_parts)
-        residual, rgb = self.field(lookup.local, lookup.part_ids, lookup.part_weights, backend)
+        residual, rgb = self.field(lookup, backend)
         return lookup.union + residual, rgb, lookup.part_ids[:, 0]

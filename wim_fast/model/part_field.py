@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from wim_fast.ops.articulated.reference import PartLookup
 from wim_fast.ops.backend import Backend
 from wim_fast.ops.part_encoding.reference import FEATURES, grid_layout, part_atlas
 
@@ -12,7 +13,9 @@ from wim_fast.ops.part_encoding.reference import FEATURES, grid_layout, part_atl
 class PartField(nn.Module):
     """Weighted features of the nearest parts -> bounded residual of the signed distance, and colour.
 
-    ``f = sum_k w_k h(tile_k(x_k))``, decoded by an MLP without biases (what tiny-cuda-nn's fused MLP has).
+    ``f = sum_k w_k h(tile_k(x_k))``, decoded by an MLP without biases (what tiny-cuda-nn's fused MLP has). The paper holds
+    colour constant over time. Film has lights that stay while parts turn, so with `lighting` the decoded colour is
+    multiplied by one smooth function of the world normal, learned for the whole scene.
     """
 
     def __init__(
@@ -26,6 +29,7 @@ class PartField(nn.Module):
         hidden_layers: int,
         residual_max: float,
         half_extent: float,
+        lighting: bool,
     ) -> None:
         super().__init__()
         self.residual_max = residual_max
@@ -39,14 +43,28 @@ class PartField(nn.Module):
             nn.Linear(a, b, bias=False) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
         )
 
-    def forward(self, local: Tensor, part_ids: Tensor, part_weights: Tensor, backend: Backend) -> tuple[Tensor, Tensor]:
-        """Residual (N,), world units, and colour (N, 3) in [0, 1].
+        self.lighting = nn.Parameter(torch.zeros(8, 3)) if lighting else None
 
-        Args:
-            local: (N, K, 3), part_ids: (N, K), part_weights: (N, K) of a ``PartLookup``.
-        """
-        x = backend.part_encoding(local, part_ids, part_weights, self.table, self.layout, self.atlas)
+    def forward(self, lookup: PartLookup, backend: Backend) -> tuple[Tensor, Tensor]:
+        """Residual (N,), world units, and colour (N, 3), in [0, 1] before lighting, of looked-up points."""
+        x = backend.part_encoding(
+            lookup.local, lookup.part_ids, lookup.part_weights, self.table, self.layout, self.atlas
+        )
         for layer in self.decoder[:-1]:
             x = torch.relu(layer(x))
         x = torch.tanh(self.decoder[-1](x))
-        return self.residual_max * x[:, 0], 0.5 + 0.5 * x[:, 1:]
+        residual, rgb = self.residual_max * x[:, 0], 0.5 + 0.5 * x[:, 1:]
+        if self.lighting is not None:
+            rgb = rgb * (1 + lighting_basis(lookup.normal) @ self.lighting)
+        return residual, rgb
+
+
+def lighting_basis(normal: Tensor) -> Tensor:
+    """Quadratic basis (N, 8) of directions `normal` (N, 3): the spherical harmonics up to order 2 but the constant.
+
+    The light that a matt surface receives from far away is nearly such a function of its normal (Ramamoorthi and
+    Hanrahan, 2001).
+    """
+    n = torch.nn.functional.normalize(normal, dim=-1)
+    x, y, z = n.unbind(-1)
+    return torch.stack([x, y, z, x * y, y * z, z * x, x * x - y * y, 3 * z * z - 1], dim=-1)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from wim_fast.config import Config, ScheduleConfig
 
+GUIDE_DECAY = 0.1  # share of the iterations in which the silhouette losses fade
 
 def active_frames(progress: float, num_frames: int, schedule: ScheduleConfig) -> int:
     """Frames in use: the first T_0, from tau_0 linearly more, all at tau_1."""
@@ -34,6 +35,15 @@ def joint_weight(progress: float, config: Config) -> float:
     """Grows linearly until tau_0."""
     start, end = config.loss.joint_weight_start, config.loss.joint_weight_end
     return start + (end - start) * ramp(progress, 0.0, config.schedule.growth_start)
+
+
+def guide_share(progress: float, config: Config) -> float:
+    """Share of their weights that the silhouette losses keep: all while frames are added, little afterwards.
+
+    They lead the parts to where the object is. To the end they would bias them: ellipsoids are not the shape.
+    """
+    end = config.schedule.growth_end
+    return 1 - (1 - config.loss.guide_final_share) * ramp(progress, end, min(end + GUIDE_DECAY, 1.0))
 
 
 def inv_s(progress: float, final: float) -> float:

@@ -73,17 +73,18 @@ def training_losses(
     }
 
     # silhouettes
+    guide_share = schedule.guide_share(progress, config)
     guides = images.guides(camera, frame, MASK_PIXELS, generator)
     surface = surface_points(posed, SURFACE_POINTS, generator)
     for name, points, weight, dead_zone in (
         ("silhouette", surface, weights.silhouette_weight, DEAD_ZONE),
-        ("part_center", posed.translation, part_center_weight(progress, config), 0.0),
+        ("part_center", posed.translation, weights.part_center_weight, 0.0),
     ):
         if weight > 0:
             pixels = images.project(points, camera)
             nearest = look_up(guides.nearest, pixels)
             loss = losses.silhouette_chamfer_loss(pixels, nearest, guides.mask_pixels, guides.weight, dead_zone)
-            terms[name] = weight * loss
+            terms[name] = weight * guide_share * loss
 
     # structure
     candidates = joint_candidates(posed.rotation, posed.translation, posed.semi_axes)
@@ -98,11 +99,6 @@ def training_losses(
     with torch.no_grad():
         squared_error = ((rgb - target) ** 2).mean()
     return StepResult(terms, squared_error, len(batch.alpha), num_samples)
-
-
-def part_center_weight(progress: float, config: Config) -> float:
-    """The part centre loss guides the start; at its full weight it would bias the centres to the end."""
-    return config.loss.part_center_weight * (1 - 0.95 * schedule.ramp(progress, 0.0, config.schedule.growth_end))
 
 
 def eikonal_taps(samples: RaySamples, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -79,11 +79,13 @@ def make_optimizer(model: ArticulatedModel, config: Config) -> torch.optim.AdamW
         ([model.log_semi_axes, model.union_sharpness, model.weight_sharpness], rates.lr_semi_axes, 0.0, True),
         ([model.field.table], rates.lr_grid, 0.0, False),
         (model.field.decoder.parameters(), rates.lr_decoder, decay, False),
+        ([] if model.field.lighting is None else [model.field.lighting], rates.lr_decoder, 0.0, False),
     ]
     groups = [
         {"params": list(parameters), "lr": lr, "base_lr": lr, "weight_decay": weight_decay, "clip": clip}
         for parameters, lr, weight_decay, clip in kinds
     ]
+    groups = [group for group in groups if group["params"]]
     return torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-12, fused=True)
 
 

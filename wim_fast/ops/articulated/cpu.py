@@ -52,7 +52,7 @@ def part_shapes(semi_axes: Tensor) -> np.ndarray:
 
 
 @njit(parallel=True, fastmath=FASTMATH, cache=True, nogil=True)
-def _forward(points, pose_ids, rotation, translation, shapes, b, a, cut, top_k, union, ids, weights, local,
+def _forward(points, pose_ids, rotation, translation, shapes, b, a, cut, top_k, union, ids, weights, local, normal,
              cand_count, cand_id, cand_sdf, cand_vec):  # fmt: skip
     n_points = points.shape[0]
     n_parts = shapes.shape[1]
@@ -110,6 +110,21 @@ def _forward(points, pose_ids, rotation, translation, shapes, b, a, cut, top_k, 
                 sum_b += np.float32(math.exp(-b * gap))
                 sum_a += np.float32(math.exp(-a * gap))
             union[i] = nearest - np.float32(math.log(sum_b)) / b
+            nx = _ZERO
+            ny = _ZERO
+            nz = _ZERO
+            for c in range(count):
+                p = cand_id[i, c]
+                u = np.float32(math.exp(-b * (cand_sdf[i, c] - nearest))) / sum_b
+                x = u * cand_vec[i, c, 0]
+                y = u * cand_vec[i, c, 1]
+                z = u * cand_vec[i, c, 2]
+                nx += rotation[f, 0, 0, p] * x + rotation[f, 0, 1, p] * y + rotation[f, 0, 2, p] * z
+                ny += rotation[f, 1, 0, p] * x + rotation[f, 1, 1, p] * y + rotation[f, 1, 2, p] * z
+                nz += rotation[f, 2, 0, p] * x + rotation[f, 2, 1, p] * y + rotation[f, 2, 2, p] * z
+            normal[i, 0] = nx
+            normal[i, 1] = ny
+            normal[i, 2] = nz
             for k in range(top_k):
                 c = k if k < count else 0
                 p = cand_id[i, c]
@@ -195,6 +210,7 @@ class _ArticulatedLookup(torch.autograd.Function):
         sharpness = np.float32(b.item()), np.float32(a.item())
         union, weights = torch.empty(n), torch.empty(n, top_k)
         ids, local = torch.empty(n, top_k, dtype=torch.int32), torch.empty(n, top_k, 3)
+        normal = torch.empty(n, 3)
         capacity = min(MAX_CANDIDATES, n_parts)
         candidates = (
             np.empty(n, np.int32),
@@ -204,14 +220,15 @@ class _ArticulatedLookup(torch.autograd.Function):
         )
         if n:
             _forward(points_, pose_ids_, rotation_, translation_, part_shapes(semi_axes), *sharpness, np.float32(cutoff(b, a).item()),
-                     top_k, union.numpy(), ids.numpy(), weights.numpy(), local.numpy(), *candidates)  # fmt: skip
+                     top_k, union.numpy(), ids.numpy(), weights.numpy(), local.numpy(),
+                     normal.numpy(), *candidates)  # fmt: skip
         ctx.inputs = (points_, pose_ids_, rotation_, translation_, *sharpness, union.numpy())
         ctx.candidates = candidates
-        ctx.mark_non_differentiable(ids)
-        return union, ids, weights, local
+        ctx.mark_non_differentiable(ids, normal)
+        return union, ids, weights, local, normal
 
     @staticmethod
-    def backward(ctx, g_union, _g_ids, g_weights, g_local):  # type: ignore[override]
+    def backward(ctx, g_union, _g_ids, g_weights, g_local, _g_normal):  # type: ignore[override]
         n_poses, _, _, n_parts = ctx.inputs[2].shape
         g_rotation = torch.zeros(CHUNKS, n_poses, 3, 3, n_parts)
         g_translation = torch.zeros(CHUNKS, n_poses, 3, n_parts)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from wim_fast.ops.ellipsoid.reference import ellipsoid_sdf
+from wim_fast.ops.ellipsoid.reference import closest_point, ellipsoid_sdf
 
 MAX_CANDIDATES = 8  # parts that can matter at one point
 CUTOFF_NATS = 5.0  # a part exp(-5) weaker than the nearest one is left out
@@ -20,6 +20,7 @@ class PartLookup(NamedTuple):
     part_ids: Tensor  # (N, K) int32, nearest part first; a slot without a part repeats the nearest with weight 0
     part_weights: Tensor  # (N, K) softmax weights over all near parts
     local: Tensor  # (N, K, 3) the point in the frame of each of these parts
+    normal: Tensor  # (N, 3) gradient of the union in the point, world frame: about a unit normal; carries no gradient
 
 
 def cutoff(*sharpness: Tensor) -> Tensor:
@@ -64,8 +65,12 @@ def articulated_lookup(
     scores = torch.where(is_near, -union_sharpness * (near - nearest), -torch.inf)
     union = nearest[:, 0] - torch.logsumexp(scores, dim=1) / union_sharpness
     weights = torch.where(is_near, -weight_sharpness * near, -torch.inf).softmax(dim=1)
+    with torch.no_grad():
+        part_normals = torch.einsum("npab,npb->npa", rotation[index], closest_point(local, semi_axes)[1])
+        near_normals = torch.gather(part_normals, 1, ids[..., None].expand(-1, -1, 3))
+        normal = (scores.softmax(1)[..., None] * near_normals).sum(1)
 
     is_near, ids, weights = is_near[:, :top_k], ids[:, :top_k], weights[:, :top_k]
     ids = torch.where(is_near, ids, ids[:, :1])
     local = torch.gather(local, 1, ids[..., None].expand(-1, -1, 3))
-    return PartLookup(union, ids.to(torch.int32), weights, local)
+    return PartLookup(union, ids.to(torch.int32), weights, local, normal)
