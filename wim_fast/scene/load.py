@@ -14,7 +14,7 @@ from wim_fast.resources import resource_folder
 from wim_fast.scene.cameras import coverage
 from wim_fast.scene.scene import BACKGROUND, OBJECT, GroundTruth, Scene, SceneContents, parse_frames
 from wim_fast.scene.visual_hull import look_at, visual_hull
-from wim_fast.scene.wim_raw import list_cameras, read_wim_raw, scan_wim_raw
+from wim_fast.scene.wim_raw import read_wim_raw, scan_wim_raw
 
 OBJECT_EXTENT = 1.2  # world units: the longest side of the object's box under the automatic scale
 
@@ -38,11 +38,6 @@ def find_scene(path_or_name: str | Path) -> Path:
     known = ", ".join(scene_names()) or "none"
     remedy = f"give the folder of a recording, or the name of a scene that ships with wim-fast ({known})"
     raise UserError(text or "scene", "there is no such scene", remedy)
-
-
-def scene_cameras(path_or_name: str | Path) -> tuple[int, ...]:
-    """Ids of all cameras of a scene; no image is read."""
-    return list_cameras(find_scene(path_or_name))
 
 
 def scan_scene(path_or_name: str | Path, coordinate_scale: float) -> SceneContents:

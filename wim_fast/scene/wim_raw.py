@@ -86,11 +86,6 @@ def read_wim_raw(
     return Scene(path.resolve().name, path, rig, tuple(frame_ids), rgba, mask, 1.0, truth)
 
 
-def list_cameras(path: Path) -> tuple[int, ...]:
-    """Ids of the cameras of a folder, sorted."""
-    return tuple(sorted(_listing(path)[1]))
-
-
 def scan_wim_raw(path: Path) -> SceneContents:
     """Cameras, frames and ground truth (file units) of a folder; no image is read."""
     images, camera_files = _listing(path)

@@ -1,7 +1,8 @@
-"""Checkpoints: all that a run needs to go on exactly where it was, and all that the other commands need of it."""
+"""Checkpoints: what a run needs to go on exactly where it was, and what the other commands need of it."""
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 from dataclasses import asdict, dataclass
@@ -32,21 +33,28 @@ def save_checkpoint(path: Path, trainer: Trainer, trained_on: TrainedOn) -> None
 
     Raises OSError if it cannot be written (disk full); no unfinished file is left then.
     """
-    content = {
-        "format": FORMAT,
-        "version": FORMAT_VERSION,
+    facts = {"format": FORMAT, "version": FORMAT_VERSION, "inv_s": trainer.inv_s, **asdict(trained_on)}
+    content = {**facts, **_state(trainer)}
+    buffer = io.BytesIO()  # torch's own file writer reports a full disk in words of its own
+    torch.save(content, buffer)
+    write_whole(path, buffer.getbuffer())
+
+
+def snapshot(trainer: Trainer) -> dict[str, Any]:
+    """A copy of the state in memory, for `restore`."""
+    return copy.deepcopy(_state(trainer))
+
+
+def _state(trainer: Trainer) -> dict[str, Any]:
+    """Everything that changes while training."""
+    return {
         "step": trainer.step,
         "iterations": trainer.iterations,
-        "inv_s": trainer.inv_s,
-        **asdict(trained_on),
         "model": trainer.model.state_dict(),
         "optimizer": trainer.optimizer.state_dict(),
         "generator": trainer.generator.get_state(),
         "torch_random": torch.get_rng_state(),
     }
-    buffer = io.BytesIO()  # torch's own file writer reports a full disk in words of its own
-    torch.save(content, buffer)
-    write_whole(path, buffer.getbuffer())
 
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:
@@ -77,7 +85,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(path, f"cannot be read ({error.strerror or error})", "check the file") from None
     except Exception as error:  # torch raises whatever its parsers meet
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(path, f"is damaged, or no checkpoint ({reason})", "delete it to use an older one") from None
+        problem = f"is damaged, or no checkpoint ({reason})"
+        raise UserError(path, problem, "delete it to use an older one") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(path, "is no checkpoint of wim-fast", "give a run that `wim-fast train` made")
     version = content.get("version")
@@ -96,7 +105,7 @@ def trained_on(content: dict[str, Any]) -> TrainedOn:
 
 
 def restore(trainer: Trainer, content: dict[str, Any]) -> None:
-    """Put a freshly made trainer into the saved state; it goes on as if it had never stopped."""
+    """Put a trainer into a saved state; it goes on as if it had never stopped."""
     trainer.model.load_state_dict(content["model"])
     trainer.optimizer.load_state_dict(content["optimizer"])
     trainer.generator.set_state(content["generator"])

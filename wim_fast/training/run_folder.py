@@ -1,11 +1,12 @@
 """A run on disk.
 
-    RUN/config.yaml         every setting, resolved: iterations, cameras, coordinate_scale
-    RUN/checkpoints/        step_00001000.pt, the newest few
-    RUN/trajectory.npz      poses and joints, in the units of the scene's files
-    RUN/metrics.jsonl       a line every `log_every` steps
-    RUN/events.*            the same for TensorBoard
-    RUN/preview/            pictures made while training
+RUN/config.yaml         every setting, resolved: iterations, cameras, coordinate_scale
+RUN/checkpoints/        step_00001000.pt, the newest few
+RUN/trajectory.npz      poses and joints, in the units of the scene's files
+RUN/metrics.jsonl       a line every `log_every` steps
+RUN/events.*            the same for TensorBoard
+RUN/preview/            pictures made while training
+RUN/evaluation.json     what was measured at the end
 """
 
 from __future__ import annotations
@@ -21,13 +22,21 @@ import torch
 
 from wim_fast import config as config_module
 from wim_fast.config import Config
+from wim_fast.drawing import write_png
 from wim_fast.errors import UserError
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.ops.backend import Backend, select_backend
 from wim_fast.posing.tree import joint_positions
 from wim_fast.scene.load import load_scene
 from wim_fast.scene.scene import Scene
-from wim_fast.training.checkpoint import KEPT, TrainedOn, load_checkpoint, save_checkpoint, trained_on, write_whole
+from wim_fast.training.checkpoint import (
+    KEPT,
+    TrainedOn,
+    load_checkpoint,
+    save_checkpoint,
+    trained_on,
+    write_whole,
+)
 from wim_fast.training.trainer import Trainer
 
 
@@ -56,6 +65,21 @@ class RunFolder:
     @property
     def preview(self) -> Path:
         return self.path / "preview"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "evaluation.json"
+
+    def create(self, config: str) -> None:
+        """Make the folder and config.yaml; remove what a killed process left half-written. Raises OSError."""
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        for unfinished in self.path.rglob(".*.tmp"):
+            unfinished.unlink(missing_ok=True)
+        write_whole(self.config, config.encode())
+
+    def write_preview(self, image: np.ndarray, step: int) -> Path:
+        """A picture (H, W, 3) uint8. Raises OSError."""
+        return write_png(self.preview / f"step_{step:06d}.png", image)
 
     def all_checkpoints(self) -> list[Path]:
         """Oldest first."""
@@ -104,8 +128,8 @@ class Run:
     ) -> Scene:
         """The run's recording in the run's world units.
 
-        `cameras` are ids (None: all there are), `frames` a range or positions over all frames of the recording
-        (None: the frames trained on), `size` the longer image side (None: as trained).
+        `cameras` are ids (None: all there are), `frames` a range or positions over all frames of the
+        recording (None: the frames trained on), `size` the longer image side (None: as trained).
         """
         scene = self.config.scene
         return load_scene(
@@ -147,11 +171,11 @@ def load_run(path: str | Path, backend_name: str = "auto") -> Run:
 
 @torch.no_grad()
 def write_trajectory(path: Path, model: ArticulatedModel, seen: TrainedOn) -> None:
-    """Poses and joints of every frame trained on, in the units of the scene's files, part-to-world (x_w = R x + t).
+    """Poses and joints of every frame trained on, in the units of the scene's files.
 
-    part_rotation (T, P, 3, 3), part_translation (T, P, 3) part centres, semi_axes (P, 3); edges (P-1, 2) the joined parts,
-    joint_position (T, P-1, 3) the joint of each edge, part_of_joint (P-1, 2) the two parts that each joint joins, which
-    is its row of edges; frame_ids (T,) of the recording.
+    part_rotation (T, P, 3, 3) and part_translation (T, P, 3) are part-to-world: x_world = R x_part + t, t the
+    part's centre. semi_axes (P, 3). edges (P-1, 2) are the joined parts, joint_position (T, P-1, 3) the joint
+    of each edge, part_of_joint (P-1, 2) the two parts that each joint joins: its row of edges. frame_ids (T,).
     """
     rotation, translation = (x.numpy() for x in model.trajectory(torch.arange(len(seen.frame_ids))))
     semi_axes, edges = model.semi_axes.numpy(), model.joints.edges.numpy()

@@ -1,0 +1,390 @@
+"""`wim-fast train`: from a recording to a run."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wim_fast import config as config_module
+from wim_fast.config import SETTINGS, Config, add_config_flags, config_overrides, load_config, to_yaml
+from wim_fast.errors import SceneWarning, UserError
+from wim_fast.settings import as_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from wim_fast.scene.scene import Scene
+    from wim_fast.training.run_folder import RunFolder
+    from wim_fast.training.trainer import Trainer
+
+RUNS = Path("runs")
+VIEW_FRAMES = 10  # of the recording, for previews and the table at the end
+VIEWS_MEASURED = 40  # images per column of the table at the end
+LARGEST_GAP = 1.5  # dB between trained and other cameras that is still no reason to warn
+MEASURE_SHARE, MEASURE_SECONDS = 0.03, 8.0  # of the time, at most so long, to find the iterations that fit
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--output", type=Path, metavar="RUN", help="new folder of the run (default: runs/SCENE_N)"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the last checkpoint of --output (default: the newest run)",
+    )
+    parser.add_argument("--config", metavar="FILE", help="settings to use instead of the scene's own")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all)")
+    parser.add_argument(
+        "--backend", default="auto", metavar="NAME", help="auto, numba or torch (default: auto)"
+    )
+    add_config_flags(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train a new run, or go on with one, and measure what came out."""
+    started = time.monotonic()
+    from rich.console import Console
+
+    from wim_fast.ops.backend import select_backend
+    from wim_fast.training.checkpoint import TrainedOn
+    from wim_fast.training.monitor import Monitor, say
+    from wim_fast.training.preview import preview_picture
+    from wim_fast.training.run import disk_error, train
+    from wim_fast.training.run_folder import RunFolder
+    from wim_fast.training.trainer import Trainer
+
+    use_threads(args.threads)
+    console = Console()
+    flags = config_overrides(args)
+    if args.resume:
+        folder = RunFolder(args.output or newest_run(scene_name(flags)))
+        config = resumed_config(folder, flags)
+    else:
+        folder = RunFolder(args.output or new_run(scene_name(flags)))
+        config = load_config(None, flags, config_file=args.config)
+        check_free(folder.path)
+    backend = select_backend(args.backend)
+    recording = read_recording(config)
+    scene, config = recording.scene, recording.config
+    say(
+        console,
+        f"{scene.name}: {scene.num_cameras} cameras, {scene.num_frames} frames"
+        f" of {scene.size[1]} x {scene.size[0]}; {config.model.parts} parts",
+    )
+    trainer = Trainer(scene, config, config.schedule.iterations or 1, backend)
+    seen = TrainedOn(scene.frame_ids, scene.cameras.ids, scene.coordinate_scale)
+    if args.resume:
+        go_on(trainer, folder, seen)
+    compiling = compile_kernels(trainer, console)
+
+    def picture() -> Any:
+        return preview_picture(trainer, recording.views, recording.view_positions, recording.preview_rows)
+
+    if config.schedule.iterations is None:
+        config = fix_iterations(trainer, config, started + compiling, picture, console)
+    try:
+        folder.create(to_yaml(config))
+        with Monitor(folder, trainer.step, trainer.iterations, config.schedule.log_every, console) as monitor:
+
+            def preview(trainer: Trainer) -> None:
+                image = picture()
+                folder.write_preview(image, trainer.step)
+                monitor.picture(image, trainer.step)
+
+            monitor.say(f"{trainer.iterations} iterations; writing to {folder.path}")
+            stopped = train(trainer, folder, seen, monitor, preview, config.schedule)
+            if stopped is None:
+                preview(trainer)
+    except OSError as error:
+        raise disk_error(error, folder) from None
+    if stopped is not None:
+        again = shlex.join(["wim-fast", "train", "--resume", "--output", str(folder.path)])
+        say(console, f"stopped at step {trainer.step} of {trainer.iterations} and saved; go on: {again}")
+        raise SystemExit(128 + stopped)
+    measure(trainer, recording, folder, console)
+    show_paths(folder, console)
+
+
+def use_threads(count: int | None) -> None:
+    """Limit the threads of torch and of the compiled kernels."""
+    if count is None:
+        return
+    import numba
+    import torch
+
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    if not 1 <= count <= most:
+        raise UserError("--threads", f"{count} threads are not possible", f"give a number from 1 to {most}")
+    torch.set_num_threads(count)
+    numba.set_num_threads(count)
+
+
+# Where the run is, and with which settings
+
+
+def scene_name(flags: Mapping[str, Any]) -> str:
+    return Path(flags.get("scene", SETTINGS["scene"].default)).resolve().name or "scene"
+
+
+def numbered_runs(name: str) -> dict[int, Path]:
+    """{n: runs/NAME_n}."""
+    found = ((re.fullmatch(rf"{re.escape(name)}_(\d+)", path.name), path) for path in RUNS.glob(f"{name}_*"))
+    return {int(match[1]): path for match, path in found if match}
+
+
+def new_run(name: str) -> Path:
+    return RUNS / f"{name}_{max(numbered_runs(name), default=0) + 1}"
+
+
+def newest_run(name: str) -> Path:
+    runs = numbered_runs(name)
+    if not runs:
+        raise UserError(RUNS / f"{name}_1", "there is no run to go on with", "name it with --output RUN")
+    return runs[max(runs)]
+
+
+def check_free(path: Path) -> None:
+    """UserError if something is already there."""
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if path.exists():
+        remedy = "choose another --output, or go on with this run: --resume"
+        raise UserError(path, "there is already something", remedy)
+
+
+def resumed_config(folder: RunFolder, flags: dict[str, Any]) -> Config:
+    """The settings of the run; flags may repeat them but not change them."""
+    remedy = "name a folder that `wim-fast train` made with --output"
+    if not folder.path.is_dir():
+        raise UserError(folder.path, "there is no such run", remedy)
+    if not folder.config.is_file():
+        raise UserError(folder.path, "is not a run: it has no config.yaml", remedy)
+    config = config_module.from_yaml(folder.config)
+    flags = {name: value for name, value in flags.items() if name != "minutes"}  # has become iterations
+    if "scene" in flags:
+        flags["scene"] = lasting_name(flags["scene"])
+    wanted = config_module.replace(config, **flags)
+    for name in flags:
+        setting = SETTINGS[name]
+        now, then = (getattr(getattr(c, setting.section), name) for c in (wanted, config))
+        if now != then:
+            raise UserError(
+                folder.config,
+                f"{setting.flag} is {as_text(now)}, but the run has {as_text(then)}",
+                "leave the flag out, or start a new run",
+            )
+    return config
+
+
+# What is read
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a run sees of a recording."""
+
+    config: Config  # with cameras and scale resolved
+    scene: Scene  # trained on
+    views: Scene  # trained and test cameras, a few of the frames trained on
+    view_positions: list[int]  # where these are among the frames trained on
+    test_cameras: tuple[int, ...]  # ids
+
+    @property
+    def preview_rows(self) -> dict[str, int]:
+        """A training view and a test view: {caption: position of the camera in `views`}."""
+        rows = {f"training camera {self.scene.cameras.ids[0]}": 0}
+        if self.test_cameras:
+            rows[f"test camera {self.test_cameras[0]}"] = self.scene.num_cameras
+        return rows
+
+    def camera_groups(self) -> dict[str, list[int]]:
+        """Positions of the cameras in `views`."""
+        first_test = self.scene.num_cameras
+        groups = {"training cameras": list(range(first_test))}
+        if self.test_cameras:
+            groups["test cameras"] = list(range(first_test, self.views.num_cameras))
+        return groups
+
+
+def read_recording(config: Config) -> Recording:
+    """Read what is trained on, and some of what is not."""
+    import numpy as np
+
+    from wim_fast.scene.load import check_trainable, load_scene, scan_scene
+    from wim_fast.scene.scene import camera_positions, parse_frames
+
+    wanted = config.scene
+    contents = scan_scene(wanted.scene, 1.0)
+    test = wanted.test_cameras or ()
+    camera_positions(contents.path, contents.camera_ids, test or contents.camera_ids)
+    train = wanted.train_cameras or tuple(i for i in contents.camera_ids if i not in test)
+    if not train:
+        raise UserError(contents.path, "all cameras are test cameras", "leave some of them to train on")
+    how: dict[str, Any] = {"size": wanted.size, "allow_missing": wanted.allow_missing}
+    scene = load_scene(
+        wanted.scene, cameras=train, frames=wanted.frames, coordinate_scale=wanted.coordinate_scale, **how
+    )
+    check_trainable(scene)
+
+    frames = range(len(contents.frame_ids))[parse_frames(wanted.frames) if wanted.frames else slice(None)]
+    positions = np.unique(np.linspace(0, len(frames) - 1, VIEW_FRAMES).round().astype(int)).tolist()
+    how |= {"frames": [frames[p] for p in positions], "coordinate_scale": scene.coordinate_scale}
+    test = test or tuple(i for i in contents.camera_ids if i not in train)
+    try:
+        views = load_scene(wanted.scene, cameras=train + test, **how)
+    except UserError as error:
+        if wanted.test_cameras:
+            raise
+        warnings.warn(f"the other cameras are not used for testing: {error}", SceneWarning, stacklevel=2)
+        views, test = load_scene(wanted.scene, cameras=train, **how), ()
+    config = config_module.replace(
+        config,
+        scene=lasting_name(wanted.scene),
+        train_cameras=train,
+        test_cameras=test or None,
+        coordinate_scale=scene.coordinate_scale,
+    )
+    return Recording(config, scene, views, positions, test)
+
+
+def lasting_name(scene: str) -> str:
+    """A scene's name that still holds in another working directory."""
+    from wim_fast.scene.load import scene_names
+
+    return scene if scene in scene_names() else str(Path(scene).resolve())
+
+
+# Before the first step
+
+
+def go_on(trainer: Trainer, folder: RunFolder, seen: Any) -> None:
+    """Put the trainer where the run stopped; a run killed before its first checkpoint begins again."""
+    from wim_fast.training.checkpoint import load_checkpoint, restore, trained_on
+
+    checkpoints = folder.all_checkpoints()
+    if not checkpoints:
+        return
+    content = load_checkpoint(checkpoints[-1])
+    if trained_on(content) != seen:
+        problem = "was trained on other cameras or frames than the recording has now"
+        raise UserError(checkpoints[-1], problem, "put the recording back, or start a new run")
+    restore(trainer, content)
+
+
+def compile_kernels(trainer: Trainer, console: Console) -> float:
+    """Have everything compiled, and say so if that takes long. Returns the seconds it took."""
+    from wim_fast.training.monitor import say
+    from wim_fast.training.pace import warm_up
+
+    start = time.monotonic()
+    with after_seconds(2.0, lambda: say(console, "compiling kernels (first run only) ...")):
+        warm_up(trainer)
+    return time.monotonic() - start
+
+
+@contextmanager
+def after_seconds(seconds: float, action: Any) -> Iterator[None]:
+    """Do something if what is inside takes longer."""
+    timer = threading.Timer(seconds, action)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def fix_iterations(
+    trainer: Trainer, config: Config, started: float, picture: Any, console: Console
+) -> Config:
+    """Measure how many iterations fit into `minutes`, and settle on them."""
+    from wim_fast.training.monitor import say
+    from wim_fast.training.pace import iterations_until
+
+    minutes = config.schedule.minutes
+    assert minutes is not None
+
+    def previews() -> float:
+        start = time.monotonic()
+        picture()
+        return int(minutes / config.schedule.preview_minutes) * (time.monotonic() - start)
+
+    measure = min(MEASURE_SHARE * 60 * minutes, MEASURE_SECONDS)
+    iterations = iterations_until(trainer, started + 60 * minutes, measure, previews)
+    say(console, f"{iterations} iterations fit into {minutes:g} minutes")
+    trainer.iterations = iterations
+    return config_module.replace(config, iterations=iterations)
+
+
+# After the last step
+
+
+def measure(trainer: Trainer, recording: Recording, folder: RunFolder, console: Console) -> None:
+    """The table: trained views beside views never seen, and the joints where they are known."""
+    import json
+
+    import numpy as np
+
+    from wim_fast.evaluation.evaluate import evaluate_views, metrics_table, summarize
+    from wim_fast.evaluation.joints import joint_error
+    from wim_fast.rendering.sequence import learned_motion, posed_at, semi_axes_of
+    from wim_fast.training.checkpoint import write_whole
+    from wim_fast.training.monitor import say
+
+    model, views, scene = trainer.model, recording.views, recording.scene
+    motion = learned_motion(model)
+    background = 0.5 + 0.5 * recording.config.scene.background
+    groups = {}
+    for name, cameras in recording.camera_groups().items():
+        count = min(views.num_frames, max(1, VIEWS_MEASURED // len(cameras)))
+        frames = np.linspace(0, views.num_frames - 1, count).round().astype(int).tolist()
+        rows = evaluate_views(
+            model,
+            lambda frame: posed_at(model, motion, recording.view_positions[frame]),
+            views,
+            cameras,
+            frames,
+            trainer.inv_s,
+            trainer.backend,
+            background,
+        )
+        groups[name] = summarize(rows)
+    result: dict[str, Any] = {"step": trainer.step, **groups}
+    console.print(metrics_table(groups))
+    truth = scene.ground_truth
+    if truth is not None and truth.joints is not None:
+        axes = semi_axes_of(model)
+        error = joint_error(motion.rotation, motion.translation, axes, truth.joints, truth.points)
+        if error is not None:
+            result["joints"] = error.to_dict()
+            say(console, f"joint error {100 * error.error:.2f} % of the object's extent (A.10)")
+    if len(groups) == 2:
+        trained, other = (summary.get("psnr", float("nan")) for summary in groups.values())
+        if trained - other > LARGEST_GAP:
+            gap = f"views that were not trained on are {trained - other:.1f} dB worse than those that were"
+            warnings.warn(f"{gap}; more cameras, better spread, would help", SceneWarning, stacklevel=2)
+    write_whole(folder.evaluation, json.dumps(result, indent=1).encode())
+
+
+def show_paths(folder: RunFolder, console: Console) -> None:
+    from wim_fast.training.monitor import say
+
+    for path, what in (
+        (folder.config, "all settings"),
+        (folder.all_checkpoints()[-1], "the model"),
+        (folder.trajectory, "poses and joints"),
+        (folder.metrics, "the course of training; tensorboard --logdir shows it too"),
+        (folder.evaluation, "the table above"),
+        (folder.preview, "pictures"),
+    ):
+        say(console, f"{path}  {what}")

@@ -1,0 +1,43 @@
+"""Pictures of a model in training: what was filmed, what it renders, its parts, and its joints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from wim_fast import drawing
+from wim_fast.rendering.sequence import DRAWING_SIZE, View, learned_motion, on_background, posed_at
+from wim_fast.scene.scene import Scene
+from wim_fast.training import schedule
+from wim_fast.training.trainer import Trainer
+
+COLUMNS = ("filmed", "rendered", "parts", "joints")
+
+
+def preview_picture(
+    trainer: Trainer, views: Scene, trained_positions: Sequence[int], rows: Mapping[str, int]
+) -> np.ndarray:
+    """(H, W, 3) uint8: a row for each view, in the middle of the frames that are in use.
+
+    Args:
+        views: some cameras and frames of the recording.
+        trained_positions: where the frames of `views` are among those trained on.
+        rows: {caption: position of the camera in `views`}.
+    """
+    config, model = trainer.config, trainer.model
+    active = schedule.active_frames(trainer.progress, trainer.images.num_frames, config.schedule)
+    frame = int(np.abs(np.subtract(trained_positions, active // 2)).argmin())
+    pose = learned_motion(model).at([trained_positions[frame]])
+    view = View(model, trainer.backend, trainer.inv_s, 0.5 + 0.5 * config.scene.background)
+    parts = View(model, trainer.backend, view.inv_s, view.background, parts=True)
+    pictures = []
+    for camera in rows.values():
+        filmed = on_background(views.rgba[camera, frame], view.background)
+        rendered = view.image(posed_at(model, pose, 0), views.cameras, camera).rgba()
+        painted = parts.picture(pose, 0, views.cameras, camera)
+        plain = [on_background(picture, view.background) for picture in (filmed, rendered, painted)]
+        large = [drawing.enlarge(picture, DRAWING_SIZE, smooth=True) for picture in plain]
+        pictures.append([*large, view.with_joints(filmed, pose, views.cameras, camera)])
+    captions = [f"{name}, frame {views.frame_ids[frame]}, step {trainer.step}" for name in rows]
+    return drawing.grid(pictures, COLUMNS, captions)

@@ -1,0 +1,137 @@
+"""The training loop, and what keeps a run safe: checkpoints, signals, numbers that are no numbers."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+import torch
+
+from wim_fast.config import ScheduleConfig
+from wim_fast.errors import UserError
+from wim_fast.training.checkpoint import TrainedOn
+from wim_fast.training.monitor import Monitor
+from wim_fast.training.run_folder import RunFolder
+from wim_fast.training.step import StepResult
+from wim_fast.training.trainer import Trainer
+
+
+def train(
+    trainer: Trainer,
+    folder: RunFolder,
+    seen: TrainedOn,
+    monitor: Monitor,
+    preview: Callable[[Trainer], object],
+    schedule: ScheduleConfig,
+) -> int | None:
+    """Train to the last iteration, or until a signal asks to stop; the state is saved either way.
+
+    Nothing here touches the numbers: a run that stops and goes on ends as one that did not.
+
+    Returns the signal that stopped it, or None. Raises UserError when a loss is no longer finite and when
+    the disk does not take what is written; the last checkpoint stays good.
+    """
+    saved = Timer(60 * schedule.checkpoint_minutes)
+    shown = Timer(60 * schedule.preview_minutes)
+    try:
+        with stop_signal() as stop:
+            while trainer.step < trainer.iterations and stop.number is None:
+                result = checked_step(trainer, folder)
+                monitor.observe(result, trainer)
+                if saved.due():
+                    save(trainer, folder, seen)
+                if shown.due():
+                    preview(trainer)
+            save(trainer, folder, seen)
+            return stop.number
+    except OSError as error:
+        raise disk_error(error, folder) from None
+
+
+def checked_step(trainer: Trainer, folder: RunFolder) -> StepResult:
+    """One step; UserError if a loss term is not finite after it."""
+    try:
+        result = trainer.train_step()
+    except ValueError:  # the tree cannot be chosen from distances that are not numbers
+        if torch.isfinite(trainer.model.joints.candidate_distance).all():
+            raise
+        raise diverged("part distances", trainer, folder) from None
+    terms = torch.stack([term.detach() for term in result.terms.values()])
+    if not torch.isfinite(terms.sum()):
+        bad = [name for name, term in result.terms.items() if not torch.isfinite(term)]
+        raise diverged(f"{', '.join(bad) or 'sum'} loss", trainer, folder)
+    return result
+
+
+def save(trainer: Trainer, folder: RunFolder, seen: TrainedOn) -> None:
+    """A checkpoint, unless the last update has spoilt the model."""
+    if not all(torch.isfinite(parameter).all() for parameter in trainer.model.parameters()):
+        raise diverged("model", trainer, folder)
+    folder.save(trainer, seen)
+
+
+def diverged(what: str, trainer: Trainer, folder: RunFolder) -> UserError:
+    return UserError(
+        folder.path,
+        f"the {what} is no longer finite at step {trainer.step}; {last_checkpoint(folder)}",
+        "lower the learning rates (--lr-pose, --lr-grid, --lr-decoder) or try another --seed",
+    )
+
+
+def disk_error(error: OSError, folder: RunFolder) -> UserError:
+    """What to tell when something of the run could not be written."""
+    return UserError(
+        error.filename or folder.path,
+        f"cannot be written ({error.strerror or error}); {last_checkpoint(folder)}",
+        f"make room, then go on with: wim-fast train --resume --output {folder.path}",
+    )
+
+
+def last_checkpoint(folder: RunFolder) -> str:
+    """Where the run is safe."""
+    checkpoints = folder.all_checkpoints()
+    return f"the last good checkpoint is {checkpoints[-1]}" if checkpoints else "there is no checkpoint yet"
+
+
+class Timer:
+    """Says when `seconds` have passed, again and again."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.start = time.monotonic()
+
+    def due(self) -> bool:
+        now = time.monotonic()
+        if now - self.start < self.seconds:
+            return False
+        self.start = now
+        return True
+
+
+@dataclass
+class Stop:
+    """Which signal has asked to stop, if any."""
+
+    number: int | None = None
+
+
+@contextmanager
+def stop_signal() -> Iterator[Stop]:
+    """SIGINT and SIGTERM set a flag inside; a second one interrupts at once."""
+    stop = Stop()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop.number is not None:
+            raise KeyboardInterrupt
+        stop.number = number
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
