@@ -34,7 +34,7 @@ class PartField(nn.Module):
         super().__init__()
         self.residual_max = residual_max
         self.atlas = part_atlas(parts, half_extent, coarsest_cell)
-        base = round(self.atlas.side / coarsest_cell)
+        base = round(self.atlas.side / coarsest_cell) + 1  # grid points a side: cells no wider than the padding
         growth = (coarsest_cell / finest_cell) ** (1 / max(levels - 1, 1))
         self.layout = grid_layout(levels, base, growth, log2_entries)
         self.table = nn.Parameter(torch.empty(self.layout.num_entries, FEATURES).uniform_(-1e-2, 1e-2))
