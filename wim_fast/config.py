@@ -73,6 +73,9 @@ class LossConfig:
     photo_weight: float = field(1.0, "weight of the colour loss", minimum=0)
     mask_weight: float = field(1.0, "weight of the mask loss", minimum=0)
     eikonal_weight: float = field(0.02, "weight of the eikonal loss", minimum=0)
+    residual_weight: float = field(0.0, "weight of the mean square of residual / d_max", minimum=0)
+    size_weight: float = field(0.0, "weight of the mean semi-axis: parts shrink where no camera holds them", minimum=0)
+    hull_weight: float = field(0.0, "weight of the loss that keeps the core of the visual hull filled", minimum=0)
     silhouette_weight: float = field(400.0, "weight of the ellipsoid silhouette loss", minimum=0)
     part_center_weight: float = field(1000.0, "weight of the part centre loss", minimum=0)
     guide_final_share: float = field(
@@ -123,10 +126,10 @@ class RenderConfig:
 
     images_per_step: int = field(8, "images per training step", minimum=1)
     rays_per_image: int = field(128, "rays per image and step", minimum=1)
-    inv_s_pixels: float | None = field(
-        None, "final sharpness s of the surface, in 1 / projected pixel size; none: a good one", above=0
+    inv_s_pixels: float = field(
+        2.4, "final sharpness s of the surface, in 1 / size of a pixel at the object", above=0
     )
-    step_pixels: float = field(1.0, "length of a marching step, in projected pixels", above=0)
+    backend: str = field("auto", "which implementation of the kernels runs", choices=("auto", "numba", "torch"))
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,15 @@ class Posed(NamedTuple):
     weight_sharpness: Tensor  # scalar a
 
 
+class FieldValues(NamedTuple):
+    """The model at N points."""
+
+    sdf: Tensor  # (N,) signed distance, world units: union of the parts plus residual
+    rgb: Tensor  # (N, 3)
+    residual: Tensor  # (N,) what the decoder adds to the union
+    nearest_part: Tensor  # (N,) int32
+
+
 def inverse_softplus(y: float) -> float:
     return y + math.log(-math.expm1(-y))
 
@@ -90,11 +99,8 @@ class ArticulatedModel(nn.Module):
             softplus(self.weight_sharpness),
         )
 
-    def evaluate(self, points: Tensor, pose_ids: Tensor, posed: Posed, backend: Backend) -> tuple[Tensor, Tensor, Tensor]:
-        """Signed distance (N,), colour (N, 3) in [0, 1] and nearest part (N,) at world `points` (N, 3).
-
-        ``sdf = s_union + d_max tanh(residual)`` (paper section 3.3).
-        """
+    def evaluate(self, points: Tensor, pose_ids: Tensor, posed: Posed, backend: Backend) -> FieldValues:
+        """The field at world `points` (N, 3) in poses `pose_ids` (N,): ``sdf = s_union + d_max tanh(.)`` (paper section 3.3)."""
         lookup = backend.articulated_lookup(points, pose_ids, *posed, self.top_parts)
         residual, rgb = self.field(lookup, backend)
-        return lookup.union + residual, rgb, lookup.part_ids[:, 0]
+        return FieldValues(lookup.union + residual, rgb, residual, lookup.part_ids[:, 0])

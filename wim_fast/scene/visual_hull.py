@@ -61,6 +61,26 @@ def hull_bounds(cameras: Cameras, masks: Masks) -> Array | None:
     return _bounds(silhouettes, look_at(cameras, masks), cameras.centers)
 
 
+def hull_core(cameras: Cameras, masks: Masks, depth: float, resolution: int = 48) -> Array:
+    """Points (M, 3) of the visual hull that lie deep inside: at least `depth` (world) from every mask's outline.
+
+    The skin of a hull of few views is often empty space; its core seldom is.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    points = visual_hull(cameras, masks, resolution)
+    pixels, distance = project(cameras, points)
+    for i in np.flatnonzero(masks.any((1, 2)) & ~masks.all((1, 2))):
+        margin = distance_transform_edt(np.pad(masks[i], 1))[1:-1, 1:-1]  # pixels to the outline
+        x, y = pixels[i].T
+        seen = (x >= 0) & (x < cameras.width) & (y >= 0) & (y < cameras.height)
+        inner = np.full(len(points), np.inf)
+        inner[seen] = margin[y[seen].astype(np.int64), x[seen].astype(np.int64)]
+        keep = inner * distance[i] >= depth * cameras.intrinsics[i, 0, 0]
+        points, pixels, distance = points[keep], pixels[:, keep], distance[:, keep]
+    return points
+
+
 class _Silhouette:
     """One camera and its mask, to test points and balls against. Tests return (possible, seen): whether this
     camera admits the object there, and whether that is because it sees it there."""

@@ -9,12 +9,16 @@ import torch
 from torch import Tensor
 
 from wim_fast.rendering.rays import RayCameras, Rays
-from wim_fast.scene.scene import OBJECT, UNRELIABLE, Scene
+from wim_fast.scene.scene import BACKGROUND, OBJECT, UNRELIABLE, Scene
+from wim_fast.scene.visual_hull import hull_core
 
 GUIDE_SIZE = 128  # the silhouette losses look at masks of at most this size
 BLOCK_SHARE = 1 / 8  # side of the blocks whose pixels count double where they touch the mask: 64 of 512 pixels
 BOX_MARGIN = 0.04  # of the image side, round the mask
 ANYWHERE_SHARE = 0.1  # of the rays, drawn from the whole image
+CORE_DEPTH = 0.03  # world units: how deep a point lies in the visual hull to be taken for the object
+CORE_FRAMES = 128  # frames whose hull is carved at most
+CORE_POINTS = 512  # kept per frame
 
 
 class Batch(NamedTuple):
@@ -48,6 +52,7 @@ class TrainingImages:
         self.mask = torch.from_numpy(np.ascontiguousarray(scene.mask))
         self._find_boxes_and_blocks(scene.mask)
         self._make_guides(scene.mask)
+        self._find_cores(scene)
 
     def _find_boxes_and_blocks(self, mask: np.ndarray) -> None:
         shape = mask.shape[:2]
@@ -87,6 +92,23 @@ class TrainingImages:
         self.nearest = torch.from_numpy(nearest)  # (V, T, h, w, 2) x y
         self.mask_pixels = torch.from_numpy(np.concatenate(pixels))
         self.mask_pixel_start = torch.tensor(first)
+
+    def _find_cores(self, scene: Scene) -> None:
+        """Some points of the core of the visual hull, in every frame or in evenly spread ones of a long recording."""
+        every = -(-self.num_frames // CORE_FRAMES)
+        rng = np.random.default_rng(0)
+        self.core = torch.zeros(self.num_frames, CORE_POINTS, 3)  # world
+        self.has_core = torch.zeros(self.num_frames, dtype=torch.bool)
+        for f in range(0, self.num_frames, every):
+            points = hull_core(scene.cameras, scene.mask[:, f] != BACKGROUND, CORE_DEPTH)
+            if len(points):
+                self.core[f] = torch.from_numpy(points[rng.integers(len(points), size=CORE_POINTS)])
+                self.has_core[f] = True
+
+    def core_points(self, frame: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`count` random core points of each frame (B,): (B, count, 3) world, and whether there are any (B,)."""
+        pick = torch.randint(CORE_POINTS, (len(frame), count), generator=generator)
+        return self.core[frame[:, None], pick], self.has_core[frame]
 
     def draw(self, camera: Tensor, frame: Tensor, rays_per_image: int, generator: torch.Generator) -> Batch:
         """`rays_per_image` random pixels of each image (camera[i], frame[i]), jittered within the pixel."""

@@ -51,6 +51,11 @@ def silhouette_chamfer_loss(
     return total
 
 
+def hull_loss(union: Tensor, inside: Tensor) -> Tensor:
+    """Mean distance by which points (N,) that must lie in the object lie outside it; inside (N,) bool says which count."""
+    return (union.relu() * inside).mean()
+
+
 def joint_loss(first: Tensor, second: Tensor) -> Tensor:
     """Mean squared distance of the chosen candidate pairs, (F, P - 1, 3) each."""
     return ((first - second) ** 2).sum(-1).mean() if first.numel() else first.sum()

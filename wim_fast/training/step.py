@@ -19,6 +19,7 @@ SURFACE_POINTS = 32  # per part, for the silhouette loss
 MASK_PIXELS = 96  # per image, for the silhouette losses
 DEAD_ZONE = 3 / 512  # of the image side
 EIKONAL_POINTS = 256
+CORE_POINTS = 64  # per image, for the hull loss
 EIKONAL_TAP = 0.002  # world units
 MERGE_FRAMES = 64  # frames the merge loss looks at
 
@@ -56,7 +57,7 @@ def training_losses(
     num_samples = len(samples.points)
     taps, tap_pose_ids = eikonal_taps(samples, EIKONAL_POINTS if weights.eikonal_weight > 0 else 0, generator)
     points, pose_ids = torch.cat([samples.points, taps]), torch.cat([samples.pose_ids, tap_pose_ids])
-    sdf, rgb, _ = model.evaluate(points, pose_ids, posed, backend)
+    sdf, rgb, residual, _ = model.evaluate(points, pose_ids, posed, backend)
     seen = backend.composite(sdf[:num_samples], rgb[:num_samples], samples.t, samples.offsets, inv_s)
 
     # colour, mask, shape
@@ -70,7 +71,17 @@ def training_losses(
         "photo": weights.photo_weight * losses.photo_loss(rgb, target, batch.weight),
         "mask": weights.mask_weight * losses.mask_loss(seen.opacity, batch.alpha, batch.weight),
         "eikonal": weights.eikonal_weight * losses.eikonal_loss(sdf[num_samples:].view(4, -1), EIKONAL_TAP),
+        "residual": weights.residual_weight * (residual / model.field.residual_max).square().mean(),
+        "size": weights.size_weight * posed.semi_axes.mean(),
     }
+
+    # what lies deep in the visual hull is the object
+    if weights.hull_weight > 0:
+        core, has_core = images.core_points(frame, CORE_POINTS, generator)
+        core_pose_ids = torch.arange(len(frame), dtype=torch.int32).repeat_interleave(CORE_POINTS)
+        union = backend.articulated_lookup(core.view(-1, 3), core_pose_ids, *posed, 1).union
+        inside = has_core.repeat_interleave(CORE_POINTS)
+        terms["hull"] = weights.hull_weight * losses.hull_loss(union, inside)
 
     # silhouettes
     guide_share = schedule.guide_share(progress, config)
