@@ -109,9 +109,14 @@ def pixels(camera: Cameras, points: np.ndarray) -> np.ndarray:
     return np.where(depth[0, :, None] > 0, seen[0], np.nan)
 
 
+def to_uint8(image: np.ndarray) -> np.ndarray:
+    """[0, 1] -> uint8."""
+    return np.round(255.0 * np.clip(image, 0.0, 1.0)).astype(np.uint8)
+
+
 def on_background(picture: np.ndarray, background: float) -> np.ndarray:
     """(H, W, 4) uint8 straight alpha -> (H, W, 3) uint8 over a grey in [0, 1]; (H, W, 3) stays."""
     if picture.shape[-1] == 3:
         return picture
     alpha = picture[..., 3:] / 255.0
-    return np.round(alpha * picture[..., :3] + (1.0 - alpha) * (255.0 * background)).astype(np.uint8)
+    return to_uint8(alpha * picture[..., :3] / 255.0 + (1.0 - alpha) * background)

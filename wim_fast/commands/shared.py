@@ -1,0 +1,226 @@
+"""What the commands that look at a run have in common: flags, cameras, folders, progress, pictures."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from wim_fast.drawing import write_png, write_video
+from wim_fast.errors import UserError
+from wim_fast.ops.backend import BACKENDS
+from wim_fast.rendering.sequence import Motion, View, on_background, semi_axes_of
+from wim_fast.scene.cameras import Cameras, turntable
+from wim_fast.scene.load import scan_scene
+from wim_fast.scene.scene import SceneContents, parse_frames
+from wim_fast.training.run_folder import Run, load_run
+
+LEAST_SIZE = 256  # pictures made to be looked at have at least this many pixels on their longer side
+FPS = 15.0
+
+console = Console()
+
+
+def add_run_arguments(parser: argparse.ArgumentParser, output: str) -> None:
+    """RUN, --output (its default in words) and --backend."""
+    parser.add_argument("run", metavar="RUN", help="folder that wim-fast train made")
+    parser.add_argument("--output", type=Path, metavar="DIR", help=f"where to write (default: {output})")
+    parser.add_argument("--backend", choices=BACKENDS, default="auto", help="kernels to use (default: auto)")
+
+
+def add_view_arguments(parser: argparse.ArgumentParser) -> None:
+    """--camera or --turntable, --size, --parts, --joints."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--camera", type=int, metavar="ID", help="look from this camera of the recording")
+    where.add_argument("--turntable", action="store_true", help="look from a circle round the object")
+    parser.add_argument("--parts", action="store_true", help="show each part in a colour of its own")
+    parser.add_argument("--joints", action="store_true", help="draw part centres and joints")
+    parser.add_argument("--fps", type=positive, metavar="X", help=f"pictures per second (default: {FPS:g})")
+    add_size_argument(parser, f"as trained, at least {LEAST_SIZE}")
+
+
+def add_size_argument(parser: argparse.ArgumentParser, default: str) -> None:
+    """--size."""
+    parser.add_argument(
+        "--size",
+        type=image_size,
+        metavar="N",
+        help=f"longer side of the pictures in pixels (default: {default})",
+    )
+
+
+def image_size(text: str) -> int:
+    """A size in pixels; argparse says which flag is wrong."""
+    if not text.isdigit() or not 8 <= int(text) <= 8192:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size from 8 to 8192")
+    return int(text)
+
+
+def positive(text: str) -> float:
+    """A positive number; argparse says which flag is wrong."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e4:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+    return value
+
+
+def open_run(args: argparse.Namespace) -> Run:
+    """The run that the command line names."""
+    return load_run(args.run, args.backend)
+
+
+def grey(run: Run) -> float:
+    """The background of the run's scene, in [0, 1]."""
+    return 0.5 + 0.5 * run.config.scene.background
+
+
+def positions(text: str | None, count: int, what: str) -> list[int]:
+    """A range of frames as positions among `count`; all without a range. UserError if it holds none."""
+    if text is None:
+        return list(range(count))
+    chosen = parse_frames(text)
+    ends = [end for end in (chosen.start, chosen.stop) if end is not None]
+    found = list(range(count))[chosen]
+    if not found or any(end > count or end < -count for end in ends):
+        raise UserError(f"--frames {text}", f"there are {count} {what}", f"stay within 0:{count}")
+    return found
+
+
+@contextmanager
+def output_folder(path: Path) -> Iterator[Path]:
+    """A folder to write to. What the disk refuses is told in one line."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        yield path
+    except OSError as error:
+        where = error.filename or path
+        reason = error.strerror or str(error)
+        raise UserError(
+            where, f"cannot be written ({reason})", "make room, or choose another --output"
+        ) from None
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Any]:
+    """A bar with the time left, on stderr; yields what to call after each of `total` steps."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
+
+
+def say_written(paths: Sequence[Path]) -> None:
+    """Paths on lines of their own, whole, so that they can be copied."""
+    for path in paths:
+        console.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
+
+
+def resized_to(cameras: Cameras, size: int) -> Cameras:
+    """The cameras with images whose longer side is `size`."""
+    factor = size / max(cameras.width, cameras.height)
+    return cameras.resized(max(1, round(cameras.width * factor)), max(1, round(cameras.height * factor)))
+
+
+def scan(run: Run) -> SceneContents:
+    """What the run's recording holds, in world units. UserError if frames that were trained on are gone."""
+    contents = scan_scene(run.config.scene.scene, run.coordinate_scale)
+    if lost := set(run.frame_ids) - set(contents.frame_ids):
+        problem = f"frame {min(lost)}, which {run.path} was trained on, is not there"
+        raise UserError(contents.path, problem, "put the recording back as it was")
+    return contents
+
+
+def trained_positions(run: Run, contents: SceneContents) -> list[int]:
+    """Positions of the frames trained on among all frames of the recording, in the order of the model's."""
+    return [contents.frame_ids.index(frame) for frame in run.frame_ids]
+
+
+def some_cameras(run: Run, ids: Sequence[int]) -> Cameras:
+    """Cameras of the run's recording by id, with images as trained; UserError for one that is not there."""
+    contents = scan(run)
+    return run.load_scene(cameras=ids, frames=trained_positions(run, contents)[:1]).cameras
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A camera for each picture of a sequence, what the pictures are called, and the video."""
+
+    cameras: Cameras  # T of them
+    names: list[str]
+    video: str
+
+
+def choose_shot(run: Run, args: argparse.Namespace, motion: Motion, frames: Sequence[int]) -> Shot:
+    """What `add_view_arguments` says for pictures numbered `frames` of a motion, one camera for each."""
+    count = len(frames)
+    ids = run.camera_ids if args.turntable else (run.camera_ids[0] if args.camera is None else args.camera,)
+    cameras = some_cameras(run, ids)
+    cameras = resized_to(cameras, args.size or max(LEAST_SIZE, cameras.width, cameras.height))
+    if args.turntable:
+        return Shot(
+            centered(turntable(cameras, middle(run, motion), count)),
+            [f"turntable_{k:05d}.png" for k in range(count)],
+            "turntable.mp4",
+        )
+    names = [picture_name(frame, ids[0]) for frame in frames]
+    return Shot(cameras.select([0] * count), names, f"camera_{ids[0]:03d}.mp4")
+
+
+def picture_name(frame: int, camera: int) -> str:
+    return f"frame_{frame:05d}_cam_{camera:03d}.png"
+
+
+def middle(run: Run, motion: Motion) -> np.ndarray:
+    """Where the object is, (3,) world: its part centres weighted by volume, over all frames."""
+    volume = semi_axes_of(run.model).prod(axis=1)
+    return np.einsum("p,tpk->k", volume / volume.sum(), motion.translation) / len(motion)
+
+
+def centered(cameras: Cameras) -> Cameras:
+    """The cameras with the optical axis through the middle of the image."""
+    intrinsics = cameras.intrinsics.copy()
+    intrinsics[:, :2, 2] = 0.5 * cameras.width, 0.5 * cameras.height
+    return dataclasses.replace(cameras, intrinsics=intrinsics)
+
+
+def make_view(run: Run, parts: bool = False, joints: bool = False) -> View:
+    """How this run's model is shown."""
+    return View(run.model, run.backend, run.inv_s, grey(run), parts, joints)
+
+
+def shoot(view: View, motion: Motion, shot: Shot, folder: Path, fps: float) -> list[Path]:
+    """Writes a picture of each frame of a motion, and all of them as a video if there are several.
+
+    Returns:
+        What to tell the person: the video, and the first and the last picture.
+    """
+    pictures = [folder / name for name in shot.names]
+
+    def frames() -> Iterator[np.ndarray]:
+        with progress("rendering", len(motion)) as advance:
+            for k, path in enumerate(pictures):
+                picture = view.picture(motion, k, shot.cameras, k)
+                write_png(path, picture)
+                yield on_background(picture, view.background)
+                advance()
+
+    if len(motion) == 1:
+        list(frames())
+        return pictures
+    return [write_video(folder / shot.video, frames(), fps), pictures[0], pictures[-1]]

@@ -1,0 +1,74 @@
+"""The pose of a model in any frame of a recording: learned where it was trained, else driven by the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wim_fast.evaluation.joints import JointError, joint_error, object_extent
+from wim_fast.model.articulated_model import ArticulatedModel, Posed
+from wim_fast.posing.drive import drive, fit_drive
+from wim_fast.rendering.sequence import Motion, learned_motion, posed_at, semi_axes_of
+from wim_fast.scene.scene import SceneContents
+
+
+@dataclass(frozen=True)
+class Driver:
+    """Part poses for all frames of a recording, driven by its true points (supplement A.10)."""
+
+    name: str  # what drives: points or joints
+    points: np.ndarray  # (T, M, 3) world units
+    motion: Motion
+    held_out_error: float  # of part points on training frames left out of the fit, world units
+
+
+class RecordingPoses:
+    """Poses of a model by position among all frames of its recording.
+
+    Args:
+        trained: positions of the frames that the model was trained on, in its order.
+    """
+
+    def __init__(self, model: ArticulatedModel, trained: Sequence[int], contents: SceneContents) -> None:
+        self.model = model
+        self.truth = contents.ground_truth
+        self.trained = list(trained)
+        self.learned = learned_motion(model)
+        self.driver = self._fit_driver() if len(trained) < len(contents.frame_ids) else None
+
+    def _fit_driver(self) -> Driver | None:
+        """None if nothing is known about the frames."""
+        name = "points" if self.truth is not None and self.truth.points is not None else "joints"
+        points = None if self.truth is None else getattr(self.truth, name)
+        if points is None or not points.shape[1]:
+            return None
+        rotation, translation = self.learned.rotation, self.learned.translation
+        fit = fit_drive(points[self.trained], rotation, translation, semi_axes_of(self.model))
+        return Driver(name, points, Motion(*drive(fit, points)), fit.held_out_error)
+
+    def posed(self, frame: int) -> Posed:
+        """To be rendered (F = 1). Frames not trained on need `driver`."""
+        if frame in self.trained:
+            return posed_at(self.model, self.learned, self.trained.index(frame))
+        if self.driver is None:
+            raise ValueError(f"frame {frame} was not trained on, and nothing drives it")
+        return posed_at(self.model, self.driver.motion, frame)
+
+    def joint_error(self) -> JointError | None:
+        """Of the learned poses, on the frames trained on (A.10); None without true joints."""
+        truth, motion = self.truth, self.learned
+        if truth is None or truth.joints is None:
+            return None
+        joints, points = truth.joints[self.trained], truth.points
+        points = None if points is None else points[self.trained]
+        return joint_error(motion.rotation, motion.translation, semi_axes_of(self.model), joints, points)
+
+    def driving(self) -> dict[str, Any] | None:
+        """What drives, and its held-out error as a share of the object's extent."""
+        if self.driver is None:
+            return None
+        share = self.driver.held_out_error / object_extent(self.driver.points)
+        return {"driven_by": self.driver.name, "held_out_error": share}
