@@ -85,15 +85,15 @@ def grey(run: Run) -> float:
     return 0.5 + 0.5 * run.config.scene.background
 
 
-def positions(text: str | None, count: int, what: str) -> list[int]:
-    """A range of frames as positions among `count`; all without a range. UserError if it holds none."""
+def positions(text: str | None, count: int, what: str, flag: str = "--frames") -> list[int]:
+    """A range of frames as positions among `count`; all without a range. UserError if it leaves them."""
     if text is None:
         return list(range(count))
     chosen = parse_frames(text)
-    ends = [end for end in (chosen.start, chosen.stop) if end is not None]
     found = list(range(count))[chosen]
-    if not found or any(end > count or end < -count for end in ends):
-        raise UserError(f"--frames {text}", f"there are {count} {what}", f"stay within 0:{count}")
+    ends = [end for end in (chosen.start, chosen.stop) if end is not None]
+    if not found or any(abs(end) > count for end in ends):
+        raise UserError(f"{flag} {text}", f"there are {count} {what}", f"stay within 0:{count}")
     return found
 
 
