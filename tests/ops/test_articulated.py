@@ -31,7 +31,7 @@ def slow_lookup(points, pose_ids, rotation, translation, semi_axes, b, a):
 @pytest.mark.parametrize("lookup", [reference.articulated_lookup, cpu.articulated_lookup])
 def test_formulas(lookup):
     posed = posed_ellipsoids(3, 12)
-    points, pose_ids = points_near(posed, 200)
+    points, pose_ids = points_near(posed, 80)
     out = lookup(points, pose_ids, *posed, 3)
     union, weights, ids = slow_lookup(points, pose_ids, *posed[:3], float(posed[3]), float(posed[4]))
     np.testing.assert_allclose(out.union, union, atol=2e-5)
@@ -78,10 +78,31 @@ def test_kernel_against_reference(count, parts, top_k):
     expected, expected_grads = gradients(
         lambda *x: reference.articulated_lookup(*x, top_k), inputs, DIFFERENTIABLE
     )
-    for name, x, y in zip(("union", "weights", "local"), outputs, expected, strict=True):
+    for name, x, y in zip(("union", "weights", "local", "normal"), outputs, expected, strict=True):
         assert_near(x, y, rmse=1e-4, maximum=5e-3, name=name)
     for name, x, y in zip(NAMES, grads, expected_grads, strict=True):
         assert_near(x, y, rmse=2e-3, maximum=1e-2, name=f"gradient of {name}")
+
+
+@pytest.mark.parametrize("lookup", [reference.articulated_lookup, cpu.articulated_lookup])
+def test_normal_is_the_gradient_of_the_union(lookup):
+    """Against central differences of the float64 reference."""
+    posed = posed_ellipsoids(2, 8)
+    points, pose_ids = points_near(posed, 200)
+    normal = lookup(points, pose_ids, *posed, 2).normal
+    exact = [x.double() for x in posed]
+    step = 1e-5 * torch.eye(3).double()
+    ahead, behind = (
+        torch.stack(
+            [reference.articulated_lookup(points + s * e, pose_ids, *exact, 2).union for e in step], dim=-1
+        )
+        for s in (1, -1)
+    )
+    expected = (ahead - behind) / 2e-5
+    smooth = (expected.norm(dim=-1) - 1).abs() < 0.5  # a part that enters the near ones makes a small jump
+    assert smooth.float().mean() > 0.95
+    assert_near(normal[smooth], expected[smooth].float(), rmse=0.01, maximum=0.1)
+    assert not normal.requires_grad
 
 
 def test_every_part_beyond_the_candidates():
