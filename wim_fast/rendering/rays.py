@@ -54,6 +54,11 @@ class RaySamples(NamedTuple):
     t: Tensor  # (N,) distance along the ray
     offsets: Tensor  # (R + 1,) ray r has the samples offsets[r]:offsets[r + 1]
 
+    def select(self, keep: Tensor) -> RaySamples:
+        """Only the samples where `keep` (N,) is true."""
+        kept = torch.cat([self.offsets.new_zeros(1), keep.cumsum(0)])[self.offsets]
+        return RaySamples(self.points[keep], self.pose_ids[keep], self.t[keep], kept)
+
 
 def sample_rays(posed: Posed, rays: Rays, jitter: Tensor, residual_max: float, inv_s: float, backend: Backend) -> RaySamples:
     """The points along rays where the surface can be (no gradient).

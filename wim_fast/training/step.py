@@ -50,10 +50,14 @@ def training_losses(
     camera = torch.randint(images.num_cameras, (render.images_per_step,), generator=generator)
     batch = images.draw(camera, frame, render.rays_per_image, generator)
 
-    # rendering: samples along the rays, and taps round some of them for the eikonal loss, decoded in one go
+    # rendering: samples along the rays, less those that would not show; taps round some of them for the eikonal loss;
+    # all of it decoded in one go
     posed = model.pose(frame)
     jitter = torch.rand(len(batch.alpha), generator=generator)
     samples = sample_rays(posed, batch.rays, jitter, model.field.residual_max, inv_s, backend)
+    with torch.no_grad():
+        sdf = model.evaluate(samples.points, samples.pose_ids, posed, backend).sdf
+    samples = samples.select(backend.visible_samples(sdf, samples.offsets, inv_s))
     num_samples = len(samples.points)
     taps, tap_pose_ids = eikonal_taps(samples, EIKONAL_POINTS if weights.eikonal_weight > 0 else 0, generator)
     points, pose_ids = torch.cat([samples.points, taps]), torch.cat([samples.pose_ids, tap_pose_ids])

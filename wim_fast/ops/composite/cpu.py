@@ -9,13 +9,14 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
-from wim_fast.ops.composite.reference import Composited
+from wim_fast.ops.composite.reference import MIN_WEIGHT, Composited
 from wim_fast.ops.ellipsoid.cpu import FASTMATH
 
 CHUNKS = 16
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
 _HALF = np.float32(0.5)
+_MIN_WEIGHT = np.float32(MIN_WEIGHT)
 
 
 @njit(inline="always", fastmath=FASTMATH)
@@ -87,6 +88,34 @@ def _backward(sdf, rgb, t, offsets, inv_s, transmittance, g_rgb, g_opacity, g_de
                 if sdf[k + 1] < sdf[k]:  # alpha > 0: d log(1 - alpha) flows to both ends
                     g_sdf[k + 1] += suffix * inv_s * _sigmoid(-inv_s * sdf[k + 1])
                     g_sdf[k] -= suffix * inv_s * _sigmoid(-inv_s * sdf[k])
+
+
+@njit(parallel=True, fastmath=FASTMATH, cache=True, nogil=True)
+def _visible(sdf, offsets, inv_s, keep):
+    n_rays = offsets.shape[0] - 1
+    size = (n_rays + CHUNKS - 1) // CHUNKS
+    for chunk in prange(CHUNKS):
+        for ray in range(chunk * size, min(n_rays, (chunk + 1) * size)):
+            start, end = offsets[ray], offsets[ray + 1]
+            transmittance = _ONE
+            if end > start:
+                keep[start] = False
+                log_phi = _logsigmoid(inv_s * sdf[start])
+            for k in range(start, end - 1):
+                next_log_phi = _logsigmoid(inv_s * sdf[k + 1])
+                after = transmittance * np.float32(math.exp(min(_ZERO, next_log_phi - log_phi)))
+                heavy = transmittance - after >= _MIN_WEIGHT
+                keep[k] |= heavy
+                keep[k + 1] = heavy
+                transmittance = after
+                log_phi = next_log_phi
+
+
+def visible_samples(sdf: Tensor, offsets: Tensor, inv_s: float) -> Tensor:
+    """See ``reference.visible_samples``."""
+    keep = torch.empty(len(sdf), dtype=torch.bool)
+    _visible(sdf.detach().contiguous().numpy(), offsets.numpy(), np.float32(inv_s), keep.numpy())
+    return keep
 
 
 class _Composite(torch.autograd.Function):

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+MIN_WEIGHT = 1e-3  # intervals that weigh less are not decoded with gradients
+
 
 class Composited(NamedTuple):
     """What R rays see, before any background."""
@@ -48,3 +50,21 @@ def composite(sdf: Tensor, rgb: Tensor, t: Tensor, offsets: Tensor, inv_s: float
     opacity = sdf.new_zeros(num_rays).index_add(0, rays, weights)
     depth = sdf.new_zeros(num_rays).index_add(0, rays, weights * middle_t)
     return Composited(out, opacity, depth)
+
+
+def visible_samples(sdf: Tensor, offsets: Tensor, inv_s: float) -> Tensor:
+    """(N,) bool: the samples at the ends of intervals that weigh at least `MIN_WEIGHT`; the arguments are `composite`'s.
+
+    The others are empty space or hidden: neither they nor their gradients would show.
+    """
+    with torch.no_grad():
+        keep = torch.zeros(len(sdf), dtype=torch.bool, device=sdf.device)
+        for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+            if end - start > 1:
+                log_phi = logsigmoid(inv_s * sdf[start:end])
+                transmittance = (log_phi[1:] - log_phi[:-1]).clamp_max(0.0).cumsum(0).exp()
+                before = torch.cat([transmittance.new_ones(1), transmittance[:-1]])
+                heavy = before - transmittance >= MIN_WEIGHT
+                keep[start : end - 1] |= heavy
+                keep[start + 1 : end] |= heavy
+        return keep
