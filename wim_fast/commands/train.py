@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
-import shlex
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +20,11 @@ from wim_fast.settings import as_text
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from wim_fast.scene.scene import Scene
+    from wim_fast.training.recording import Recording
     from wim_fast.training.run_folder import RunFolder
     from wim_fast.training.trainer import Trainer
 
 RUNS = Path("runs")
-VIEW_FRAMES = 10  # of the recording, for previews and the table at the end
 VIEWS_MEASURED = 40  # images per column of the table at the end
 LARGEST_GAP = 1.5  # dB between trained and other cameras that is still no reason to warn
 MEASURE_SHARE, MEASURE_SECONDS = 0.03, 8.0  # of the time, at most so long, to find the iterations that fit
@@ -44,9 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--config", metavar="FILE", help="settings to use instead of the scene's own")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all)")
-    parser.add_argument(
-        "--backend", default="auto", metavar="NAME", help="auto, numba or torch (default: auto)"
-    )
     add_config_flags(parser)
 
 
@@ -59,7 +53,8 @@ def run(args: argparse.Namespace) -> None:
     from wim_fast.training.checkpoint import TrainedOn
     from wim_fast.training.monitor import Monitor, say
     from wim_fast.training.preview import preview_picture
-    from wim_fast.training.run import disk_error, train
+    from wim_fast.training.recording import read_recording
+    from wim_fast.training.run import disk_error, resume_command, train
     from wim_fast.training.run_folder import RunFolder
     from wim_fast.training.trainer import Trainer
 
@@ -67,13 +62,13 @@ def run(args: argparse.Namespace) -> None:
     console = Console()
     flags = config_overrides(args)
     if args.resume:
-        folder = RunFolder(args.output or newest_run(scene_name(flags)))
+        folder = RunFolder(args.output or newest_run(flags.get("scene", SETTINGS["scene"].default)))
         config = resumed_config(folder, flags)
     else:
-        folder = RunFolder(args.output or new_run(scene_name(flags)))
         config = load_config(None, flags, config_file=args.config)
+        folder = RunFolder(args.output or new_run(config.scene.scene))
         check_free(folder.path)
-    backend = select_backend(args.backend)
+    backend = select_backend(config.render.backend)
     recording = read_recording(config)
     scene, config = recording.scene, recording.config
     say(
@@ -108,8 +103,8 @@ def run(args: argparse.Namespace) -> None:
     except OSError as error:
         raise disk_error(error, folder) from None
     if stopped is not None:
-        again = shlex.join(["wim-fast", "train", "--resume", "--output", str(folder.path)])
-        say(console, f"stopped at step {trainer.step} of {trainer.iterations} and saved; go on: {again}")
+        say(console, f"stopped at step {trainer.step} of {trainer.iterations}, and saved")
+        say(console, f"go on with: {resume_command(folder)}")
         raise SystemExit(128 + stopped)
     measure(trainer, recording, folder, console)
     show_paths(folder, console)
@@ -132,22 +127,20 @@ def use_threads(count: int | None) -> None:
 # Where the run is, and with which settings
 
 
-def scene_name(flags: Mapping[str, Any]) -> str:
-    return Path(flags.get("scene", SETTINGS["scene"].default)).resolve().name or "scene"
-
-
-def numbered_runs(name: str) -> dict[int, Path]:
-    """{n: runs/NAME_n}."""
+def numbered_runs(scene: str) -> tuple[str, dict[int, Path]]:
+    """The name of a scene and its {n: runs/NAME_n}."""
+    name = Path(scene).resolve().name or "scene"
     found = ((re.fullmatch(rf"{re.escape(name)}_(\d+)", path.name), path) for path in RUNS.glob(f"{name}_*"))
-    return {int(match[1]): path for match, path in found if match}
+    return name, {int(match[1]): path for match, path in found if match}
 
 
-def new_run(name: str) -> Path:
-    return RUNS / f"{name}_{max(numbered_runs(name), default=0) + 1}"
+def new_run(scene: str) -> Path:
+    name, runs = numbered_runs(scene)
+    return RUNS / f"{name}_{max(runs, default=0) + 1}"
 
 
-def newest_run(name: str) -> Path:
-    runs = numbered_runs(name)
+def newest_run(scene: str) -> Path:
+    name, runs = numbered_runs(scene)
     if not runs:
         raise UserError(RUNS / f"{name}_1", "there is no run to go on with", "name it with --output RUN")
     return runs[max(runs)]
@@ -172,6 +165,8 @@ def resumed_config(folder: RunFolder, flags: dict[str, Any]) -> Config:
     config = config_module.from_yaml(folder.config)
     flags = {name: value for name, value in flags.items() if name != "minutes"}  # has become iterations
     if "scene" in flags:
+        from wim_fast.training.recording import lasting_name
+
         flags["scene"] = lasting_name(flags["scene"])
     wanted = config_module.replace(config, **flags)
     for name in flags:
@@ -184,84 +179,6 @@ def resumed_config(folder: RunFolder, flags: dict[str, Any]) -> Config:
                 "leave the flag out, or start a new run",
             )
     return config
-
-
-# What is read
-
-
-@dataclass(frozen=True)
-class Recording:
-    """What a run sees of a recording."""
-
-    config: Config  # with cameras and scale resolved
-    scene: Scene  # trained on
-    views: Scene  # trained and test cameras, a few of the frames trained on
-    view_positions: list[int]  # where these are among the frames trained on
-    test_cameras: tuple[int, ...]  # ids
-
-    @property
-    def preview_rows(self) -> dict[str, int]:
-        """A training view and a test view: {caption: position of the camera in `views`}."""
-        rows = {f"training camera {self.scene.cameras.ids[0]}": 0}
-        if self.test_cameras:
-            rows[f"test camera {self.test_cameras[0]}"] = self.scene.num_cameras
-        return rows
-
-    def camera_groups(self) -> dict[str, list[int]]:
-        """Positions of the cameras in `views`."""
-        first_test = self.scene.num_cameras
-        groups = {"training cameras": list(range(first_test))}
-        if self.test_cameras:
-            groups["test cameras"] = list(range(first_test, self.views.num_cameras))
-        return groups
-
-
-def read_recording(config: Config) -> Recording:
-    """Read what is trained on, and some of what is not."""
-    import numpy as np
-
-    from wim_fast.scene.load import check_trainable, load_scene, scan_scene
-    from wim_fast.scene.scene import camera_positions, parse_frames
-
-    wanted = config.scene
-    contents = scan_scene(wanted.scene, 1.0)
-    test = wanted.test_cameras or ()
-    camera_positions(contents.path, contents.camera_ids, test or contents.camera_ids)
-    train = wanted.train_cameras or tuple(i for i in contents.camera_ids if i not in test)
-    if not train:
-        raise UserError(contents.path, "all cameras are test cameras", "leave some of them to train on")
-    how: dict[str, Any] = {"size": wanted.size, "allow_missing": wanted.allow_missing}
-    scene = load_scene(
-        wanted.scene, cameras=train, frames=wanted.frames, coordinate_scale=wanted.coordinate_scale, **how
-    )
-    check_trainable(scene)
-
-    frames = range(len(contents.frame_ids))[parse_frames(wanted.frames) if wanted.frames else slice(None)]
-    positions = np.unique(np.linspace(0, len(frames) - 1, VIEW_FRAMES).round().astype(int)).tolist()
-    how |= {"frames": [frames[p] for p in positions], "coordinate_scale": scene.coordinate_scale}
-    test = test or tuple(i for i in contents.camera_ids if i not in train)
-    try:
-        views = load_scene(wanted.scene, cameras=train + test, **how)
-    except UserError as error:
-        if wanted.test_cameras:
-            raise
-        warnings.warn(f"the other cameras are not used for testing: {error}", SceneWarning, stacklevel=2)
-        views, test = load_scene(wanted.scene, cameras=train, **how), ()
-    config = config_module.replace(
-        config,
-        scene=lasting_name(wanted.scene),
-        train_cameras=train,
-        test_cameras=test or None,
-        coordinate_scale=scene.coordinate_scale,
-    )
-    return Recording(config, scene, views, positions, test)
-
-
-def lasting_name(scene: str) -> str:
-    """A scene's name that still holds in another working directory."""
-    from wim_fast.scene.load import scene_names
-
-    return scene if scene in scene_names() else str(Path(scene).resolve())
 
 
 # Before the first step

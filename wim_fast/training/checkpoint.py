@@ -80,9 +80,11 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """What `save_checkpoint` wrote, on the CPU. UserError if it is no such file, or of a newer format."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        buffer = io.BytesIO(path.read_bytes())
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror or error})", "check the file") from None
+    try:
+        content = torch.load(buffer, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever its parsers meet
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         problem = f"is damaged, or no checkpoint ({reason})"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -84,11 +86,16 @@ def diverged(what: str, trainer: Trainer, folder: RunFolder) -> UserError:
 
 def disk_error(error: OSError, folder: RunFolder) -> UserError:
     """What to tell when something of the run could not be written."""
-    return UserError(
-        error.filename or folder.path,
-        f"cannot be written ({error.strerror or error}); {last_checkpoint(folder)}",
-        f"make room, then go on with: wim-fast train --resume --output {folder.path}",
-    )
+    remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see that it can be written"
+    if folder.config.is_file():
+        remedy += f", then go on with: {resume_command(folder)}"
+    problem = f"cannot be written ({error.strerror or error}); {last_checkpoint(folder)}"
+    return UserError(error.filename or folder.path, problem, remedy)
+
+
+def resume_command(folder: RunFolder) -> str:
+    """What to type to go on with a run."""
+    return shlex.join(["wim-fast", "train", "--resume", "--output", str(folder.path)])
 
 
 def last_checkpoint(folder: RunFolder) -> str:

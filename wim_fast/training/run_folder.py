@@ -175,7 +175,8 @@ def write_trajectory(path: Path, model: ArticulatedModel, seen: TrainedOn) -> No
 
     part_rotation (T, P, 3, 3) and part_translation (T, P, 3) are part-to-world: x_world = R x_part + t, t the
     part's centre. semi_axes (P, 3). edges (P-1, 2) are the joined parts, joint_position (T, P-1, 3) the joint
-    of each edge, part_of_joint (P-1, 2) the two parts that each joint joins: its row of edges. frame_ids (T,).
+    of each edge, part_of_joint (P-1, 2) the two parts that each joint joins: its row of edges. frame_ids (T,)
+    of the recording.
     """
     rotation, translation = (x.numpy() for x in model.trajectory(torch.arange(len(seen.frame_ids))))
     semi_axes, edges = model.semi_axes.numpy(), model.joints.edges.numpy()

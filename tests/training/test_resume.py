@@ -1,0 +1,112 @@
+"""A run that was stopped, in whatever way, ends in the same numbers as one that was not."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from tiny_run import ITERATIONS, differences, flags, newest_checkpoint, start, tiny_scene, wait_for_checkpoint
+
+from wim_fast.cli import main
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_scene(tmp_path_factory.mktemp("scene") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "uninterrupted"
+    process = start("train", "--scene", scene, "--output", run, *flags())
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors
+    return run
+
+
+def resume(run: Path) -> None:
+    process = start("train", "--resume", "--output", run)
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors
+
+
+def assert_same(run: Path, other: Path) -> None:
+    """Checkpoints bit for bit, and what was logged but for times."""
+    assert newest_checkpoint(run)["step"] == ITERATIONS
+    assert differences(newest_checkpoint(run), newest_checkpoint(other)) == []
+    first, second = logged(run), logged(other)
+    assert first.keys() == second.keys()
+
+
+def logged(run: Path) -> dict[int, dict]:
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == sorted({row["step"] for row in rows})
+    return {row["step"]: row for row in rows}
+
+
+def test_after_kill(scene, uninterrupted, tmp_path):
+    run = tmp_path / "killed"
+    process = start("train", "--scene", scene, "--output", run, *flags())
+    wait_for_checkpoint(run, process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert newest_checkpoint(run)["step"] < ITERATIONS
+    resume(run)
+    assert_same(run, uninterrupted)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_after_a_signal(scene, uninterrupted, tmp_path, number):
+    run = tmp_path / "stopped"
+    process = start("train", "--scene", scene, "--output", run, *flags())
+    wait_for_checkpoint(run, process)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=600)
+    assert process.returncode == 128 + number
+    assert f"go on with: wim-fast train --resume --output {run}" in output
+    assert "Traceback" not in errors
+    assert newest_checkpoint(run)["step"] < ITERATIONS
+    assert (run / "trajectory.npz").is_file()
+    if number == signal.SIGTERM:
+        resume(run)
+        assert_same(run, uninterrupted)
+
+
+def test_after_kill_before_the_first_checkpoint(uninterrupted, tmp_path):
+    """What is there by then is config.yaml; the run begins again with the same N."""
+    run = tmp_path / "early"
+    run.mkdir()
+    (run / "config.yaml").write_text((uninterrupted / "config.yaml").read_text())
+    assert main(["train", "--resume", "--output", str(run)]) == 0
+    assert_same(run, uninterrupted)
+
+
+def test_flags_may_be_repeated_but_not_changed(scene, uninterrupted, capsys):
+    before = newest_checkpoint(uninterrupted)
+    again = ["train", "--resume", "--scene", str(scene), "--output", str(uninterrupted), "--minutes", "3"]
+    assert main([*again, "--parts", "3"]) == 0
+    assert differences(before, newest_checkpoint(uninterrupted)) == []
+    assert main([*again, "--parts", "4"]) == 2
+    assert "--parts is 4, but the run has 3" in capsys.readouterr().err
+
+
+def test_a_recording_that_has_changed(uninterrupted, tmp_path, capsys):
+    """Another scene under the same name is noticed by its frames."""
+    run, scene = tmp_path / "run", tiny_scene(tmp_path / "tiny")
+    assert main(["train", "--scene", str(scene), "--output", str(run), *flags(iterations=10)]) == 0
+    for image in scene.glob("frame_00007_*"):
+        image.unlink()
+    (scene / "gt.npz").unlink()
+    capsys.readouterr()
+    assert main(["train", "--resume", "--output", str(run)]) == 2
+    assert "was trained on other cameras or frames" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["missing", "empty"])
+def test_nothing_to_go_on_with(tmp_path, capsys, what):
+    run = tmp_path / "run"
+    if what == "empty":
+        run.mkdir()
+    assert main(["train", "--resume", "--output", str(run)]) == 2
+    assert ("there is no such run" if what == "missing" else "is not a run") in capsys.readouterr().err

@@ -1,0 +1,86 @@
+"""What a run reads of a recording: the views it is trained on, and some to look at and to test with."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wim_fast import config as config_module
+from wim_fast.config import Config
+from wim_fast.errors import SceneWarning, UserError
+from wim_fast.scene.load import check_trainable, load_scene, scan_scene, scene_names
+from wim_fast.scene.scene import Scene, camera_positions, parse_frames
+
+VIEW_FRAMES = 10  # of the frames trained on, for previews and the table at the end
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a run sees of a recording."""
+
+    config: Config  # with cameras and scale resolved
+    scene: Scene  # trained on
+    views: Scene  # trained and test cameras, a few of the frames trained on
+    view_positions: list[int]  # where these are among the frames trained on
+    test_cameras: tuple[int, ...]  # ids
+
+    @property
+    def preview_rows(self) -> dict[str, int]:
+        """A training view and a test view: {caption: position of the camera in `views`}."""
+        rows = {f"training camera {self.scene.cameras.ids[0]}": 0}
+        if self.test_cameras:
+            rows[f"test camera {self.test_cameras[0]}"] = self.scene.num_cameras
+        return rows
+
+    def camera_groups(self) -> dict[str, list[int]]:
+        """Positions of the cameras in `views`."""
+        first_test = self.scene.num_cameras
+        groups = {"training cameras": list(range(first_test))}
+        if self.test_cameras:
+            groups["test cameras"] = list(range(first_test, self.views.num_cameras))
+        return groups
+
+
+def read_recording(config: Config) -> Recording:
+    """Read what is trained on, and some of what is not."""
+    wanted = config.scene
+    contents = scan_scene(wanted.scene, 1.0)
+    test = wanted.test_cameras or ()
+    camera_positions(contents.path, contents.camera_ids, test or contents.camera_ids)
+    train = wanted.train_cameras or tuple(i for i in contents.camera_ids if i not in test)
+    if not train:
+        raise UserError(contents.path, "all cameras are test cameras", "leave some of them to train on")
+    how: dict[str, Any] = {"size": wanted.size, "allow_missing": wanted.allow_missing}
+    scene = load_scene(
+        wanted.scene, cameras=train, frames=wanted.frames, coordinate_scale=wanted.coordinate_scale, **how
+    )
+    check_trainable(scene)
+
+    frames = range(len(contents.frame_ids))[parse_frames(wanted.frames) if wanted.frames else slice(None)]
+    positions = np.unique(np.linspace(0, len(frames) - 1, VIEW_FRAMES).round().astype(int)).tolist()
+    how |= {"frames": [frames[p] for p in positions], "coordinate_scale": scene.coordinate_scale}
+    test = test or tuple(i for i in contents.camera_ids if i not in train)
+    try:
+        views = load_scene(wanted.scene, cameras=train + test, **how)
+    except UserError as error:
+        if wanted.test_cameras:
+            raise
+        warnings.warn(f"the other cameras are not used for testing: {error}", SceneWarning, stacklevel=2)
+        views, test = load_scene(wanted.scene, cameras=train, **how), ()
+    config = config_module.replace(
+        config,
+        scene=lasting_name(wanted.scene),
+        train_cameras=train,
+        test_cameras=test or None,
+        coordinate_scale=scene.coordinate_scale,
+    )
+    return Recording(config, scene, views, positions, test)
+
+
+def lasting_name(scene: str) -> str:
+    """A scene's name that still holds in another working directory."""
+    return scene if scene in scene_names() else str(Path(scene).resolve())
