@@ -84,7 +84,7 @@ def test_yaml_scalars_mean_what_people_mean(tmp_path):
         ("model:\n  parts: null", "model.parts is None"),
         ("model:\n  parts: [3]", "model.parts is [3]"),
         ("model:\n  parts: 0", "model.parts is 0. It must be at least 1."),
-        ("model:\n  hash_levels: 99", "model.hash_levels is 99. It must be at most 32."),
+        ("model:\n  hash_log2_entries: 99", "model.hash_log2_entries is 99. It must be at most 24."),
         ("optimizer:\n  lr_pose: 0", "optimizer.lr_pose is 0. It must be greater than 0."),
         ("optimizer:\n  lr_pose: .nan", "optimizer.lr_pose is nan. It must be finite."),
         ("optimizer:\n  lr_pose: .inf", "optimizer.lr_pose is inf. It must be finite."),
@@ -152,7 +152,7 @@ def test_flags_over_file_over_defaults(tmp_path):
     file = tmp_path / "a.yaml"
     file.write_text("model:\n  parts: 7\n  top_parts: 3\nschedule:\n  minutes: 3\n")
     config = load_config("folder/of/mine", {"parts": 9, "iterations": 100}, config_file=file)
-    assert (config.model.parts, config.model.top_parts, config.model.hash_levels) == (9, 3, 6)
+    assert (config.model.parts, config.model.top_parts, config.model.decoder_layers) == (9, 3, 1)
     assert (config.schedule.iterations, config.schedule.minutes) == (100, None)
     assert config.scene.scene == "folder/of/mine"
     with pytest.raises(UserError, match="command line: --parts is 0"):

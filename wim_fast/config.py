@@ -48,18 +48,19 @@ class ModelConfig:
     pose_frequencies: int = field(30, "cosines K of the pose trajectory: how fast parts can move", minimum=1)
     pose_width: int = field(128, "width of the pose network", minimum=1)
     pose_layers: int = field(4, "layers of the pose network", minimum=1)
-    hash_levels: int = field(6, "resolutions of the hash grid", minimum=1, maximum=32)
-    hash_log2_entries: int = field(
-        17, "log2 of the entries per level of the hash grid", minimum=4, maximum=24
+    hash_coarsest_cell: float = field(0.1, "cell of the coarsest level of the hash grid, world units", above=0)
+    hash_finest_cell: float | None = field(
+        None, "cell of the finest level, world units; none: a pixel at the object", above=0
     )
-    hash_coarsest_cell: float = field(0.2, "cell of the coarsest level, world units", above=0)
-    hash_finest_cell: float = field(0.0125, "cell of the finest level, world units", above=0)
+    hash_log2_entries: int = field(
+        16, "log2 of the entries per level of the hash grid", minimum=4, maximum=24
+    )
     decoder_width: int = field(64, "width of the decoder", minimum=1)
-    decoder_layers: int = field(2, "hidden layers of the decoder", minimum=1)
+    decoder_layers: int = field(1, "hidden layers of the decoder", minimum=1)
     top_parts: int = field(2, "parts per sample whose features are looked up", minimum=1)
     lighting: bool = field(True, "let the colour depend on the world normal by one light for the whole scene")
     residual_max: float = field(
-        0.02, "largest learned correction d_max of the distance, world units", minimum=0
+        0.05, "largest learned correction d_max of the distance, world units", minimum=0
     )
     minimum_semi_axis: float = field(0.02, "smallest semi-axis of a part, world units", above=0)
     initial_union_sharpness: float = field(5.0, "sharpness b of the union of parts, at first", above=0)
@@ -73,9 +74,7 @@ class LossConfig:
     photo_weight: float = field(1.0, "weight of the colour loss", minimum=0)
     mask_weight: float = field(1.0, "weight of the mask loss", minimum=0)
     eikonal_weight: float = field(0.02, "weight of the eikonal loss", minimum=0)
-    residual_weight: float = field(0.0, "weight of the mean square of residual / d_max", minimum=0)
-    size_weight: float = field(0.0, "weight of the mean semi-axis: parts shrink where no camera holds them", minimum=0)
-    hull_weight: float = field(0.0, "weight of the loss that keeps the core of the visual hull filled", minimum=0)
+    hull_weight: float = field(3.0, "weight of the loss that keeps the core of the visual hull filled", minimum=0)
     silhouette_weight: float = field(400.0, "weight of the ellipsoid silhouette loss", minimum=0)
     part_center_weight: float = field(1000.0, "weight of the part centre loss", minimum=0)
     guide_final_share: float = field(
@@ -84,7 +83,7 @@ class LossConfig:
     joint_weight_start: float = field(1.0, "weight of the joint loss at the first step", minimum=0)
     joint_weight_end: float = field(50.0, "weight of the joint loss from growth_start on", minimum=0)
     separation_weight: float = field(1.0, "weight of the separation loss", minimum=0)
-    merge_weight: float = field(5.0, "weight of the merge loss after merge_start", minimum=0)
+    merge_weight: float = field(0.2, "weight of the merge loss after merge_start", minimum=0)
     random_background: bool = field(True, "composite on random grey levels, through the true alpha")
 
 
@@ -113,7 +112,7 @@ class OptimizerConfig:
     lr_pose: float = field(2e-3, "learning rate of the pose network", above=0)
     lr_grid: float = field(1e-2, "learning rate of the hash grid", above=0)
     lr_decoder: float = field(2e-3, "learning rate of the decoder", above=0)
-    lr_semi_axes: float = field(1e-3, "learning rate of the semi-axes and sharpnesses", above=0)
+    lr_semi_axes: float = field(1e-2, "learning rate of the logarithms of the semi-axes and of the sharpnesses", above=0)
     warmup_steps: int = field(100, "steps of linear warm-up", minimum=0)
     final_lr_share: float = field(0.05, "learning rates decay to this share", minimum=0, maximum=1)
     weight_decay: float = field(0.005, "decoupled weight decay", minimum=0)

@@ -15,6 +15,7 @@ from wim_fast.model.pose_trajectory import PoseTrajectory
 from wim_fast.ops.articulated.reference import MAX_CANDIDATES
 from wim_fast.ops.backend import Backend
 
+DEFAULT_FINEST_CELL = 0.0125  # world units, where the configuration leaves it open
 PART_HALF_EXTENT = 0.6  # half side of a part's box in the hash grid, world units
 
 
@@ -33,7 +34,6 @@ class FieldValues(NamedTuple):
 
     sdf: Tensor  # (N,) signed distance, world units: union of the parts plus residual
     rgb: Tensor  # (N, 3)
-    residual: Tensor  # (N,) what the decoder adds to the union
     nearest_part: Tensor  # (N,) int32
 
 
@@ -61,10 +61,9 @@ class ArticulatedModel(nn.Module):
         self.weight_sharpness = nn.Parameter(torch.tensor(inverse_softplus(config.initial_weight_sharpness)))
         self.field = PartField(
             parts,
-            config.hash_levels,
             config.hash_log2_entries,
             config.hash_coarsest_cell,
-            config.hash_finest_cell,
+            config.hash_finest_cell or DEFAULT_FINEST_CELL,
             config.decoder_width,
             config.decoder_layers,
             config.residual_max,
@@ -103,4 +102,4 @@ class ArticulatedModel(nn.Module):
         """The field at world `points` (N, 3) in poses `pose_ids` (N,): ``sdf = s_union + d_max tanh(.)`` (paper section 3.3)."""
         lookup = backend.articulated_lookup(points, pose_ids, *posed, self.top_parts)
         residual, rgb = self.field(lookup, backend)
-        return FieldValues(lookup.union + residual, rgb, residual, lookup.part_ids[:, 0])
+        return FieldValues(lookup.union + residual, rgb, lookup.part_ids[:, 0])

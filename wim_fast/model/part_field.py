@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +23,6 @@ class PartField(nn.Module):
     def __init__(
         self,
         parts: int,
-        levels: int,
         log2_entries: int,
         coarsest_cell: float,
         finest_cell: float,
@@ -35,6 +36,7 @@ class PartField(nn.Module):
         self.residual_max = residual_max
         self.atlas = part_atlas(parts, half_extent, coarsest_cell)
         base = round(self.atlas.side / coarsest_cell) + 1  # grid points a side: cells no wider than the padding
+        levels = 1 + max(0, round(math.log2(coarsest_cell / finest_cell)))  # each about twice as fine as the last
         growth = (coarsest_cell / finest_cell) ** (1 / max(levels - 1, 1))
         self.layout = grid_layout(levels, base, growth, log2_entries)
         self.table = nn.Parameter(torch.empty(self.layout.num_entries, FEATURES).uniform_(-1e-2, 1e-2))

@@ -87,7 +87,7 @@ def _shoot(
         rays = Rays(origins[0], directions[0], torch.zeros(len(chunk), dtype=torch.int32))
         jitter = torch.full((len(chunk),), 0.5)
         samples = sample_rays(posed, rays, jitter, model.field.residual_max, inv_s, backend)
-        sdf, rgb, _, part = model.evaluate(samples.points, samples.pose_ids, posed, backend)
+        sdf, rgb, part = model.evaluate(samples.points, samples.pose_ids, posed, backend)
         seen = backend.composite(sdf, rgb, samples.t, samples.offsets, inv_s)
         colors.append(torch.cat([seen.rgb, seen.opacity[:, None], seen.depth[:, None]], 1))
         depth = seen.depth / seen.opacity.clamp_min(1e-6)

@@ -11,7 +11,7 @@ from wim_fast.model.articulated_model import Posed
 from wim_fast.ops.backend import Backend
 
 BAND_SIGMOIDS = 3.0  # the band round the surface ends where the sigmoid is within exp(-3) of 0 or 1
-STEP_SIGMOIDS = 2.0  # a marching step changes the sigmoid's argument by this much, at most
+STEP_SIGMOIDS = 3.0  # a marching step changes the sigmoid's argument by this much, at most
 
 
 class Rays(NamedTuple):

@@ -14,6 +14,7 @@ from wim_fast.config import Config
 from wim_fast.errors import SceneWarning, UserError
 from wim_fast.scene.load import check_trainable, load_scene, scan_scene, scene_names
 from wim_fast.scene.scene import Scene, camera_positions, parse_frames
+from wim_fast.training.trainer import pixel_size
 
 VIEW_FRAMES = 10  # of the frames trained on, for previews and the table at the end
 
@@ -77,6 +78,7 @@ def read_recording(config: Config) -> Recording:
         train_cameras=train,
         test_cameras=test or None,
         coordinate_scale=scene.coordinate_scale,
+        hash_finest_cell=config.model.hash_finest_cell or pixel_size(scene),
     )
     return Recording(config, scene, views, positions, test)
 

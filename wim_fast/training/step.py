@@ -61,7 +61,7 @@ def training_losses(
     num_samples = len(samples.points)
     taps, tap_pose_ids = eikonal_taps(samples, EIKONAL_POINTS if weights.eikonal_weight > 0 else 0, generator)
     points, pose_ids = torch.cat([samples.points, taps]), torch.cat([samples.pose_ids, tap_pose_ids])
-    sdf, rgb, residual, _ = model.evaluate(points, pose_ids, posed, backend)
+    sdf, rgb, _ = model.evaluate(points, pose_ids, posed, backend)
     seen = backend.composite(sdf[:num_samples], rgb[:num_samples], samples.t, samples.offsets, inv_s)
 
     # colour, mask, shape
@@ -75,8 +75,6 @@ def training_losses(
         "photo": weights.photo_weight * losses.photo_loss(rgb, target, batch.weight),
         "mask": weights.mask_weight * losses.mask_loss(seen.opacity, batch.alpha, batch.weight),
         "eikonal": weights.eikonal_weight * losses.eikonal_loss(sdf[num_samples:].view(4, -1), EIKONAL_TAP),
-        "residual": weights.residual_weight * (residual / model.field.residual_max).square().mean(),
-        "size": weights.size_weight * posed.semi_axes.mean(),
     }
 
     # what lies deep in the visual hull is the object
