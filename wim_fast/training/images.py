@@ -35,7 +35,6 @@ class Batch(NamedTuple):
 class Guides(NamedTuple):
     """What the silhouette losses compare a batch with; pixels in units of the image side."""
 
-    nearest: Tensor  # (B, h, w, 2) the mask pixel nearest to each pixel
     mask_pixels: Tensor  # (B, m, 2) some pixels of the mask
     weight: Tensor  # (B,) 0 where the mask is empty
 
@@ -78,7 +77,7 @@ class TrainingImages:
 
         every = -(-max(self.height, self.width) // GUIDE_SIZE)
         coarse = mask[:, :, every // 2 :: every, every // 2 :: every]
-        self.guide_every = every
+        self.guide_side = max(self.height, self.width) / every  # in pixels of the guides
         shape = coarse.shape[:2]
         nearest = np.zeros((*coarse.shape, 2), np.int16)
         pixels, first = [], [0]
@@ -132,15 +131,21 @@ class TrainingImages:
         return Batch(camera, frame, rays, rgba[:, :3], rgba[:, 3], weight * reliable)
 
     def guides(self, camera: Tensor, frame: Tensor, pixels_per_image: int, generator: torch.Generator) -> Guides:
-        """Nearest-mask maps and random mask pixels of each image (camera[i], frame[i])."""
+        """Random mask pixels of each image (camera[i], frame[i])."""
         image = camera * self.num_frames + frame
         start = self.mask_pixel_start[image]
         count = self.mask_pixel_start[image + 1] - start
         pick = (torch.rand(len(camera), pixels_per_image, generator=generator) * count[:, None]).long()
         pick = (start[:, None] + pick).clamp_max(max(len(self.mask_pixels) - 1, 0))
-        side = max(self.height, self.width) / self.guide_every
-        pixels = (self.mask_pixels[pick].float() + 0.5) / side
-        return Guides((self.nearest[camera, frame].float() + 0.5) / side, pixels, (count > 0).float())
+        pixels = (self.mask_pixels[pick].float() + 0.5) / self.guide_side
+        return Guides(pixels, (count > 0).float())
+
+    def nearest_in_mask(self, camera: Tensor, frame: Tensor, pixels: Tensor) -> Tensor:
+        """The mask pixel (B, N, 2) nearest to each of `pixels` (B, N, 2), in units of the longer image side."""
+        height, width = self.nearest.shape[2:4]
+        x, y = (pixels.detach() * self.guide_side).long().unbind(-1)
+        x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)
+        return (self.nearest[camera[:, None], frame[:, None], y, x].float() + 0.5) / self.guide_side
 
     def project(self, points: Tensor, camera: Tensor) -> Tensor:
         """World points (B, N, 3) to pixels (B, N, 2) of cameras (B,), in units of the longer image side."""

@@ -15,8 +15,8 @@ from wim_fast.rendering.rays import RaySamples, sample_rays
 from wim_fast.training import losses, schedule
 from wim_fast.training.images import TrainingImages
 
-SURFACE_POINTS = 32  # per part, for the silhouette loss
-MASK_PIXELS = 96  # per image, for the silhouette losses
+SURFACE_POINTS = 16  # per part, for the silhouette loss
+MASK_PIXELS = 64  # per image, for the silhouette losses
 DEAD_ZONE = 3 / 512  # of the image side
 EIKONAL_POINTS = 256
 CORE_POINTS = 64  # per image, for the hull loss
@@ -95,7 +95,7 @@ def training_losses(
     ):
         if weight > 0:
             pixels = images.project(points, camera)
-            nearest = look_up(guides.nearest, pixels)
+            nearest = images.nearest_in_mask(camera, frame, pixels)
             loss = losses.silhouette_chamfer_loss(pixels, nearest, guides.mask_pixels, guides.weight, dead_zone)
             terms[name] = weight * guide_share * loss
 
@@ -129,11 +129,3 @@ def surface_points(posed: Posed, count: int, generator: torch.Generator) -> Tens
     local = torch.nn.functional.normalize(sphere, dim=-1) * posed.semi_axes[:, None]
     world = torch.einsum("fpab,pnb->fpna", posed.rotation, local) + posed.translation[:, :, None]
     return world.reshape(frames, parts * count, 3)
-
-
-def look_up(nearest: Tensor, pixels: Tensor) -> Tensor:
-    """The nearest mask pixel (B, N, 2) of each projected point (B, N, 2), all in units of the image side."""
-    images, height, width, _ = nearest.shape
-    index = (pixels.detach() * max(height, width)).long()
-    x, y = index[..., 0].clamp(0, width - 1), index[..., 1].clamp(0, height - 1)
-    return nearest[torch.arange(images)[:, None], y, x]

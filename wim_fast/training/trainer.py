@@ -17,7 +17,7 @@ from wim_fast.training.images import TrainingImages
 from wim_fast.training.initialization import parts_from_points
 from wim_fast.training.step import StepResult, training_losses
 
-TREE_EVERY = 20  # steps between choices of the spanning tree: the running distances move slowly
+TREE_EVERY = 50  # steps between choices of the spanning tree: the running distances move slowly
 
 
 class Trainer:
