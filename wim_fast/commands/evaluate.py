@@ -27,6 +27,7 @@ from wim_fast.commands.shared import (
     positions,
     progress,
     resized_to,
+    say,
     say_written,
     scan,
     trained_positions,
@@ -88,8 +89,8 @@ def run(args: argparse.Namespace) -> None:
         show(report)
         written = [folder / row["file"] for row in report["images"] if row["file"]]
         if written:
-            console.print(f"wrote {len(written)} pictures", highlight=False)
-        say_written([*written[:1], folder / "comparison.png", path])
+            say(f"wrote {len(written)} pictures, {written[0]} and others")
+        say_written([folder / "comparison.png", path])
 
 
 class Plan(NamedTuple):
@@ -254,25 +255,24 @@ def comparison(groups: dict[str, list[tuple[np.ndarray, np.ndarray]]]) -> np.nda
 
 def show(report: dict[str, Any]) -> None:
     """The report for people."""
-    summary = report["summary"]
-    console.print(metrics_table(summary))
-    if NOVEL not in summary:
-        console.print(
-            "no novel views: every camera of the recording was trained on, or none of the others asked for"
-        )
+    console.print(metrics_table(report["summary"]))
+    if NOVEL not in report["summary"]:
+        say("No novel views: all cameras looked at were trained on.")
     if report["lpips"] != "measured":
-        console.print(f"LPIPS is not measured: {report['lpips']}", highlight=False)
+        say(f"LPIPS is not measured: {report['lpips']}.")
     if error := report["joint_error"]:
-        console.print(
-            f"joint error {error['error']:.2%} of the object's extent "
-            f"({error['num_fit_frames']} frames fit, {error['num_test_frames']} test). For scale: "
-            f"{error['error_paper_ridge']:.2%} with the paper's ridge, "
-            f"{error['error_mean_pose']:.2%} for the mean pose"
+        say(
+            f"Joint error {error['error']:.2%} of the object's extent "
+            f"({error['num_fit_frames']} frames fit, {error['num_test_frames']} test)."
+        )
+        say(
+            f"For scale: {error['error_paper_ridge']:.2%} with the paper's ridge, "
+            f"{error['error_mean_pose']:.2%} if every joint stayed at its mean."
         )
     else:
-        console.print("joint error is not measured: the recording has no true joints")
+        say("Joint error is not measured: the recording has no true joints.")
     if driving := report["driving"]:
-        console.print(
-            f"novel poses are driven by the true {driving['driven_by']}: parts are off by "
-            f"{driving['held_out_error']:.2%} of the extent on held-out training frames"
+        say(
+            f"Novel poses are driven by the true {driving['driven_by']}, which place part points "
+            f"within {driving['held_out_error']:.2%} of the extent on held-out training frames."
         )

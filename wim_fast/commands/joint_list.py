@@ -7,7 +7,7 @@ import argparse
 import numpy as np
 from rich.table import Table
 
-from wim_fast.commands.shared import console, grey, output_folder, resized_to, say_written, some_cameras
+from wim_fast.commands.shared import console, grey, output_folder, resized_to, say, say_written, some_cameras
 from wim_fast.drawing import draw_joints, draw_labels, enlarge, grid, part_palette, write_png
 from wim_fast.errors import UserError
 from wim_fast.posing.joint_motion import JointMotion, joint_motions
@@ -43,25 +43,24 @@ def list_joints(run: Run, args: argparse.Namespace) -> None:
     turns = joint_motions(motion.rotation, tree, args.frame)
     pose = motion.at([args.frame])
     positions = joints_of(run.model, pose)[0] * run.coordinate_scale
-    console.print("\n".join(tree.lines()), highlight=False)
+    say("\n".join(tree.lines()))
     console.print(joint_table(tree, turns, positions, args.frame), highlight=False)
     example = example_pose(tree, turns, args.frame)
     with output_folder(args.output or run.path / "novel_pose") as folder:
         picture = write_png(folder / "parts.png", labelled_picture(run, args, pose))
         pose_file = folder / "example.yaml"
         pose_file.write_text(example, encoding="utf-8")
-        console.print("An example of a pose file:\n", highlight=False)
-        console.print(example, highlight=False, markup=False, soft_wrap=True)
+        say(f"\nA pose file to start from:\n\n{example}")
         say_written([picture, pose_file])
-        command = f"wim-fast render-novel-pose {run.path} --pose {pose_file} --turntable"
-        console.print(f"try it: {command}", highlight=False, markup=False, soft_wrap=True)
+        say(f"try it: wim-fast render-novel-pose {run.path} --pose {pose_file}")
 
 
 def joint_table(tree: RootedTree, turns: dict[int, JointMotion], positions: np.ndarray, frame: int) -> Table:
     """A row per joint, in the order of the tree. Positions (P-1, 3) in the scene's own units."""
-    table = Table(title=f"joints in frame {frame}; positions in the scene's units", title_justify="left")
-    for heading in ("joint", "turns part", "on part", "position", "main axis (world)", "seen to turn"):
-        table.add_column(heading, justify="left" if "position" in heading else "right")
+    title = f"joints in frame {frame}: position (scene's units), main axis (world), angles seen"
+    table = Table(title=title, title_justify="left")
+    for heading in ("joint", "part", "hangs on", "position", "axis", "turned"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for part, turn in turns.items():
         joint = int(tree.parent_edge[part])
         seen = "hardly" if turn.span < STILL else f"{turn.least:+.0f}° to {turn.greatest:+.0f}°"
@@ -69,7 +68,7 @@ def joint_table(tree: RootedTree, turns: dict[int, JointMotion], positions: np.n
             str(joint),
             str(part),
             str(tree.parent[part]),
-            " ".join(f"{x:.4g}" for x in positions[joint]),
+            " ".join(f"{x:.3g}" for x in positions[joint]),
             " ".join(f"{x:+.2f}" for x in turn.axis),
             seen,
         )

@@ -198,9 +198,7 @@ def part_colors(structure: MergedStructure, semi_axes: np.ndarray) -> np.ndarray
 
 def steps_table(steps: Sequence[MergeStep], taken: int) -> Table:
     """The merging sequence; a line is drawn where it stops."""
-    table = Table(
-        title="merging sequence: the two parts that move most alike join next", title_justify="left"
-    )
+    table = Table(title="merging sequence, most alike first", title_justify="left")
     for heading in ("step", "parts", "merge distance", "groups left", ""):
         table.add_column(heading, justify="right")
     for k, step in enumerate(steps, start=1):
@@ -219,7 +217,7 @@ def steps_table(steps: Sequence[MergeStep], taken: int) -> Table:
 
 def groups_table(merged: MergedStructure) -> Table:
     """The groups that are left and the joints between them."""
-    table = Table(title=f"{merged.num_groups} groups are left", title_justify="left")
+    table = Table(title="what is left", title_justify="left")
     for heading in ("group", "parts", "joints (to group)"):
         table.add_column(heading, justify="left")
     for g, parts in enumerate(merged.groups()):

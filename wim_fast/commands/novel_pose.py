@@ -6,6 +6,7 @@ Parts turned by hand (supplement A.8), or driven by points that move with the ob
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,13 +19,13 @@ from wim_fast.commands.shared import (
     add_run_arguments,
     add_view_arguments,
     choose_shot,
-    console,
     make_view,
     open_run,
     output_folder,
     picture_name,
     positions,
     resized_to,
+    say,
     say_written,
     scan,
     shoot,
@@ -101,6 +102,8 @@ def render_pose_file(run: Run, args: argparse.Namespace) -> None:
     learned, semi_axes = learned_motion(run.model), semi_axes_of(run.model)
     edges = run.model.joints.edges.numpy()
     pose = read_pose_file(args.pose, len(semi_axes), len(learned))
+    if args.fps is not None:
+        pose = dataclasses.replace(pose, fps=max(1, round(args.fps)))
     start = learned.at([pose.frame])
     root = pose.root
     if root is None:
@@ -121,7 +124,7 @@ def render_pose_file(run: Run, args: argparse.Namespace) -> None:
     shot = choose_shot(run, args, motion, range(len(motion)))
     with output_folder(args.output or run.path / "novel_pose" / args.pose.stem) as folder:
         view = make_view(run, args.parts, args.joints)
-        say_written(shoot(view, motion, shot, folder, args.fps or pose.fps))
+        say_written(shoot(view, motion, shot, folder, pose.fps))
 
 
 def render_driven(run: Run, args: argparse.Namespace) -> None:
@@ -142,11 +145,10 @@ def render_driven(run: Run, args: argparse.Namespace) -> None:
     def length(x: float) -> str:
         return f"{x * run.coordinate_scale:.3g} ({x / extent:.2%} of the object's extent)"
 
-    console.print(
-        f"{points.shape[1]} points drive {centers.shape[1]} parts, learned from {len(fitted)} frames. Residual: "
-        f"{length(residual)} for part centres on these frames, {length(fit.held_out_error)} for part points "
-        "on frames held out of the fit",
-        highlight=False,
+    say(
+        f"{points.shape[1]} points drive {centers.shape[1]} parts, learned from {len(fitted)} frames. "
+        f"Residual: {length(residual)} for part centres on these frames, "
+        f"{length(fit.held_out_error)} for part points on frames held out of the fit"
     )
     motion = Motion(*drive(fit, points[rows]))
     view = make_view(run, args.parts, args.joints)

@@ -125,10 +125,15 @@ def progress(what: str, total: int) -> Iterator[Any]:
         yield lambda: bar.advance(task)
 
 
+def say(text: str) -> None:
+    """A line that is not broken, so that what it names can be copied."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 def say_written(paths: Sequence[Path]) -> None:
-    """Paths on lines of their own, whole, so that they can be copied."""
+    """Paths, each on a line of its own."""
     for path in paths:
-        console.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
+        say(f"wrote {path}")
 
 
 def resized_to(cameras: Cameras, size: int) -> Cameras:
