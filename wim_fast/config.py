@@ -74,6 +74,7 @@ class LossConfig:
     photo_weight: float = field(1.0, "weight of the colour loss", minimum=0)
     mask_weight: float = field(1.0, "weight of the mask loss", minimum=0)
     eikonal_weight: float = field(0.02, "weight of the eikonal loss", minimum=0)
+    smoothness_weight: float = field(0.0, "weight of the total variation of the colour in space", minimum=0)
     hull_weight: float = field(3.0, "weight of the loss that keeps the core of the visual hull filled", minimum=0)
     silhouette_weight: float = field(400.0, "weight of the ellipsoid silhouette loss", minimum=0)
     part_center_weight: float = field(1000.0, "weight of the part centre loss", minimum=0)
@@ -172,9 +173,10 @@ def _check_together(config: Config, where: str) -> None:
         f"schedule.growth_start {schedule.growth_start:g} is after growth_end {schedule.growth_end:g}",
         "let frames start to grow before they end",
     )
+    finest = model.hash_finest_cell
     require(
-        model.hash_finest_cell <= model.hash_coarsest_cell,
-        f"model.hash_finest_cell {model.hash_finest_cell:g} is larger than "
+        finest is None or finest <= model.hash_coarsest_cell,
+        f"model.hash_finest_cell {as_text(finest)} is larger than "
         f"model.hash_coarsest_cell {model.hash_coarsest_cell:g}",
         "exchange them",
     )

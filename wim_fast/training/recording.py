@@ -78,7 +78,8 @@ def read_recording(config: Config) -> Recording:
         train_cameras=train,
         test_cameras=test or None,
         coordinate_scale=scene.coordinate_scale,
-        hash_finest_cell=config.model.hash_finest_cell or pixel_size(scene),
+        hash_finest_cell=config.model.hash_finest_cell
+        or min(pixel_size(scene), config.model.hash_coarsest_cell),
     )
     return Recording(config, scene, views, positions, test)
 
