@@ -20,10 +20,19 @@ def mask_loss(opacity: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return (weight * (opacity - target) ** 2).mean()
 
 
-def eikonal_loss(sdf: Tensor, tap: float) -> Tensor:
-    """Mean of (|grad sdf| - 1)^2 from tetrahedral differences; `sdf` (4, N) at ``x + tap * TETRAHEDRON[k]``."""
-    gradient = torch.einsum("kn,ka->na", sdf, TETRAHEDRON.to(sdf)) / (4 * tap)
-    return ((gradient.norm(dim=-1) - 1) ** 2).mean() if sdf.shape[1] else sdf.sum()
+def tap_gradient(values: Tensor, tap: float) -> Tensor:
+    """Gradients (N, C, 3) of `values` (4, N, C) taken at ``x + tap * TETRAHEDRON[k]``."""
+    return torch.einsum("knc,ka->nca", values, TETRAHEDRON.to(values)) / (4 * tap)
+
+
+def eikonal_loss(gradient: Tensor) -> Tensor:
+    """Mean of (|grad sdf| - 1)^2; gradient (N, 3)."""
+    return ((gradient.norm(dim=-1) - 1) ** 2).mean() if len(gradient) else gradient.sum()
+
+
+def smoothness_loss(gradient: Tensor) -> Tensor:
+    """Total variation of the colour: mean length of its gradient (N, 3, 3), 1 / world units."""
+    return (gradient.square().sum((-1, -2)) + 1e-6).sqrt().mean() if len(gradient) else gradient.sum()
 
 
 TETRAHEDRON = torch.tensor([[1.0, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]])

@@ -64,6 +64,9 @@ def training_losses(
     sdf, rgb, _ = model.evaluate(points, pose_ids, posed, backend)
     seen = backend.composite(sdf[:num_samples], rgb[:num_samples], samples.t, samples.offsets, inv_s)
 
+    at_taps = torch.cat([sdf[num_samples:, None], rgb[num_samples:]], dim=1)
+    gradient = losses.tap_gradient(at_taps.view(4, -1, 4), EIKONAL_TAP)
+
     # colour, mask, shape
     if weights.random_background:
         background = torch.rand(len(batch.alpha), 3, generator=generator)
@@ -74,7 +77,8 @@ def training_losses(
     terms = {
         "photo": weights.photo_weight * losses.photo_loss(rgb, target, batch.weight),
         "mask": weights.mask_weight * losses.mask_loss(seen.opacity, batch.alpha, batch.weight),
-        "eikonal": weights.eikonal_weight * losses.eikonal_loss(sdf[num_samples:].view(4, -1), EIKONAL_TAP),
+        "eikonal": weights.eikonal_weight * losses.eikonal_loss(gradient[:, 0]),
+        "smoothness": weights.smoothness_weight * losses.smoothness_loss(gradient[:, 1:]),
     }
 
     # what lies deep in the visual hull is the object
