@@ -13,7 +13,7 @@ NUMBA, TORCH = select_backend("numba"), select_backend("torch")
 def field(parts=5, **changes):
     torch.manual_seed(0)
     settings = {
-        "levels": 4, "log2_entries": 12, "coarsest_cell": 0.2, "finest_cell": 0.025, "width": 32,
+        "log2_entries": 12, "coarsest_cell": 0.2, "finest_cell": 0.025, "width": 32,
         "hidden_layers": 2, "residual_max": 0.02, "half_extent": 0.6, "lighting": False,
     }  # fmt: skip
     return PartField(parts, **(settings | changes))
@@ -60,7 +60,7 @@ def test_cell_sizes():
 
 @pytest.mark.parametrize("parts", [1, 2, 8, 20, 40])
 def test_boxes_of_parts_share_no_dense_entries(parts):
-    model = field(parts, log2_entries=22, levels=2, finest_cell=0.1)
+    model = field(parts, log2_entries=22, finest_cell=0.1)
     generator = torch.Generator().manual_seed(0)
     local = (2 * torch.rand(300, 1, 3, generator=generator) - 1) * 0.8
     owner = torch.full((model.layout.num_entries,), -1)

@@ -6,6 +6,7 @@ from kernel_cases import assert_near, gradients, non_contiguous
 from torch.autograd import gradcheck
 
 from wim_fast.ops.composite import cpu, reference
+from wim_fast.ops.composite.reference import MIN_WEIGHT
 
 INV_S = 120.0
 IMPLEMENTATIONS = [reference.composite, cpu.composite]
@@ -129,6 +130,29 @@ def last(case, rays):
     sdf, rgb, t, offsets = case
     start = int(offsets[-rays - 1])
     return sdf[start:], rgb[start:], t[start:], offsets[-rays - 1 :] - start
+
+
+@pytest.mark.parametrize("counts", [[], [0, 1], [1, 0, 2, 40, 3], [5, 0, 17, 1, 33] * 4], ids=len)
+def test_samples_that_show(counts):
+    """Both ends of every interval that weighs MIN_WEIGHT; without the others next to nothing changes."""
+    sdf, rgb, t, offsets = packed(counts, seed=3)
+    keep = cpu.visible_samples(sdf, offsets, INV_S)
+    assert torch.equal(keep, reference.visible_samples(sdf, offsets, INV_S))
+    expected = torch.zeros(len(sdf), dtype=torch.bool)
+    for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+        ray, before = (sdf[start:end], rgb[start:end], t[start:end]), 0.0
+        for k in range(
+            2, end - start + 1
+        ):  # the opacity of the first k samples grows by the last interval's weight
+            opacity = float(slow_composite(*(x[:k] for x in ray), torch.tensor([0, k]), INV_S)[0, 3])
+            expected[start + k - 2 : start + k] |= opacity - before >= MIN_WEIGHT
+            before = opacity
+    assert torch.equal(keep, expected)
+    kept = torch.cat([offsets.new_zeros(1), keep.cumsum(0)])[offsets]
+    fewer = stack(cpu.composite(sdf[keep], rgb[keep], t[keep], kept, INV_S))
+    torch.testing.assert_close(
+        fewer, stack(cpu.composite(sdf, rgb, t, offsets, INV_S)), atol=30 * MIN_WEIGHT, rtol=0.01
+    )
 
 
 def test_non_contiguous_inputs():

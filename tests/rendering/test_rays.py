@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import torch
+from kernel_cases import posed_ellipsoids
+from tiny_scene import ring, view_matrix
+
+from wim_fast.model.articulated_model import Posed
+from wim_fast.ops.articulated.reference import articulated_lookup
+from wim_fast.ops.backend import select_backend
+from wim_fast.rendering.rays import RayCameras, Rays, sample_rays
+from wim_fast.scene.cameras import pixel_rays
+
+FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+def calibration(count=4, focal=150.0):
+    T = np.stack([FLIP @ view_matrix(eye, np.array([0.1, 0.2, 0.3])).T for eye in ring(count)])
+    K = np.array([[focal, 0.5, 60.0], [0, focal * 1.1, 47.0], [0, 0, 1.0]])
+    return np.tile(K, (count, 1, 1)), T
+
+
+def test_rays_are_those_of_the_scene_cameras():
+    K, T = calibration()
+    camera = torch.tensor([2, 0, 3])
+    pixels = 128 * torch.rand(3, 50, 2, generator=torch.Generator().manual_seed(0))
+    origins, directions = RayCameras.from_matrices(K, T).rays(camera, pixels)
+    for b, v in enumerate(camera.tolist()):
+        expected = pixel_rays(K[v], T[v], pixels[b].double().numpy())
+        np.testing.assert_allclose(origins[b], expected[0], atol=1e-5)
+        np.testing.assert_allclose(directions[b], expected[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", ["numba", "torch"])
+def test_samples_are_on_their_rays_near_the_surface(backend):
+    posed = Posed(*posed_ellipsoids(2, 6))
+    generator = torch.Generator().manual_seed(0)
+    origins = torch.tensor([3.0, 0, 0]).expand(300, 3)
+    targets = torch.rand(300, 3, generator=generator) - 0.5
+    directions = torch.nn.functional.normalize(targets - origins, dim=-1)
+    rays = Rays(origins, directions, torch.randint(2, (300,), generator=generator).to(torch.int32))
+    jitter = torch.rand(300, generator=generator)
+    residual_max, inv_s = 0.02, 200.0
+    samples = sample_rays(posed, rays, jitter, residual_max, inv_s, select_backend(backend))
+    ray = torch.repeat_interleave(torch.arange(300), samples.offsets.diff())
+    assert len(samples.points) > 300
+    assert torch.equal(samples.pose_ids, rays.pose_ids[ray])
+    along = samples.points - origins[ray]
+    torch.testing.assert_close(along.norm(dim=-1), samples.t, atol=1e-5, rtol=0)
+    torch.testing.assert_close(along / samples.t[:, None], directions[ray], atol=1e-5, rtol=0)
+    union = articulated_lookup(samples.points, samples.pose_ids, *posed, 1).union
+    assert float(union.max()) < residual_max + 10 / inv_s
+
+
+def test_the_visible_surface_lies_between_samples():
+    """Every ray that meets the union has a sample in front of it and one behind, however thin the band."""
+    posed = Posed(*posed_ellipsoids(1, 6))
+    generator = torch.Generator().manual_seed(0)
+    origins = torch.tensor([3.0, 0, 0]).expand(400, 3)
+    targets = torch.rand(400, 3, generator=generator) * 0.8 - 0.4
+    directions = torch.nn.functional.normalize(targets - origins, dim=-1)
+    pose_ids = torch.zeros(400, dtype=torch.int32)
+    t = torch.linspace(2.0, 4.0, 800)
+    points = origins[:, None] + t[:, None] * directions[:, None]
+    many = pose_ids.repeat_interleave(len(t))
+    backend = select_backend("numba")
+    union = backend.articulated_lookup(points.view(-1, 3), many, *posed, 1).union.view(400, -1)
+    deep = (union < -0.045).any(1)  # deeper than the band
+    first = t[(union < 0).float().argmax(1)]
+    samples = sample_rays(
+        posed,
+        Rays(origins, directions, pose_ids),
+        torch.full((400,), 0.3),
+        0.02,
+        150.0,
+        backend,
+    )
+    assert deep.sum() > 20
+    for ray in deep.nonzero().squeeze(1).tolist():
+        own = samples.t[samples.offsets[ray] : samples.offsets[ray + 1]]
+        assert float(own.min()) < float(first[ray]) < float(own.max()) + 1e-3

@@ -1,0 +1,61 @@
+import numpy as np
+import torch
+from kernel_cases import random_rotations
+from scipy.optimize import linear_sum_assignment
+
+from wim_fast.training.initialization import SHRINK, parts_from_points
+
+
+def solid_ellipsoids(parts=3, points=6000, seed=0):
+    """Points that fill ellipsoids which lie well apart, and their poses and semi-axes."""
+    rng = np.random.default_rng(seed)
+    rotation = random_rotations(parts, generator=torch.Generator().manual_seed(seed)).numpy()
+    centers = np.stack([[0.0, 1.5 * p, 0.3 * p] for p in range(parts)])
+    axes = np.sort(rng.uniform(0.1, 0.35, (parts, 3)), axis=1) * [0.6, 1.0, 1.4]
+    ball = rng.normal(size=(parts, points, 3))
+    ball *= rng.uniform(size=(parts, points, 1)) ** (1 / 3) / np.linalg.norm(ball, axis=-1, keepdims=True)
+    world = np.einsum("pab,pnb->pna", rotation, ball * axes[:, None]) + centers[:, None]
+    return world.reshape(-1, 3), rotation, centers, axes
+
+
+def test_known_ellipsoids_are_recovered():
+    points, rotation, centers, axes = solid_ellipsoids()
+    found_rotation, found_centers, found_axes = parts_from_points(points, 3, 0.02, seed=1)
+    _, match = linear_sum_assignment(np.linalg.norm(centers[:, None] - found_centers[None], axis=-1))
+    for part, i in enumerate(match):
+        np.testing.assert_allclose(found_centers[i], centers[part], atol=0.01)
+        np.testing.assert_allclose(np.sort(found_axes[i]) / SHRINK, axes[part], rtol=0.05)
+        found = found_rotation[i][:, np.argsort(found_axes[i])]
+        alignment = np.abs(np.diag(found.T @ rotation[part]))
+        assert (alignment > 0.98).all()
+
+
+def test_rotations_are_proper():
+    rotation, _, _ = parts_from_points(solid_ellipsoids()[0], 7, 0.02, seed=0)
+    np.testing.assert_allclose(
+        rotation @ rotation.transpose(0, 2, 1), np.tile(np.eye(3), (7, 1, 1)), atol=1e-5
+    )
+    np.testing.assert_allclose(np.linalg.det(rotation), 1, atol=1e-5)
+
+
+def test_flat_objects_keep_a_least_thickness():
+    points = np.random.default_rng(0).uniform(-0.5, 0.5, (3000, 3)) * [1, 1, 0]
+    for axes in parts_from_points(points, 4, 0.02, seed=0)[2]:
+        assert axes.min() >= 0.02
+        assert axes.max() > 0.1
+
+
+def test_more_parts_than_clusters_of_points():
+    points = np.random.default_rng(0).normal(size=(12, 3))
+    rotation, centers, axes = parts_from_points(points, 10, 0.02, seed=0)
+    assert np.isfinite(rotation).all()
+    assert np.isfinite(centers).all()
+    assert (axes > 0.02).all()
+
+
+def test_seed_decides():
+    points = solid_ellipsoids()[0]
+    first, again = (parts_from_points(points, 6, 0.02, seed=5) for _ in range(2))
+    for a, b in zip(first, again, strict=True):
+        assert np.array_equal(a, b)
+        assert a.dtype == np.float32

@@ -1,0 +1,103 @@
+import dataclasses
+
+import pytest
+import torch
+
+from wim_fast.config import Config, ScheduleConfig
+from wim_fast.training import schedule
+
+PAPER = ScheduleConfig(
+    initial_frames=10, growth_start=0.05, growth_end=0.4, newest_frames=6, newest_share=0.2
+)
+
+
+@pytest.mark.parametrize(
+    ("progress", "frames"),
+    [(0.0, 10), (0.05, 10), (0.225, 35), (0.3999, 59), (0.4, 60), (0.8, 60), (1.0, 60)],
+)
+def test_frames_in_use(progress, frames):
+    """T_0 until tau_0, linearly more, all at tau_1."""
+    assert schedule.active_frames(progress, 60, PAPER) == frames
+
+
+def test_frames_in_use_of_odd_schedules():
+    assert schedule.active_frames(0.0, 4, PAPER) == 4  # fewer frames than T_0
+    at_once = dataclasses.replace(PAPER, growth_start=0.0, growth_end=0.0)
+    assert schedule.active_frames(0.0, 60, at_once) == 60
+    step = dataclasses.replace(PAPER, growth_start=0.5, growth_end=0.5)
+    assert [schedule.active_frames(p, 60, step) for p in (0.49, 0.5)] == [10, 60]
+
+
+def test_frames_only_grow():
+    active = [schedule.active_frames(p / 1000, 60, PAPER) for p in range(1001)]
+    assert active == sorted(active)
+
+
+def test_newest_frames_are_drawn_more_often():
+    """A fifth of the draws while frames are added; evenly before and after."""
+    generator = torch.Generator().manual_seed(0)
+    for progress, newest_share in ((0.02, 0.6), (0.225, 0.2 + 0.8 * 6 / 35), (0.5, 0.1)):
+        active = schedule.active_frames(progress, 60, PAPER)
+        frames = schedule.draw_frames(40000, progress, 60, PAPER, generator)
+        assert int(frames.min()) == 0
+        assert int(frames.max()) == active - 1
+        share = (frames >= active - 6).float().mean()
+        assert float(share) == pytest.approx(newest_share, abs=0.01)
+
+
+def test_draws_follow_the_generator():
+    draws = [schedule.draw_frames(50, 0.2, 60, PAPER, torch.Generator().manual_seed(3)) for _ in range(2)]
+    assert torch.equal(*draws)
+
+
+def test_one_frame():
+    generator = torch.Generator().manual_seed(0)
+    assert (schedule.draw_frames(20, 0.2, 1, PAPER, generator) == 0).all()
+
+
+def test_joint_weight_grows_until_tau_0():
+    config = Config()
+    start, end, tau = (
+        config.loss.joint_weight_start,
+        config.loss.joint_weight_end,
+        config.schedule.growth_start,
+    )
+    weights = [schedule.joint_weight(p, config) for p in (0.0, tau / 2, tau, 1.0)]
+    assert weights == pytest.approx([start, (start + end) / 2, end, end])
+
+
+def test_guides_fade_after_all_frames_are_in():
+    config = Config()
+    end, least = config.schedule.growth_end, config.loss.guide_final_share
+    assert schedule.guide_share(0.0, config) == schedule.guide_share(end, config) == 1.0
+    assert schedule.guide_share(1.0, config) == pytest.approx(least)
+    shares = [schedule.guide_share(p / 100, config) for p in range(101)]
+    assert shares == sorted(shares, reverse=True)
+
+
+def test_sharpness_rises_to_its_final_value():
+    values = [schedule.inv_s(p / 100, 240.0) for p in range(101)]
+    assert 0 < values[0] < 240
+    assert values[-1] == 240
+    assert values == sorted(values)
+
+
+def test_learning_rate():
+    """Linear warm-up over steps, cosine decay over the run."""
+    config = Config()
+    warm, final = config.optimizer.warmup_steps, config.optimizer.final_lr_share
+    assert schedule.learning_rate_share(0, 0.0, config) == pytest.approx(1 / warm)
+    assert schedule.learning_rate_share(warm // 2 - 1, 0.0, config) == pytest.approx(0.5)
+    assert schedule.learning_rate_share(warm, 0.0, config) == pytest.approx(1)
+    assert schedule.learning_rate_share(10 * warm, 0.5, config) == pytest.approx((1 + final) / 2)
+    assert schedule.learning_rate_share(10 * warm, 1.0, config) == pytest.approx(final)
+    cold = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, warmup_steps=0))
+    assert schedule.learning_rate_share(0, 0.0, cold) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("progress", "start", "end", "value"),
+    [(0.1, 0.2, 0.4, 0), (0.2, 0.2, 0.4, 0), (0.3, 0.2, 0.4, 0.5), (0.4, 0.2, 0.4, 1), (0.2, 0.2, 0.2, 1)],
+)
+def test_ramp(progress, start, end, value):
+    assert schedule.ramp(progress, start, end) == pytest.approx(value)
