@@ -41,6 +41,7 @@ def draw_joints(
     centers: np.ndarray | None = None,
     edges: np.ndarray | None = None,
     colors: np.ndarray | None = None,
+    ringed: np.ndarray | None = None,
 ) -> np.ndarray:
     """The structure on an image: bones from part centres to joints, part centres as dots, joints as rings.
 
@@ -50,6 +51,7 @@ def draw_joints(
         centers: (P, 2) pixels of the part centres.
         edges: (J, 2) the parts that each joint connects; needs `centers`.
         colors: (P, 3) uint8; the palette by default.
+        ringed: (J,) bool, joints that get a ring; all by default.
 
     Returns:
         (H, W, 3) uint8.
@@ -67,7 +69,7 @@ def draw_joints(
                 canvas.line(joint, centers[part], color[part], 1.8 * unit)
             for part, center in enumerate(centers):
                 canvas.disc(center, 1.9 * unit, color[part], outline=(255, 255, 255), width=0.6 * unit)
-        for joint in joints:
+        for joint in joints if ringed is None else joints[ringed]:
             canvas.disc(joint, 2.5 * unit, (255, 255, 255), outline=(20, 20, 20), width=1.0 * unit)
 
     return _painted(image, paint)

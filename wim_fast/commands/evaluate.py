@@ -244,13 +244,13 @@ def finite(value: Any) -> Any:
 
 
 def comparison(groups: dict[str, list[tuple[np.ndarray, np.ndarray]]]) -> np.ndarray:
-    """Truth above, rendering below, a few views of each group."""
-    rows, captions = [], []
-    for name, pairs in groups.items():
-        for kind, caption in enumerate((f"{name}: filmed", f"{name}: rendered")):
-            rows.append([enlarge(to_uint8(pair[kind]), COMPARISON_SIZE, smooth=True) for pair in pairs])
-            captions.append(caption)
-    return grid(rows, row_captions=captions)
+    """A few views of each group, what was filmed above what is rendered."""
+
+    def stacked(pair: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        return np.concatenate([enlarge(to_uint8(image), COMPARISON_SIZE, smooth=True) for image in pair])
+
+    captions = [f"{name}: filmed above, rendered below" for name in groups]
+    return grid([[stacked(pair) for pair in pairs] for pairs in groups.values()], row_captions=captions)
 
 
 def show(report: dict[str, Any]) -> None:

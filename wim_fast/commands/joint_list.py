@@ -5,9 +5,19 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from wim_fast.commands.shared import console, grey, output_folder, resized_to, say, say_written, some_cameras
+from wim_fast.commands.shared import (
+    console,
+    grey,
+    output_folder,
+    resized_to,
+    say,
+    say_written,
+    some_cameras,
+    zoomed,
+)
 from wim_fast.drawing import draw_joints, draw_labels, enlarge, grid, part_palette, write_png
 from wim_fast.errors import UserError
 from wim_fast.posing.joint_motion import JointMotion, joint_motions
@@ -57,10 +67,12 @@ def list_joints(run: Run, args: argparse.Namespace) -> None:
 
 def joint_table(tree: RootedTree, turns: dict[int, JointMotion], positions: np.ndarray, frame: int) -> Table:
     """A row per joint, in the order of the tree. Positions (P-1, 3) in the scene's own units."""
-    title = f"joints in frame {frame}: position (scene's units), main axis (world), angles seen"
-    table = Table(title=title, title_justify="left")
-    for heading in ("joint", "part", "hangs on", "position", "axis", "turned"):
+    title = f"frame {frame}: position in the scene's units, main axis in the world, angles that were seen"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for heading in ("joint", "part", "on", "position", "axis", "angles"):
         table.add_column(heading, justify="right", no_wrap=True)
+    size = np.ptp(positions, axis=0).max() if len(positions) > 1 else 1.0
+    decimals = int(np.clip(2 - np.floor(np.log10(max(size, 1e-9))), 0, 9))
     for part, turn in turns.items():
         joint = int(tree.parent_edge[part])
         seen = "hardly" if turn.span < STILL else f"{turn.least:+.0f}° to {turn.greatest:+.0f}°"
@@ -68,7 +80,7 @@ def joint_table(tree: RootedTree, turns: dict[int, JointMotion], positions: np.n
             str(joint),
             str(part),
             str(tree.parent[part]),
-            " ".join(f"{x:.3g}" for x in positions[joint]),
+            " ".join(f"{x:.{decimals}f}" for x in positions[joint]),
             " ".join(f"{x:+.2f}" for x in turn.axis),
             seen,
         )
@@ -100,11 +112,13 @@ def labelled_picture(run: Run, args: argparse.Namespace, pose: Motion) -> np.nda
     """The numbers of parts and of joints, from two sides (or from --camera)."""
     ids = run.camera_ids if args.camera is None else (args.camera,)
     cameras = resized_to(some_cameras(run, ids), args.size or PICTURE_SIZE)
+    clearest = clearest_views(cameras, pose.translation[0])
+    cameras = zoomed(cameras, pose, semi_axes_of(run.model))
     edges, background = run.model.joints.edges.numpy(), grey(run)
     joints, centers = joints_of(run.model, pose)[0], pose.translation[0]
     palette = part_palette(len(centers))
     rows, captions = [], []
-    for index in clearest_views(cameras, centers):
+    for index in clearest:
         parts = render_parts(run.model, posed_at(run.model, pose, 0), cameras, index, run.inv_s, run.backend)
         painted, plain = (
             enlarge(on_background(parts.paint(colors), background), CANVAS_SIZE, smooth=True)

@@ -23,6 +23,7 @@ from wim_fast.commands.shared import (
     resized_to,
     say_written,
     some_cameras,
+    zoomed,
 )
 from wim_fast.drawing import draw_joints, grid, part_palette, write_png
 from wim_fast.errors import UserError
@@ -99,7 +100,7 @@ def run(args: argparse.Namespace) -> None:
         before_after = [
             captioned(stage.painted(structures[0]), f"{len(semi_axes)} parts and their joints"),
             captioned(stage.painted(merged), f"{merged.num_groups} groups after merging"),
-            captioned(stage.structure(merged), "joints and the centres they connect"),
+            captioned(stage.connections(merged), "joints and the group centres they connect"),
         ]
         arrays: dict[str, Any] = {"merge_distance": distance, **merged_arrays(run, merged, motion)}
         json_path, npz_path = folder / "merge.json", folder / "merged.npz"
@@ -151,6 +152,7 @@ class Stage:
     """One pose of the model seen by one camera, to be painted in the colours of any merged structure."""
 
     parts: PartMap
+    edges: np.ndarray  # (P-1, 2)
     joints: np.ndarray  # (P-1, 2) pixels
     centers: np.ndarray  # (P, 3) world
     semi_axes: np.ndarray  # (P, 3)
@@ -164,24 +166,26 @@ class Stage:
         ids = run.camera_ids if args.camera is None else (args.camera,)
         cameras = resized_to(some_cameras(run, ids), args.size or PICTURE_SIZE)
         cameras = cameras.select(clearest_views(cameras, pose.translation[0])[:1])
+        cameras = zoomed(cameras, pose, semi_axes_of(run.model))
         parts = render_parts(run.model, posed_at(run.model, pose, 0), cameras, 0, run.inv_s, run.backend)
-        joints = pixels(cameras, joints_of(run.model, pose)[0])
-        return cls(parts, joints, pose.translation[0], semi_axes_of(run.model), cameras, grey(run))
+        edges, joints = run.model.joints.edges.numpy(), pixels(cameras, joints_of(run.model, pose)[0])
+        return cls(parts, edges, joints, pose.translation[0], semi_axes_of(run.model), cameras, grey(run))
 
     def painted(self, structure: MergedStructure) -> np.ndarray:
-        """Groups in their colours, joints and centre connections on them."""
+        """Groups in their colours; bones through all parts, rings round the joints that remain."""
         colors = part_colors(structure, self.semi_axes)
-        return self._drawn(on_background(self.parts.paint(colors), self.background), structure)
+        picture = on_background(self.parts.paint(colors), self.background)
+        remains = np.isin(np.arange(len(self.edges)), structure.joint_ids)
+        centers = pixels(self.camera, self.centers)
+        return draw_joints(picture, self.joints, centers, self.edges, colors, remains)
 
-    def structure(self, structure: MergedStructure) -> np.ndarray:
-        """Joints and centre connections on a pale object."""
+    def connections(self, structure: MergedStructure) -> np.ndarray:
+        """The joints that remain, and the group centres that they connect, on a pale object."""
         colors = part_colors(structure, self.semi_axes)
         pale = np.round(255 - PALE * (255.0 - colors)).astype(np.uint8)
-        return self._drawn(on_background(self.parts.paint(pale), self.background), structure)
-
-    def _drawn(self, picture: np.ndarray, structure: MergedStructure) -> np.ndarray:
+        picture = on_background(self.parts.paint(pale), self.background)
         centers = pixels(self.camera, structure.centers(self.centers, self.semi_axes))
-        colors = part_colors(structure, self.semi_axes)[largest_parts(structure, self.semi_axes)]
+        colors = colors[largest_parts(structure, self.semi_axes)]
         return draw_joints(picture, self.joints[structure.joint_ids], centers, structure.edges, colors)
 
 

@@ -18,13 +18,14 @@ from wim_fast.drawing import write_png, write_video
 from wim_fast.errors import UserError
 from wim_fast.ops.backend import BACKENDS
 from wim_fast.rendering.sequence import Motion, View, on_background, semi_axes_of
-from wim_fast.scene.cameras import Cameras, turntable
+from wim_fast.scene.cameras import Cameras, project, turntable
 from wim_fast.scene.load import scan_scene
 from wim_fast.scene.scene import SceneContents, parse_frames
 from wim_fast.training.run_folder import Run, load_run
 
 LEAST_SIZE = 256  # pictures made to be looked at have at least this many pixels on their longer side
 FPS = 15.0
+FILL = 0.85  # share of a picture that the object takes where the camera is free to zoom
 
 console = Console()
 
@@ -201,6 +202,23 @@ def centered(cameras: Cameras) -> Cameras:
     """The cameras with the optical axis through the middle of the image."""
     intrinsics = cameras.intrinsics.copy()
     intrinsics[:, :2, 2] = 0.5 * cameras.width, 0.5 * cameras.height
+    return dataclasses.replace(cameras, intrinsics=intrinsics)
+
+
+def zoomed(cameras: Cameras, pose: Motion, semi_axes: np.ndarray) -> Cameras:
+    """The cameras with the parts in one pose (T = 1) filling their images."""
+    arms = pose.rotation[0] * semi_axes[:, None, :]  # (P, 3, axis)
+    arms = np.moveaxis(np.concatenate([arms, -arms], axis=-1), -1, 0)
+    points = (pose.translation[0] + arms).reshape(-1, 3)
+    intrinsics = cameras.intrinsics.copy()
+    size = np.array([cameras.width, cameras.height])
+    for camera, at in enumerate(project(cameras, points)[0]):
+        low, high = at.min(axis=0), at.max(axis=0)
+        factor = FILL / ((high - low) / size).max()
+        crop = np.eye(3)
+        crop[:2, :2] *= factor
+        crop[:2, 2] = 0.5 * size - factor * 0.5 * (low + high)
+        intrinsics[camera] = crop @ intrinsics[camera]
     return dataclasses.replace(cameras, intrinsics=intrinsics)
 
 

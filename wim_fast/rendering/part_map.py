@@ -12,6 +12,7 @@ from wim_fast.rendering.image import render_image
 from wim_fast.scene.cameras import Cameras, pixel_rays
 
 SUPERSAMPLING = 2  # rays per pixel side, for one ray sees one part
+SHARPENING = 3.0  # the surface is sharper than it was trained, and its depth finer: parts are opaque
 AMBIENT = 0.4  # brightness of a surface seen edge-on; 1 where it faces the camera
 JUMP_PIXELS = 8.0  # depths that differ by more, in projected pixels, belong to different surfaces
 
@@ -36,10 +37,14 @@ class PartMap:
 def render_parts(
     model: ArticulatedModel, posed: Posed, cameras: Cameras, index: int, inv_s: float, backend: Backend
 ) -> PartMap:
-    """The parts as camera number `index` sees the first pose in `posed`, brighter where they face it."""
+    """The parts as camera number `index` sees the first pose in `posed`, brighter where they face it.
+
+    Args:
+        inv_s: sharpness of the surface, as it was trained.
+    """
     n = SUPERSAMPLING
     fine = cameras.select([index]).resized(cameras.width * n, cameras.height * n)
-    image = render_image(model, posed, fine, 0, inv_s, backend, rays_per_edge_pixel=1)
+    image = render_image(model, posed, fine, 0, SHARPENING * inv_s, backend, rays_per_edge_pixel=1)
     inside = image.part >= 0
     return PartMap(image.part, AMBIENT + (1.0 - AMBIENT) * facing(image.depth, inside, fine))
 
