@@ -8,16 +8,6 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from wim_fast.commands.shared import (
-    console,
-    grey,
-    output_folder,
-    resized_to,
-    say,
-    say_written,
-    some_cameras,
-    zoomed,
-)
 from wim_fast.drawing import draw_joints, draw_labels, enlarge, grid, part_palette, write_png
 from wim_fast.errors import UserError
 from wim_fast.posing.joint_motion import JointMotion, joint_motions
@@ -33,9 +23,19 @@ from wim_fast.rendering.sequence import (
     semi_axes_of,
 )
 from wim_fast.scene.cameras import Cameras, project
+from wim_fast.showing.defaults import PART_PICTURE_SIZE
+from wim_fast.showing.studio import (
+    console,
+    grey,
+    output_folder,
+    resized_to,
+    say,
+    say_written,
+    some_cameras,
+    zoomed,
+)
 from wim_fast.training.run_folder import Run
 
-PICTURE_SIZE = 384  # rendered
 CANVAS_SIZE = 768  # drawn on
 STILL = 3.0  # degrees: a joint that turns by less is called stiff
 LIGHT_GREY = np.array([205, 205, 205], np.uint8)
@@ -111,7 +111,7 @@ def example_pose(tree: RootedTree, turns: dict[int, JointMotion], frame: int) ->
 def labelled_picture(run: Run, args: argparse.Namespace, pose: Motion) -> np.ndarray:
     """The numbers of parts and of joints, from two sides (or from --camera)."""
     ids = run.camera_ids if args.camera is None else (args.camera,)
-    cameras = resized_to(some_cameras(run, ids), args.size or PICTURE_SIZE)
+    cameras = resized_to(some_cameras(run, ids), args.size or PART_PICTURE_SIZE)
     clearest = clearest_views(cameras, pose.translation[0])
     cameras = zoomed(cameras, pose, semi_axes_of(run.model))
     edges, background = run.model.joints.edges.numpy(), grey(run)

@@ -1,4 +1,4 @@
-"""What the commands that look at a run have in common: flags, cameras, folders, progress, pictures."""
+"""What the commands that look at a run have in common: cameras, folders, progress, pictures."""
 
 from __future__ import annotations
 
@@ -16,64 +16,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from wim_fast.drawing import write_png, write_video
 from wim_fast.errors import UserError
-from wim_fast.ops.backend import BACKENDS
 from wim_fast.rendering.sequence import Motion, View, on_background, semi_axes_of
 from wim_fast.scene.cameras import Cameras, project, turntable
 from wim_fast.scene.load import scan_scene
 from wim_fast.scene.scene import SceneContents, parse_frames
+from wim_fast.showing.defaults import LEAST_SIZE
 from wim_fast.training.run_folder import Run, load_run
 
-LEAST_SIZE = 256  # pictures made to be looked at have at least this many pixels on their longer side
-FPS = 15.0
 FILL = 0.85  # share of a picture that the object takes where the camera is free to zoom
 
 console = Console()
-
-
-def add_run_arguments(parser: argparse.ArgumentParser, output: str) -> None:
-    """RUN, --output (its default in words) and --backend."""
-    parser.add_argument("run", metavar="RUN", help="folder that wim-fast train made")
-    parser.add_argument("--output", type=Path, metavar="DIR", help=f"where to write (default: {output})")
-    parser.add_argument("--backend", choices=BACKENDS, default="auto", help="kernels to use (default: auto)")
-
-
-def add_view_arguments(parser: argparse.ArgumentParser) -> None:
-    """--camera or --turntable, --size, --parts, --joints."""
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--camera", type=int, metavar="ID", help="look from this camera of the recording")
-    where.add_argument("--turntable", action="store_true", help="look from a circle round the object")
-    parser.add_argument("--parts", action="store_true", help="show each part in a colour of its own")
-    parser.add_argument("--joints", action="store_true", help="draw part centres and joints")
-    parser.add_argument("--fps", type=positive, metavar="X", help=f"pictures per second (default: {FPS:g})")
-    add_size_argument(parser, f"as trained, at least {LEAST_SIZE}")
-
-
-def add_size_argument(parser: argparse.ArgumentParser, default: str) -> None:
-    """--size."""
-    parser.add_argument(
-        "--size",
-        type=image_size,
-        metavar="N",
-        help=f"longer side of the pictures in pixels (default: {default})",
-    )
-
-
-def image_size(text: str) -> int:
-    """A size in pixels; argparse says which flag is wrong."""
-    if not text.isdigit() or not 8 <= int(text) <= 8192:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size from 8 to 8192")
-    return int(text)
-
-
-def positive(text: str) -> float:
-    """A positive number; argparse says which flag is wrong."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e4:
-        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
-    return value
 
 
 def open_run(args: argparse.Namespace) -> Run:
