@@ -1,0 +1,100 @@
+"""Groups of views: comparison of one picture by hand, means, the table, driven poses of a recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from wim_fast.config import ModelConfig
+from wim_fast.evaluation.evaluate import compare, metrics_table, over, summarize
+from wim_fast.evaluation.metrics import MAX_PSNR
+from wim_fast.evaluation.poses import RecordingPoses
+from wim_fast.model.articulated_model import ArticulatedModel
+from wim_fast.rendering.image import Image
+from wim_fast.rendering.sequence import learned_motion
+from wim_fast.scene.scene import OBJECT, UNRELIABLE, GroundTruth, SceneContents
+
+
+def test_over() -> None:
+    rgba = np.array([[255, 0, 51, 255], [255, 0, 51, 51], [9, 9, 9, 0]], np.uint8)
+    expected = [[1, 0, 0.2], [0.6, 0.4, 0.44], [0.5, 0.5, 0.5]]
+    np.testing.assert_allclose(over(rgba, 0.5), expected, atol=1e-6)
+
+
+def picture(rgba: np.ndarray) -> Image:
+    """What is filmed, as if it were rendered."""
+    opacity = rgba[..., 3] / 255.0
+    rgb = opacity[..., None] * rgba[..., :3] / 255.0
+    return Image(rgb, opacity, np.zeros_like(opacity), np.zeros(opacity.shape, np.int32))
+
+
+def test_compare() -> None:
+    """The truth scores best; what differs only where it is unreliable does too."""
+    rng = np.random.default_rng(0)
+    rgba = rng.integers(0, 256, (20, 24, 4)).astype(np.uint8)
+    mask = np.where(rgba[..., 3] > 127, OBJECT, 0).astype(np.uint8)
+    same = compare(picture(rgba), rgba, mask, 1.0)
+    assert same["psnr"] == pytest.approx(MAX_PSNR, abs=1e-6) or same["psnr"] > 80
+    assert same["iou"] == 1.0
+    other = rgba.copy()
+    other[3:6] = 255 - other[3:6]
+    worse = compare(picture(other), rgba, mask, 1.0)
+    assert worse["psnr"] < 30
+    assert worse["iou"] < 1.0
+    mask[3:6] = UNRELIABLE
+    forgiven = compare(picture(other), rgba, mask, 1.0)
+    assert forgiven["psnr"] > 80
+    assert forgiven["iou"] == 1.0
+
+
+def test_summary_and_table() -> None:
+    rows = [
+        {"camera": 1, "frame": 0, "psnr": 20.0, "iou": 0.5, "psnr_box": float("nan")},
+        {"camera": 1, "frame": 1, "psnr": 30.0, "iou": 0.7, "psnr_box": 12.0},
+    ]
+    summary = summarize(rows)
+    assert summary == {"psnr": 25.0, "psnr_box": 12.0, "iou": pytest.approx(0.6), "images": 2}
+    assert summarize([]) == {"images": 0}
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(metrics_table({"seen": summary, "unseen": {"psnr": 22.0, "images": 1}}))
+    text = capture.get()
+    assert "25.00 dB" in text
+    assert "22.00 dB" in text
+    assert "SSIM" not in text  # nobody has it
+
+
+def recording(frames: int, truth: GroundTruth | None) -> SceneContents:
+    return SceneContents(Path("recording"), (0, 1), tuple(range(frames)), truth)
+
+
+def test_recording_poses() -> None:
+    """The parts themselves as driving points: driven frames lie where the trajectory is drawn on."""
+    torch.manual_seed(0)
+    model = ArticulatedModel(ModelConfig(parts=3, pose_width=16, hash_log2_entries=6), num_frames=30)
+    model.requires_grad_(False)
+    motion = learned_motion(model)
+    rng = np.random.default_rng(0)
+    local = 0.3 * rng.normal(size=(3, 4, 3))
+    points = np.einsum("tpab,pnb->tpna", motion.rotation, local) + motion.translation[:, :, None]
+    points = points.reshape(30, 12, 3)
+    later = np.concatenate([points, points[10:15] + np.array([0.5, 0.0, 0.0])])
+    poses = RecordingPoses(model, range(30), recording(35, GroundTruth(None, later.astype(np.float32))))
+    assert poses.driver is not None
+    assert poses.driver.name == "points"
+    learned, driven = poses.posed(12), poses.posed(32)
+    np.testing.assert_allclose(
+        driven.translation.numpy(), learned.translation.numpy() + np.array([0.5, 0, 0]), atol=0.02
+    )
+    np.testing.assert_allclose(driven.rotation.numpy(), learned.rotation.numpy(), atol=0.05)
+    assert poses.driving()["held_out_error"] < 0.02
+    assert poses.joint_error() is None  # no joints
+
+    still = RecordingPoses(model, range(30), recording(35, None))
+    assert still.driver is None
+    with pytest.raises(ValueError, match="not trained on"):
+        still.posed(31)
