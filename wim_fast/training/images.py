@@ -86,9 +86,10 @@ class TrainingImages:
             if inside.any():
                 index = distance_transform_edt(~inside, return_distances=False, return_indices=True)
                 nearest[v, f] = np.stack([index[1], index[0]], -1)
+                nearest[v, f][coarse[v, f][tuple(index)] == UNRELIABLE] = -1
             pixels.append(np.argwhere(coarse[v, f] == OBJECT)[:, ::-1].astype(np.int16))
             first.append(first[-1] + len(pixels[-1]))
-        self.nearest = torch.from_numpy(nearest)  # (V, T, h, w, 2) x y
+        self.nearest = torch.from_numpy(nearest)  # (V, T, h, w, 2) x y, -1 where it is unreliable
         self.mask_pixels = torch.from_numpy(np.concatenate(pixels))
         self.mask_pixel_start = torch.tensor(first)
 
@@ -141,11 +142,15 @@ class TrainingImages:
         return Guides(pixels, (count > 0).float())
 
     def nearest_in_mask(self, camera: Tensor, frame: Tensor, pixels: Tensor) -> Tensor:
-        """The mask pixel (B, N, 2) nearest to each of `pixels` (B, N, 2), in units of the longer image side."""
+        """The mask pixel (B, N, 2) nearest to each of `pixels` (B, N, 2), in units of the longer image side.
+
+        Where that is an unreliable one, the pixel itself: nothing is known about its distance to the mask.
+        """
         height, width = self.nearest.shape[2:4]
         x, y = (pixels.detach() * self.guide_side).long().unbind(-1)
         x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)
-        return (self.nearest[camera[:, None], frame[:, None], y, x].float() + 0.5) / self.guide_side
+        nearest = self.nearest[camera[:, None], frame[:, None], y, x]
+        return torch.where(nearest < 0, pixels.detach(), (nearest.float() + 0.5) / self.guide_side)
 
     def project(self, points: Tensor, camera: Tensor) -> Tensor:
         """World points (B, N, 3) to pixels (B, N, 2) of cameras (B,), in units of the longer image side."""

@@ -1,0 +1,41 @@
+import torch
+from kernel_cases import posed_ellipsoids
+
+from wim_fast.model.articulated_model import Posed
+from wim_fast.rendering.rays import RaySamples
+from wim_fast.training import losses
+from wim_fast.training.step import eikonal_taps, surface_points
+
+
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+def test_surface_points_lie_on_their_ellipsoids():
+    posed = Posed(*posed_ellipsoids(3, 4))
+    points = surface_points(posed, 50, generator()).view(3, 4, 50, 3)
+    local = torch.einsum("fpab,fpna->fpnb", posed.rotation, points - posed.translation[:, :, None])
+    on_sphere = (local / posed.semi_axes[:, None]).norm(dim=-1)
+    torch.testing.assert_close(on_sphere, torch.ones(3, 4, 50), atol=1e-5, rtol=0)
+
+
+def test_taps_are_tetrahedra_round_samples():
+    points = torch.rand(200, 3, generator=generator())
+    samples = RaySamples(points, torch.arange(200).int(), torch.zeros(200), torch.tensor([0, 200]))
+    taps, pose_ids = eikonal_taps(samples, 30, generator())
+    taps, pose_ids = taps.view(4, 30, 3), pose_ids.view(4, 30)
+    assert (pose_ids == pose_ids[0]).all()
+    center = points[pose_ids[0].long()]
+    torch.testing.assert_close(taps.mean(0), center)
+    offset = taps - center
+    scale = offset[0, 0, 0] / losses.TETRAHEDRON[0, 0]
+    torch.testing.assert_close(
+        offset, (scale * losses.TETRAHEDRON)[:, None].expand_as(offset), atol=1e-6, rtol=0
+    )
+
+
+def test_taps_of_few_samples():
+    for count in (0, 1, 3):
+        offsets = torch.tensor([0, count])
+        samples = RaySamples(torch.zeros(count, 3), torch.zeros(count).int(), torch.zeros(count), offsets)
+        assert eikonal_taps(samples, 30, generator())[0].shape == (4 * min(count, 30), 3)
