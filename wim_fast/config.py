@@ -127,7 +127,7 @@ class RenderConfig:
     images_per_step: int = field(8, "images per training step", minimum=1)
     rays_per_image: int = field(128, "rays per image and step", minimum=1)
     inv_s_pixels: float = field(
-        2.4, "final sharpness s of the surface, in 1 / size of a pixel at the object", above=0
+        3.0, "final sharpness s of the surface, in 1 / size of a pixel at the object", above=0
     )
     backend: str = field("auto", "which implementation of the kernels runs", choices=("auto", "numba", "torch"))
 
