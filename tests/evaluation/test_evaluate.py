@@ -49,6 +49,7 @@ def test_compare() -> None:
     forgiven = compare(picture(other), rgba, mask, 1.0)
     assert forgiven["psnr"] > 80
     assert forgiven["iou"] == 1.0
+    assert compare(picture(other), rgba, np.full_like(mask, UNRELIABLE), 1.0) == {}
 
 
 def test_summary_and_table() -> None:

@@ -81,13 +81,19 @@ def compare(
         rgba: (H, W, 4) uint8, straight alpha, what was filmed.
         mask: (H, W) uint8, the scene's; unreliable pixels count nowhere.
         background: grey in [0, 1].
+
+    Returns:
+        What `image_metrics` does; nothing of an image without any reliable pixel.
     """
+    valid = mask != UNRELIABLE
+    if not valid.any():
+        return {}
     return image_metrics(
         image.over(background).clip(0.0, 1.0),
         over(rgba, background),
         image.opacity > 0.5,
         mask == OBJECT,
-        valid=mask != UNRELIABLE if (mask == UNRELIABLE).any() else None,
+        valid=None if valid.all() else valid,
         lpips=lpips,
     )
 

@@ -67,7 +67,7 @@ def list_joints(run: Run, args: argparse.Namespace) -> None:
 
 def joint_table(tree: RootedTree, turns: dict[int, JointMotion], positions: np.ndarray, frame: int) -> Table:
     """A row per joint, in the order of the tree. Positions (P-1, 3) in the scene's own units."""
-    title = f"frame {frame}: position in the scene's units, main axis in the world, angles that were seen"
+    title = f"frame {frame}: position in scene units, main axis in the world, angles seen"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for heading in ("joint", "part", "on", "position", "axis", "angles"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -105,6 +105,8 @@ def example_pose(tree: RootedTree, turns: dict[int, JointMotion], frame: int) ->
         angle = 0.5 * far if abs(far) > STILL else 30.0
         axis_angle = ", ".join(f"{angle * x:.1f}" for x in turn.axis)
         lines.append(f"  - {{part: {part}, axis_angle: [{axis_angle}]}}")
+    if not turns:  # a single part: all that can turn is the whole
+        lines.append(f"  - {{part: {tree.root}, axis_angle: [0, 0, 30]}}")
     return "\n".join(lines) + "\n"
 
 
