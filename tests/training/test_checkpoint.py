@@ -98,17 +98,17 @@ def test_the_trajectory_is_in_the_units_of_the_files(run, scene):
     scale = scene.coordinate_scale
     assert scale != 1
     with torch.no_grad():
-        rotation, translation = (x.numpy() for x in trainer.model.trajectory(torch.arange(8)))
+        rotation, translation = (x.numpy() for x in trainer.model.trajectory(torch.arange(6)))
     axes, joints = trainer.model.semi_axes.detach().numpy(), trainer.model.joints
     with np.load(folder.trajectory) as data:
         assert {key: value.shape for key, value in data.items()} == {
-            "part_rotation": (8, 3, 3, 3),
-            "part_translation": (8, 3, 3),
+            "part_rotation": (6, 3, 3, 3),
+            "part_translation": (6, 3, 3),
             "semi_axes": (3, 3),
             "edges": (2, 2),
-            "joint_position": (8, 2, 3),
+            "joint_position": (6, 2, 3),
             "part_of_joint": (2, 2),
-            "frame_ids": (8,),
+            "frame_ids": (6,),
         }
         np.testing.assert_array_equal(data["part_rotation"], rotation)
         np.testing.assert_allclose(data["part_translation"], scale * translation, rtol=1e-6)

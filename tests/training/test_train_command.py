@@ -20,6 +20,8 @@ from wim_fast.training import checkpoint, losses
 from wim_fast.training.pace import iterations_until
 from wim_fast.training.run_folder import load_run
 
+OFTEN = 0.00001  # minutes: a checkpoint after every step
+
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -51,7 +53,7 @@ def test_a_run_holds_everything(scene, capsys):
     config = from_yaml(run / "config.yaml")
     assert config.scene.scene == str(scene.resolve())
     assert config.scene.train_cameras == (0, 2, 4)
-    assert config.scene.test_cameras == (1, 3, 5)
+    assert config.scene.test_cameras == (1, 3)
     assert config.schedule.iterations == 120
     assert config.scene.coordinate_scale == newest_checkpoint(run)["coordinate_scale"]
 
@@ -99,23 +101,23 @@ def test_the_seed_decides_everything(scene):
 
 def test_test_cameras_are_not_trained_on(scene):
     assert train(scene, "--test-cameras", "1", "2", iterations=2) == 0
-    assert load_run("runs/tiny_1").camera_ids == (0, 3, 4, 5)
+    assert load_run("runs/tiny_1").camera_ids == (0, 3, 4)
 
 
 def test_without_test_cameras_there_is_no_test_column(scene):
-    assert train(scene, "--train-cameras", *"012345", iterations=2) == 0
+    assert train(scene, "--train-cameras", *"01234", iterations=2) == 0
     evaluation = json.loads(Path("runs/tiny_1/evaluation.json").read_text())
     assert "test cameras" not in evaluation
 
 
 def test_other_cameras_that_cannot_be_read_are_no_obstacle(tmp_path, capsys):
     scene = tiny_scene(tmp_path / "tiny")
-    (scene / "frame_00007_cam_005.png").unlink()
+    (scene / "frame_00005_cam_004.png").unlink()
     assert train(scene, "--train-cameras", "0", "1", "2", iterations=2) == 0
     assert "warning: the other cameras are not used for testing" in capsys.readouterr().err
-    arguments = ["--train-cameras", "0", "1", "2", "--test-cameras", "5"]
+    arguments = ["--train-cameras", "0", "1", "2", "--test-cameras", "4"]
     assert train(scene, *arguments, iterations=2) == 2
-    assert "frame 7 of camera 5 is missing" in capsys.readouterr().err
+    assert "frame 5 of camera 4 is missing" in capsys.readouterr().err
 
 
 def test_minutes_are_kept(scene, capsys):
@@ -165,7 +167,7 @@ def test_a_loss_that_is_no_number_stops_the_run(scene, capsys, monkeypatch):
         return original(*arguments) * (float("nan") if calls == 30 else 1.0)
 
     monkeypatch.setattr(losses, "mask_loss", spoilt)
-    assert train(scene, iterations=60) == 2
+    assert train(scene, iterations=60, checkpoint_minutes=OFTEN) == 2
     errors = capsys.readouterr().err
     assert "the mask loss is no longer finite at step 29; the last good checkpoint is runs/tiny_1" in errors
     content = newest_checkpoint(Path("runs/tiny_1"))
@@ -186,7 +188,7 @@ def test_a_spoilt_model_is_not_saved(scene, capsys, monkeypatch):
         return original(rgb, target, weight)
 
     monkeypatch.setattr(losses, "photo_loss", spoilt)
-    assert train(scene, iterations=60) == 2
+    assert train(scene, iterations=60, checkpoint_minutes=OFTEN) == 2
     assert "no longer finite" in capsys.readouterr().err
     assert newest_checkpoint(Path("runs/tiny_1"))["step"] < 29
 
@@ -200,7 +202,7 @@ def test_a_full_disk_stops_the_run_cleanly(scene, capsys, monkeypatch):
         original(descriptor)
 
     monkeypatch.setattr(checkpoint.os, "fsync", full)
-    assert train(scene) == 2
+    assert train(scene, iterations=20, checkpoint_minutes=OFTEN) == 2
     errors = capsys.readouterr().err
     assert "No space left on device" in errors
     assert "Make room, then go on with: wim-fast train --resume --output runs/tiny_1" in errors
@@ -208,7 +210,7 @@ def test_a_full_disk_stops_the_run_cleanly(scene, capsys, monkeypatch):
     step = newest_checkpoint(Path("runs/tiny_1"))["step"]
     monkeypatch.setattr(checkpoint.os, "fsync", original)
     assert main(["train", "--resume", "--output", "runs/tiny_1"]) == 0
-    assert step < newest_checkpoint(Path("runs/tiny_1"))["step"] == 120
+    assert step < newest_checkpoint(Path("runs/tiny_1"))["step"] == 20
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,7 @@ def test_a_full_disk_stops_the_run_cleanly(scene, capsys, monkeypatch):
         (["--frames", "0:1"], "only one frame"),
         (["--train-cameras", "0", "99"], "there is no camera 99"),
         (["--test-cameras", "0", "99"], "there is no camera 99"),
-        (["--test-cameras", *"012345"], "all cameras are test cameras"),
+        (["--test-cameras", *"01234"], "all cameras are test cameras"),
         (["--threads", "1000"], "1000 threads are not possible"),
         (["--backend", "abacus"], "--backend is abacus. It must be one of auto, numba, torch"),
         (["--config", "nowhere.yaml"], "there is no such file"),
@@ -252,5 +254,5 @@ def test_the_trajectory_follows_the_object(scene):
     with np.load("runs/tiny_1/trajectory.npz") as data:
         middle = data["part_translation"].mean(axis=1)
     moved = middle[-1] - middle[0]
-    assert np.linalg.norm(moved - [0.35, 0, 0]) < 0.12
+    assert np.linalg.norm(moved - [0.25, 0, 0]) < 0.1
     assert Path("runs") == command.RUNS
