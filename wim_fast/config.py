@@ -48,7 +48,9 @@ class ModelConfig:
     pose_frequencies: int = field(30, "cosines K of the pose trajectory: how fast parts can move", minimum=1)
     pose_width: int = field(128, "width of the pose network", minimum=1)
     pose_layers: int = field(4, "layers of the pose network", minimum=1)
-    hash_coarsest_cell: float = field(0.1, "cell of the coarsest level of the hash grid, world units", above=0)
+    hash_coarsest_cell: float = field(
+        0.1, "cell of the coarsest level of the hash grid, world units", above=0
+    )
     hash_finest_cell: float | None = field(
         None, "cell of the finest level, world units; none: a pixel at the object", above=0
     )
@@ -75,7 +77,9 @@ class LossConfig:
     mask_weight: float = field(1.0, "weight of the mask loss", minimum=0)
     eikonal_weight: float = field(0.02, "weight of the eikonal loss", minimum=0)
     smoothness_weight: float = field(0.0, "weight of the total variation of the colour in space", minimum=0)
-    hull_weight: float = field(3.0, "weight of the loss that keeps the core of the visual hull filled", minimum=0)
+    hull_weight: float = field(
+        3.0, "weight of the loss that keeps the core of the visual hull filled", minimum=0
+    )
     silhouette_weight: float = field(400.0, "weight of the ellipsoid silhouette loss", minimum=0)
     part_center_weight: float = field(1000.0, "weight of the part centre loss", minimum=0)
     guide_final_share: float = field(
@@ -113,7 +117,9 @@ class OptimizerConfig:
     lr_pose: float = field(2e-3, "learning rate of the pose network", above=0)
     lr_grid: float = field(1e-2, "learning rate of the hash grid", above=0)
     lr_decoder: float = field(2e-3, "learning rate of the decoder", above=0)
-    lr_semi_axes: float = field(1e-2, "learning rate of the logarithms of the semi-axes and of the sharpnesses", above=0)
+    lr_semi_axes: float = field(
+        1e-2, "learning rate of the logarithms of the semi-axes and of the sharpnesses", above=0
+    )
     warmup_steps: int = field(100, "steps of linear warm-up", minimum=0)
     final_lr_share: float = field(0.05, "learning rates decay to this share", minimum=0, maximum=1)
     weight_decay: float = field(0.005, "decoupled weight decay", minimum=0)
@@ -129,7 +135,9 @@ class RenderConfig:
     inv_s_pixels: float = field(
         3.0, "final sharpness s of the surface, in 1 / size of a pixel at the object", above=0
     )
-    backend: str = field("auto", "which implementation of the kernels runs", choices=("auto", "numba", "torch"))
+    backend: str = field(
+        "auto", "which implementation of the kernels runs", choices=("auto", "numba", "torch")
+    )
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,10 @@ class ArticulatedModel(nn.Module):
         )
 
     def evaluate(self, points: Tensor, pose_ids: Tensor, posed: Posed, backend: Backend) -> FieldValues:
-        """The field at world `points` (N, 3) in poses `pose_ids` (N,): ``sdf = s_union + d_max tanh(.)`` (paper section 3.3)."""
+        """The field at world `points` (N, 3) in poses `pose_ids` (N,).
+
+        ``sdf = s_union + d_max tanh(residual)`` (paper section 3.3).
+        """
         lookup = backend.articulated_lookup(points, pose_ids, *posed, self.top_parts)
         residual, rgb = self.field(lookup, backend)
         return FieldValues(lookup.union + residual, rgb, lookup.part_ids[:, 0])

@@ -42,7 +42,8 @@ class JointStructure(nn.Module):
     def observe(self, candidates: Tensor, translation: Tensor) -> None:
         """Take the poses of one step into the running means.
 
-        candidates (F, P, 6, 3) and translation (F, P, 3). The first call sets the means, later ones move them by `EMA_RATE`.
+        candidates (F, P, 6, 3) and translation (F, P, 3). The first call sets the means,
+        later ones move them by `EMA_RATE`.
         """
         frames, parts = translation.shape[:2]
         points = (candidates - translation.mean((0, 1))).reshape(frames, parts * 6, 3)

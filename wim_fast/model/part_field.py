@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +16,9 @@ from wim_fast.ops.part_encoding.reference import FEATURES, grid_layout, part_atl
 class PartField(nn.Module):
     """Weighted features of the nearest parts -> bounded residual of the signed distance, and colour.
 
-    ``f = sum_k w_k h(tile_k(x_k))``, decoded by an MLP without biases (what tiny-cuda-nn's fused MLP has). The paper holds
-    colour constant over time. Film has lights that stay while parts turn, so with `lighting` the decoded colour is
-    multiplied by one smooth function of the world normal, learned for the whole scene.
+    ``f = sum_k w_k h(tile_k(x_k))``, decoded by an MLP without biases (what tiny-cuda-nn's fused MLP has). The
+    paper holds colour constant over time. Film has lights that stay while parts turn, so with `lighting` the decoded
+    colour is multiplied by one smooth function of the world normal, learned for the whole scene.
     """
 
     def __init__(
@@ -35,15 +36,17 @@ class PartField(nn.Module):
         super().__init__()
         self.residual_max = residual_max
         self.atlas = part_atlas(parts, half_extent, coarsest_cell)
-        base = round(self.atlas.side / coarsest_cell) + 1  # grid points a side: cells no wider than the padding
-        levels = 1 + max(0, round(math.log2(coarsest_cell / finest_cell)))  # each about twice as fine as the last
+        base = (
+            round(self.atlas.side / coarsest_cell) + 1
+        )  # grid points a side: cells no wider than the padding
+        levels = 1 + max(
+            0, round(math.log2(coarsest_cell / finest_cell))
+        )  # each about twice as fine as the last
         growth = (coarsest_cell / finest_cell) ** (1 / max(levels - 1, 1))
         self.layout = grid_layout(levels, base, growth, log2_entries)
         self.table = nn.Parameter(torch.empty(self.layout.num_entries, FEATURES).uniform_(-1e-2, 1e-2))
         sizes = [levels * FEATURES] + [width] * hidden_layers + [4]
-        self.decoder = nn.ModuleList(
-            nn.Linear(a, b, bias=False) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
-        )
+        self.decoder = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in pairwise(sizes))
 
         self.lighting = nn.Parameter(torch.zeros(8, 3)) if lighting else None
 

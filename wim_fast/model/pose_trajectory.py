@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -31,12 +32,13 @@ class PoseTrajectory(nn.Module):
         self.num_frames = num_frames
         self.num_frequencies = num_frequencies
         sizes = [num_frequencies] + [width] * (layers - 1) + [9 * parts]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
     def start_at(self, rotation: Tensor, translation: Tensor, spread: float = 0.1) -> None:
         """Make every frame start near one pose: rotation (P, 3, 3), translation (P, 3), both part-to-world."""
         with torch.no_grad():
             last = self.layers[-1]
+            assert isinstance(last, nn.Linear)
             last.weight.mul_(spread)
             last.bias.copy_(torch.cat([translation, rotation[..., 0], rotation[..., 1]], dim=-1).flatten())
 

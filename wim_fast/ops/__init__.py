@@ -1,1 +1,1 @@
-"""Numeric kernels. Each operation has a folder: ``reference.py`` is its specification in torch, fast versions stand beside it."""
+"""Numeric kernels: a folder for each operation. Its ``reference.py`` is the specification, fast versions stand beside."""

@@ -26,15 +26,15 @@ def select_backend(name: str) -> Backend:
     if name in ("auto", "numba"):
         from wim_fast.ops.articulated.cpu import articulated_lookup
         from wim_fast.ops.composite.cpu import composite, visible_samples
-        from wim_fast.ops.part_encoding.cpu import part_encoding
         from wim_fast.ops.march.cpu import march
+        from wim_fast.ops.part_encoding.cpu import part_encoding
 
         return Backend("numba", articulated_lookup, part_encoding, march, composite, visible_samples)
     if name == "torch":
         from wim_fast.ops.articulated.reference import articulated_lookup
         from wim_fast.ops.composite.reference import composite, visible_samples
-        from wim_fast.ops.part_encoding.reference import part_encoding
         from wim_fast.ops.march.reference import march
+        from wim_fast.ops.part_encoding.reference import part_encoding
 
         return Backend("torch", articulated_lookup, part_encoding, march, composite, visible_samples)
     raise UserError("backend", f"there is no backend {name!r}", f"choose from {', '.join(BACKENDS)}")

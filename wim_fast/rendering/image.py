@@ -77,7 +77,12 @@ def render_image(
 
 
 def _shoot(
-    model: ArticulatedModel, posed: Posed, calibration: RayCameras, pixels: Tensor, inv_s: float, backend: Backend
+    model: ArticulatedModel,
+    posed: Posed,
+    calibration: RayCameras,
+    pixels: Tensor,
+    inv_s: float,
+    backend: Backend,
 ) -> tuple[Tensor, Tensor]:
     """Premultiplied colour, opacity, depth (N, 5) and seen part (N,) through `pixels` (N, 2) of one camera."""
     colors, parts = [torch.empty(0, 5)], [torch.empty(0, dtype=torch.int32)]

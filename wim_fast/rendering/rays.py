@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,7 +31,7 @@ class RayCameras(NamedTuple):
     center: Tensor  # (V, 3) world
 
     @classmethod
-    def from_matrices(cls, intrinsics, T_camera_world) -> RayCameras:
+    def from_matrices(cls, intrinsics: np.ndarray, T_camera_world: np.ndarray) -> RayCameras:
         """From arrays (V, 3, 3) and (V, 4, 4), inverted in float64."""
         K = torch.as_tensor(intrinsics, dtype=torch.float64)
         T = torch.as_tensor(T_camera_world, dtype=torch.float64)
@@ -60,7 +61,9 @@ class RaySamples(NamedTuple):
         return RaySamples(self.points[keep], self.pose_ids[keep], self.t[keep], kept)
 
 
-def sample_rays(posed: Posed, rays: Rays, jitter: Tensor, residual_max: float, inv_s: float, backend: Backend) -> RaySamples:
+def sample_rays(
+    posed: Posed, rays: Rays, jitter: Tensor, residual_max: float, inv_s: float, backend: Backend
+) -> RaySamples:
     """The points along rays where the surface can be (no gradient).
 
     Args:

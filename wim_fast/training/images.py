@@ -13,7 +13,9 @@ from wim_fast.scene.scene import BACKGROUND, OBJECT, UNRELIABLE, Scene
 from wim_fast.scene.visual_hull import hull_core
 
 GUIDE_SIZE = 128  # the silhouette losses look at masks of at most this size
-BLOCK_SHARE = 1 / 8  # side of the blocks whose pixels count double where they touch the mask: 64 of 512 pixels
+BLOCK_SHARE = (
+    1 / 8
+)  # side of the blocks whose pixels count double where they touch the mask: 64 of 512 pixels
 BOX_MARGIN = 0.04  # of the image side, round the mask
 ANYWHERE_SHARE = 0.1  # of the rays, drawn from the whole image
 CORE_DEPTH = 0.03  # world units: how deep a point lies in the visual hull to be taken for the object
@@ -46,7 +48,9 @@ class TrainingImages:
         self.height, self.width = scene.size
         self.num_cameras, self.num_frames = scene.num_cameras, scene.num_frames
         self.cameras = RayCameras.from_matrices(scene.cameras.intrinsics, scene.cameras.T_camera_world)
-        self.projection = torch.as_tensor(scene.cameras.intrinsics @ scene.cameras.T_camera_world[:, :3]).float()
+        self.projection = torch.as_tensor(
+            scene.cameras.intrinsics @ scene.cameras.T_camera_world[:, :3]
+        ).float()
         self.rgba = torch.from_numpy(np.ascontiguousarray(scene.rgba))
         self.mask = torch.from_numpy(np.ascontiguousarray(scene.mask))
         self._find_boxes_and_blocks(scene.mask)
@@ -131,7 +135,9 @@ class TrainingImages:
         rays = Rays(origins.reshape(-1, 3), directions.reshape(-1, 3), pose_ids)
         return Batch(camera, frame, rays, rgba[:, :3], rgba[:, 3], weight * reliable)
 
-    def guides(self, camera: Tensor, frame: Tensor, pixels_per_image: int, generator: torch.Generator) -> Guides:
+    def guides(
+        self, camera: Tensor, frame: Tensor, pixels_per_image: int, generator: torch.Generator
+    ) -> Guides:
         """Random mask pixels of each image (camera[i], frame[i])."""
         image = camera * self.num_frames + frame
         start = self.mask_pixel_start[image]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+Ellipsoids = tuple[
+    np.ndarray, np.ndarray, np.ndarray
+]  # rotation (P, 3, 3), translation (P, 3), semi_axes (P, 3)
+
 SHRINK = 0.8  # a hull of few views is fatter than the object
 
 
-def parts_from_points(points: np.ndarray, parts: int, minimum_semi_axis: float, seed: int):
+def parts_from_points(points: np.ndarray, parts: int, minimum_semi_axis: float, seed: int) -> Ellipsoids:
     """Ellipsoids that share out a solid: rotation (P, 3, 3), translation (P, 3), semi_axes (P, 3), float32.
 
     Args:

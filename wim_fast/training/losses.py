@@ -53,7 +53,7 @@ def silhouette_chamfer_loss(
         to_points = torch.cdist(mask_pixels, pixels).argmin(-1)
     chosen = torch.gather(pixels, 1, to_points[..., None].expand(-1, -1, 2))
     to_points_distance = ((chosen - mask_pixels) ** 2).sum(-1)
-    total = 0.0
+    total = pixels.new_zeros(())
     for squared in (to_mask, to_points_distance):
         squared = torch.where(squared > dead_zone**2, squared, 0.0)
         total = total + (squared.mean(1) * mask_weight).mean()

@@ -11,6 +11,7 @@ from wim_fast.config import Config, ScheduleConfig
 
 GUIDE_DECAY = 0.1  # share of the iterations in which the silhouette losses fade
 
+
 def active_frames(progress: float, num_frames: int, schedule: ScheduleConfig) -> int:
     """Frames in use: the first T_0, from tau_0 linearly more, all at tau_1."""
     grown = ramp(progress, schedule.growth_start, schedule.growth_end)

@@ -46,7 +46,9 @@ def training_losses(
     render, weights = config.render, config.loss
 
     # data
-    frame = schedule.draw_frames(render.images_per_step, progress, images.num_frames, config.schedule, generator)
+    frame = schedule.draw_frames(
+        render.images_per_step, progress, images.num_frames, config.schedule, generator
+    )
     camera = torch.randint(images.num_cameras, (render.images_per_step,), generator=generator)
     batch = images.draw(camera, frame, render.rays_per_image, generator)
 
@@ -100,13 +102,17 @@ def training_losses(
         if weight > 0:
             pixels = images.project(points, camera)
             nearest = images.nearest_in_mask(camera, frame, pixels)
-            loss = losses.silhouette_chamfer_loss(pixels, nearest, guides.mask_pixels, guides.weight, dead_zone)
+            loss = losses.silhouette_chamfer_loss(
+                pixels, nearest, guides.mask_pixels, guides.weight, dead_zone
+            )
             terms[name] = weight * guide_share * loss
 
     # structure
     candidates = joint_candidates(posed.rotation, posed.translation, posed.semi_axes)
     model.joints.observe(candidates.detach(), posed.translation.detach())
-    terms["joint"] = schedule.joint_weight(progress, config) * losses.joint_loss(*model.joints.joint_ends(candidates))
+    terms["joint"] = schedule.joint_weight(progress, config) * losses.joint_loss(
+        *model.joints.joint_ends(candidates)
+    )
     terms["separation"] = weights.separation_weight * losses.separation_loss(posed.translation)
     if progress >= config.schedule.merge_start and weights.merge_weight > 0:
         some = torch.randperm(images.num_frames, generator=generator)[:MERGE_FRAMES]

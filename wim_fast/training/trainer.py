@@ -52,7 +52,7 @@ class Trainer:
             self.model, self.images, self.config, progress, self.inv_s, self.backend, self.generator
         )
         self.optimizer.zero_grad(set_to_none=True)
-        sum(result.terms.values()).backward()
+        torch.stack(list(result.terms.values())).sum().backward()
         share = schedule.learning_rate_share(self.step, progress, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * share

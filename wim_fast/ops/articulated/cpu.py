@@ -129,7 +129,9 @@ def _forward(points, pose_ids, rotation, translation, shapes, b, a, cut, top_k, 
                 c = k if k < count else 0
                 p = cand_id[i, c]
                 ids[i, k] = p
-                weights[i, k] = np.float32(math.exp(-a * (cand_sdf[i, c] - nearest))) / sum_a if k < count else _ZERO
+                weights[i, k] = (
+                    np.float32(math.exp(-a * (cand_sdf[i, c] - nearest))) / sum_a if k < count else _ZERO
+                )
                 local[i, k, 0] = lx[p]
                 local[i, k, 1] = ly[p]
                 local[i, k, 2] = lz[p]
@@ -195,7 +197,9 @@ def _backward(points, pose_ids, rotation, translation, b, a, union, g_union, g_w
                     g_rot[f, k, 0, p] += offset * gx
                     g_rot[f, k, 1, p] += offset * gy
                     g_rot[f, k, 2, p] += offset * gz
-                    g_tra[f, k, p] -= rotation[f, k, 0, p] * gx + rotation[f, k, 1, p] * gy + rotation[f, k, 2, p] * gz
+                    g_tra[f, k, p] -= (
+                        rotation[f, k, 0, p] * gx + rotation[f, k, 1, p] * gy + rotation[f, k, 2, p] * gz
+                    )
         g_sharpness[chunk, 0] = total_b
         g_sharpness[chunk, 1] = total_a
 
@@ -219,8 +223,8 @@ class _ArticulatedLookup(torch.autograd.Function):
             np.empty((n, capacity, 6), np.float32),
         )
         if n:
-            _forward(points_, pose_ids_, rotation_, translation_, part_shapes(semi_axes), *sharpness, np.float32(cutoff(b, a).item()),
-                     top_k, union.numpy(), ids.numpy(), weights.numpy(), local.numpy(),
+            _forward(points_, pose_ids_, rotation_, translation_, part_shapes(semi_axes), *sharpness,
+                     np.float32(cutoff(b, a).item()), top_k, union.numpy(), ids.numpy(), weights.numpy(), local.numpy(),
                      normal.numpy(), *candidates)  # fmt: skip
         ctx.inputs = (points_, pose_ids_, rotation_, translation_, *sharpness, union.numpy())
         ctx.candidates = candidates

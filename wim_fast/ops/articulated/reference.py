@@ -17,7 +17,9 @@ class PartLookup(NamedTuple):
     """What the decoder needs to know of N points; K = number of parts whose features are read."""
 
     union: Tensor  # (N,) smooth union of the ellipsoid distances, world units
-    part_ids: Tensor  # (N, K) int32, nearest part first; a slot without a part repeats the nearest with weight 0
+    part_ids: (
+        Tensor  # (N, K) int32, nearest part first; a slot without a part repeats the nearest with weight 0
+    )
     part_weights: Tensor  # (N, K) softmax weights over all near parts
     local: Tensor  # (N, K, 3) the point in the frame of each of these parts
     normal: Tensor  # (N, 3) gradient of the union in the point, world frame: about a unit normal; carries no gradient

@@ -36,11 +36,15 @@ def composite(sdf: Tensor, rgb: Tensor, t: Tensor, offsets: Tensor, inv_s: float
     ray_ids = torch.repeat_interleave(torch.arange(num_rays, device=sdf.device), counts)
     if sdf.shape[0] < 2:
         zero = sdf.sum() * 0 + rgb.sum() * 0
-        return Composited(zero + rgb.new_zeros(num_rays, 3), zero + sdf.new_zeros(num_rays), sdf.new_zeros(num_rays))
+        return Composited(
+            zero + rgb.new_zeros(num_rays, 3), zero + sdf.new_zeros(num_rays), sdf.new_zeros(num_rays)
+        )
     same_ray = ray_ids[1:] == ray_ids[:-1]  # (N - 1,) intervals
     log_phi = logsigmoid(inv_s * sdf)
     log_keep = torch.where(same_ray, (log_phi[1:] - log_phi[:-1]).clamp_max(0.0), 0.0)
-    before = torch.cat([log_keep.new_zeros(1), log_keep.double().cumsum(0)])  # sum of log_keep before interval k
+    before = torch.cat(
+        [log_keep.new_zeros(1), log_keep.double().cumsum(0)]
+    )  # sum of log_keep before interval k
     first = offsets[:-1][ray_ids[:-1]]
     log_transmittance = (before[:-1] - before[first]).to(sdf.dtype)
     weights = log_transmittance.exp() * -torch.expm1(log_keep)

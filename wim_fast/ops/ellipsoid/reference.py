@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-NEWTON_STEPS = 10  # at most; within 0.05 of the surface the distance is then good to 1e-5 (float32), see docs/log.md
+NEWTON_STEPS = (
+    10  # at most; within 0.05 of the surface the distance is then good to 1e-5 (float32), see docs/log.md
+)
 OFF_PLANE = 1e-5  # share of a semi-axis by which points keep from its centre plane, where the closest point is not unique
 
 

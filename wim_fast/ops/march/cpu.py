@@ -17,15 +17,21 @@ from wim_fast.ops.march.reference import MAX_SAMPLES_PER_RAY, Samples
 CHUNKS = 64
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
-_INFLATION = np.float32(1.7)  # an ellipsoid with semi-axes r + 1.7 d contains all points within d of it (in practice)
+_INFLATION = np.float32(
+    1.7
+)  # an ellipsoid with semi-axes r + 1.7 d contains all points within d of it (in practice)
 
 
 @njit(parallel=True, fastmath=FASTMATH, cache=True, nogil=True)
-def _march(origins, directions, pose_ids, rotation, translation, shapes, b, cut, jitter, band, step, out, counts):
+def _march(
+    origins, directions, pose_ids, rotation, translation, shapes, b, cut, jitter, band, step, out, counts
+):
     n_rays = origins.shape[0]
     n_parts = shapes.shape[1]
     size = (n_rays + CHUNKS - 1) // CHUNKS
-    reach = band + np.float32(math.log(min(n_parts, 8))) / b  # the union is at most log(n) / b below the nearest part
+    reach = (
+        band + np.float32(math.log(min(n_parts, 8))) / b
+    )  # the union is at most log(n) / b below the nearest part
     for chunk in prange(CHUNKS):
         ox = np.empty(n_parts, np.float32)  # the ray in the frame of each part that matters to it
         oy = np.empty(n_parts, np.float32)
@@ -104,7 +110,9 @@ def _march(origins, directions, pose_ids, rotation, translation, shapes, b, cut,
                         near_shapes[0, p], near_shapes[1, p], near_shapes[2, p],
                     )  # fmt: skip
                     if sdf < nearest:
-                        total = total * np.float32(math.exp(-b * (nearest - sdf))) + _ONE if index > 0 else _ONE
+                        total = (
+                            total * np.float32(math.exp(-b * (nearest - sdf))) + _ONE if index > 0 else _ONE
+                        )
                         nearest = sdf
                     else:
                         total += np.float32(math.exp(-b * (sdf - nearest)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import torch
 from numba import njit, prange
@@ -37,7 +36,16 @@ def _corners(x, y, z, side, size, dense):
         e = x + side * (y + side * z)
         plane = side * side
         if e + 1 + side + plane < size:
-            return e, e + 1, e + side, e + side + 1, e + plane, e + plane + 1, e + plane + side, e + plane + side + 1
+            return (
+                e,
+                e + 1,
+                e + side,
+                e + side + 1,
+                e + plane,
+                e + plane + 1,
+                e + plane + side,
+                e + plane + side + 1,
+            )
         return (e % size, (e + 1) % size, (e + side) % size, (e + side + 1) % size, (e + plane) % size,
                 (e + plane + 1) % size, (e + plane + side) % size, (e + plane + side + 1) % size)  # fmt: skip
     mask = size - 1  # a hashed level has a power of two of entries, so only low bits count
@@ -50,7 +58,9 @@ def _corners(x, y, z, side, size, dense):
 
 
 @njit(parallel=True, fastmath=FASTMATH, cache=True, nogil=True)
-def _forward(local, ids, weights, table, scales, sides, offsets, dense, tiles, half_extent, inverse_side, out):
+def _forward(
+    local, ids, weights, table, scales, sides, offsets, dense, tiles, half_extent, inverse_side, out
+):
     n, top_k = ids.shape
     levels = scales.shape[0]
     size = (n + CHUNKS - 1) // CHUNKS
@@ -212,7 +222,9 @@ class _PartEncoding(torch.autograd.Function):
         g_table = torch.empty(table.shape)
         g_local = torch.empty(len(scales), *local.shape)
         g_weights = torch.empty(len(scales), *local.shape[:2])
-        _backward(*ctx.arguments, g_out.contiguous().numpy(), g_table.numpy(), g_local.numpy(), g_weights.numpy())
+        _backward(
+            *ctx.arguments, g_out.contiguous().numpy(), g_table.numpy(), g_local.numpy(), g_weights.numpy()
+        )
         return g_local.sum(0), None, g_weights.sum(0), g_table, None, None
 
 

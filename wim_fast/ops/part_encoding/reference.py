@@ -88,14 +88,16 @@ def hashgrid(positions: Tensor, table: Tensor, layout: GridLayout) -> Tensor:
         fraction = scaled - cell
         cell = cell.long()
         size = layout.offsets[level + 1] - layout.offsets[level]
-        total: Tensor | float = 0.0
+        total = table.new_zeros(len(positions), table.shape[1])
         for corner in itertools.product((0, 1), repeat=3):
             grid = cell + torch.tensor(corner, device=positions.device)
             if layout.dense[level]:
                 side = layout.resolutions[level]
                 index = grid[:, 0] + side * (grid[:, 1] + side * grid[:, 2])
             else:
-                index = grid[:, 0] ^ (grid[:, 1] * PRIMES[1] & 0xFFFFFFFF) ^ (grid[:, 2] * PRIMES[2] & 0xFFFFFFFF)
+                index = (
+                    grid[:, 0] ^ (grid[:, 1] * PRIMES[1] & 0xFFFFFFFF) ^ (grid[:, 2] * PRIMES[2] & 0xFFFFFFFF)
+                )
             weight = torch.ones_like(positions[:, 0])
             for axis in range(3):
                 weight = weight * (fraction[:, axis] if corner[axis] else 1 - fraction[:, axis])
