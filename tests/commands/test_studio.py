@@ -15,7 +15,7 @@ from wim_fast.posing.tree import rooted
 from wim_fast.rendering.sequence import Motion
 from wim_fast.scene.cameras import Cameras, project
 from wim_fast.showing.joint_list import example_pose
-from wim_fast.showing.studio import FILL, zoomed
+from wim_fast.showing.studio import FILL, extreme_points, fitted, zoomed
 
 
 @pytest.mark.parametrize("far", [0.0, 5.0])
@@ -29,7 +29,7 @@ def test_zoomed_cameras_show_all_of_the_parts(far: float) -> None:
     pose = Motion(Rotation.random(5, random_state=0).as_matrix()[None], 0.3 * rng.normal(size=(1, 5, 3)))
     pose.translation[..., 2] += 0.1 * far  # off the middle of the pictures
     semi_axes = rng.uniform(0.05, 0.15, (5, 3))
-    near = zoomed(cameras, pose, semi_axes)
+    near = zoomed(cameras, extreme_points(pose, semi_axes))
     assert (near.width, near.height) == (64, 48)
     sphere = rng.normal(size=(5, 500, 3))
     sphere /= np.linalg.norm(sphere, axis=-1, keepdims=True)
@@ -39,6 +39,19 @@ def test_zoomed_cameras_show_all_of_the_parts(far: float) -> None:
     assert at.max() < 1
     extent = np.ptp(at, axis=1).max(axis=-1)
     assert (extent > 0.9 * FILL).all()
+
+
+def test_fitted_cameras_keep_a_point_in_the_middle_and_all_in_sight() -> None:
+    flip = np.diag([1.0, -1.0, -1.0, 1.0])
+    T = np.stack([flip @ view_matrix(eye, np.zeros(3)).T for eye in ring(6, distance=3.0)])
+    K = np.array([[90.0, 0, 10], [0, 90.0, 5], [0, 0, 1]])
+    cameras = Cameras(tuple(range(6)), np.tile(K, (6, 1, 1)), T, 40, 60)
+    points = np.random.default_rng(0).uniform(-1, 1, (50, 3))
+    found = fitted(cameras, points)
+    assert np.ptp(found.intrinsics, axis=0).max() == pytest.approx(0)
+    np.testing.assert_allclose(project(found, np.zeros(3))[0], np.tile([20.0, 30.0], (6, 1)), atol=1e-9)
+    away = np.abs(project(found, points)[0] / [40, 60] - 0.5)
+    assert away.max() == pytest.approx(0.5 * FILL)
 
 
 def test_the_example_can_be_read(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threshold",
         type=positive,
         metavar="X",
-        help="merge while the mean distance is below X (default: up to the largest jump of the distances)",
+        help="merge while the distance is below X (default: up to the largest jump of the distances, else 0.1)",
     )
     until.add_argument("--groups", type=int, metavar="N", help="merge until N groups are left")
     parser.add_argument(

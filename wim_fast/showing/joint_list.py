@@ -26,6 +26,7 @@ from wim_fast.scene.cameras import Cameras, project
 from wim_fast.showing.defaults import PART_PICTURE_SIZE
 from wim_fast.showing.studio import (
     console,
+    extreme_points,
     grey,
     output_folder,
     resized_to,
@@ -115,7 +116,7 @@ def labelled_picture(run: Run, args: argparse.Namespace, pose: Motion) -> np.nda
     ids = run.camera_ids if args.camera is None else (args.camera,)
     cameras = resized_to(some_cameras(run, ids), args.size or PART_PICTURE_SIZE)
     clearest = clearest_views(cameras, pose.translation[0])
-    cameras = zoomed(cameras, pose, semi_axes_of(run.model))
+    cameras = zoomed(cameras, extreme_points(pose, semi_axes_of(run.model)))
     edges, background = run.model.joints.edges.numpy(), grey(run)
     joints, centers = joints_of(run.model, pose)[0], pose.translation[0]
     palette = part_palette(len(centers))

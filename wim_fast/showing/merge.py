@@ -14,6 +14,7 @@ from rich.table import Table
 from wim_fast.drawing import draw_joints, grid, part_palette, write_png
 from wim_fast.errors import UserError
 from wim_fast.posing.merge import (
+    MERGE_THRESHOLD,
     MergedStructure,
     MergeStep,
     choose_num_merges,
@@ -36,10 +37,12 @@ from wim_fast.showing.defaults import PART_PICTURE_SIZE
 from wim_fast.showing.joint_list import clearest_views
 from wim_fast.showing.studio import (
     console,
+    extreme_points,
     grey,
     open_run,
     output_folder,
     resized_to,
+    say,
     say_written,
     some_cameras,
     zoomed,
@@ -60,7 +63,7 @@ def merge(args: argparse.Namespace) -> None:
         raise UserError(f"--frame {args.frame}", f"there are {len(motion)} frames trained on", remedy)
     distance = merge_distance(motion.rotation, motion.translation)
     steps = merge_sequence(distance)
-    taken = num_taken(args, steps)
+    taken, reason = num_taken(args, steps)
     edges = run.model.joints.edges.numpy()
     levels = [np.arange(len(semi_axes)), *(step.labels for step in steps)]
     structures = [merged_structure(labels, edges) for labels in levels]
@@ -82,24 +85,30 @@ def merge(args: argparse.Namespace) -> None:
         arrays: dict[str, Any] = {"merge_distance": distance, **merged_arrays(run, merged, motion)}
         json_path, npz_path = folder / "merge.json", folder / "merged.npz"
         json_path.write_text(
-            json.dumps(report(args, merged, steps, taken), indent=1) + "\n", encoding="utf-8"
+            json.dumps(report(args, merged, steps, taken, reason), indent=1) + "\n", encoding="utf-8"
         )
         np.savez(npz_path, **arrays)
         console.print(steps_table(steps, taken), highlight=False)
+        say(f"Merged: {taken} of {len(steps)} steps ({reason}). --groups and --threshold choose otherwise.\n")
         console.print(groups_table(merged), highlight=False)
         sequence = write_png(folder / "sequence.png", grid(rows))
         result = write_png(folder / "before_after.png", grid([before_after]))
         say_written([sequence, result, json_path, npz_path])
 
 
-def num_taken(args: argparse.Namespace, steps: Sequence[MergeStep]) -> int:
-    """How many steps of the sequence to take, as the command line says."""
-    if args.groups is None:
-        return choose_num_merges(steps, args.threshold)
-    if not 1 <= args.groups <= len(steps) + 1:
-        problem = f"there are {len(steps) + 1} parts"
-        raise UserError(f"--groups {args.groups}", problem, f"choose from 1 to {len(steps) + 1}")
-    return len(steps) + 1 - args.groups
+def num_taken(args: argparse.Namespace, steps: Sequence[MergeStep]) -> tuple[int, str]:
+    """How many steps of the sequence to take, and why there."""
+    if args.groups is not None:
+        if not 1 <= args.groups <= len(steps) + 1:
+            problem = f"there are {len(steps) + 1} parts"
+            raise UserError(f"--groups {args.groups}", problem, f"choose from 1 to {len(steps) + 1}")
+        return len(steps) + 1 - args.groups, "as asked for"
+    if args.threshold is not None:
+        return choose_num_merges(steps, args.threshold), f"distances below {args.threshold:g}"
+    taken = choose_num_merges(steps)
+    if taken:
+        return taken, "up to the largest jump of the distances"
+    return choose_num_merges(steps, MERGE_THRESHOLD), f"no clear jump, so distances below {MERGE_THRESHOLD:g}"
 
 
 def panels(count: int, taken: int) -> list[int]:
@@ -143,7 +152,7 @@ class Stage:
         ids = run.camera_ids if args.camera is None else (args.camera,)
         cameras = resized_to(some_cameras(run, ids), args.size or PART_PICTURE_SIZE)
         cameras = cameras.select(clearest_views(cameras, pose.translation[0])[:1])
-        cameras = zoomed(cameras, pose, semi_axes_of(run.model))
+        cameras = zoomed(cameras, extreme_points(pose, semi_axes_of(run.model)))
         parts = render_parts(run.model, posed_at(run.model, pose, 0), cameras, 0, run.inv_s, run.backend)
         edges, joints = run.model.joints.edges.numpy(), pixels(cameras, joints_of(run.model, pose)[0])
         return cls(parts, edges, joints, pose.translation[0], semi_axes_of(run.model), cameras, grey(run))
@@ -212,11 +221,12 @@ def groups_table(merged: MergedStructure) -> Table:
 
 
 def report(
-    args: argparse.Namespace, merged: MergedStructure, steps: Sequence[MergeStep], taken: int
+    args: argparse.Namespace, merged: MergedStructure, steps: Sequence[MergeStep], taken: int, reason: str
 ) -> dict[str, Any]:
     """What merge.json holds."""
     return {
         "run": str(args.run),
+        "stopped": reason,
         "steps": [
             {
                 "step": k,

@@ -23,7 +23,7 @@ from wim_fast.scene.scene import SceneContents, parse_frames
 from wim_fast.showing.defaults import LEAST_SIZE
 from wim_fast.training.run_folder import Run, load_run
 
-FILL = 0.85  # share of a picture that the object takes where the camera is free to zoom
+FILL = 0.85  # share of a picture that the object takes where the camera is free
 
 console = Console()
 
@@ -131,8 +131,10 @@ def choose_shot(run: Run, args: argparse.Namespace, motion: Motion, frames: Sequ
     cameras = some_cameras(run, ids)
     cameras = resized_to(cameras, args.size or max(LEAST_SIZE, cameras.width, cameras.height))
     if args.turntable:
+        points = extreme_points(motion, semi_axes_of(run.model))
+        middle = 0.5 * (points.min(axis=0) + points.max(axis=0))
         return Shot(
-            centered(turntable(cameras, middle(run, motion), count)),
+            fitted(turntable(cameras, middle, count), points),
             [f"turntable_{k:05d}.png" for k in range(count)],
             "turntable.mp4",
         )
@@ -144,24 +146,15 @@ def picture_name(frame: int, camera: int) -> str:
     return f"frame_{frame:05d}_cam_{camera:03d}.png"
 
 
-def middle(run: Run, motion: Motion) -> np.ndarray:
-    """Where the object is, (3,) world: its part centres weighted by volume, over all frames."""
-    volume = semi_axes_of(run.model).prod(axis=1)
-    return np.einsum("p,tpk->k", volume / volume.sum(), motion.translation) / len(motion)
+def extreme_points(motion: Motion, semi_axes: np.ndarray) -> np.ndarray:
+    """The ends of the parts' axes in all frames, (N, 3) world: what a picture must hold."""
+    arms = np.swapaxes(motion.rotation * semi_axes[:, None, :], -1, -2)  # (T, P, axis, 3)
+    center = motion.translation[:, :, None]
+    return np.concatenate([center + arms, center - arms], axis=2).reshape(-1, 3)
 
 
-def centered(cameras: Cameras) -> Cameras:
-    """The cameras with the optical axis through the middle of the image."""
-    intrinsics = cameras.intrinsics.copy()
-    intrinsics[:, :2, 2] = 0.5 * cameras.width, 0.5 * cameras.height
-    return dataclasses.replace(cameras, intrinsics=intrinsics)
-
-
-def zoomed(cameras: Cameras, pose: Motion, semi_axes: np.ndarray) -> Cameras:
-    """The cameras with the parts in one pose (T = 1) filling their images."""
-    arms = pose.rotation[0] * semi_axes[:, None, :]  # (P, 3, axis)
-    arms = np.moveaxis(np.concatenate([arms, -arms], axis=-1), -1, 0)
-    points = (pose.translation[0] + arms).reshape(-1, 3)
+def zoomed(cameras: Cameras, points: np.ndarray) -> Cameras:
+    """Every camera turned and zoomed by itself (a crop of its image) so that points (N, 3) fill its image."""
     intrinsics = cameras.intrinsics.copy()
     size = np.array([cameras.width, cameras.height])
     for camera, at in enumerate(project(cameras, points)[0]):
@@ -171,6 +164,16 @@ def zoomed(cameras: Cameras, pose: Motion, semi_axes: np.ndarray) -> Cameras:
         crop[:2, :2] *= factor
         crop[:2, 2] = 0.5 * size - factor * 0.5 * (low + high)
         intrinsics[camera] = crop @ intrinsics[camera]
+    return dataclasses.replace(cameras, intrinsics=intrinsics)
+
+
+def fitted(cameras: Cameras, points: np.ndarray) -> Cameras:
+    """The cameras with their axes in the middle of the image and one focal length: points (N, 3) stay inside."""
+    intrinsics = cameras.intrinsics.copy()
+    size = np.array([cameras.width, cameras.height])
+    intrinsics[:, :2, 2] = 0.5 * size
+    at = project(dataclasses.replace(cameras, intrinsics=intrinsics), points)[0]
+    intrinsics[:, :2, :2] *= FILL * 0.5 / np.abs(at / size - 0.5).max()
     return dataclasses.replace(cameras, intrinsics=intrinsics)
 
 
