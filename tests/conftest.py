@@ -5,8 +5,8 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch, here and in the processes that tests start
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import numba  # noqa: E402
-import pytest  # noqa: E402
+import numba
+import pytest
 
 
 @pytest.fixture(autouse=True, scope="session")
