@@ -167,32 +167,29 @@ def matrix_flops(function: Callable[[], Any]) -> int:
 
 def step_results(subject: Subject, repeats: int) -> Results:
     """Median time of a step, whole and, in other steps between these, by stage."""
-    flops, marched = matrix_flops(subject.step), samples_marched(subject)
-    whole, split, decoded = [], [], []
+    flops, (marched, decoded) = matrix_flops(subject.step), mean_samples(subject)
+    whole, split = [], []
     for _ in range(repeats):
-        start = clock()
-        result = subject.step()
-        whole.append(clock() - start)
-        decoded.append(result.num_samples)
+        whole.append(seconds(subject.step))
         with timed_stages(subject.trainer, clock) as watch:
             subject.step()
         split.append(watch.seconds)
-    step, samples = statistics.median(whole), statistics.mean(decoded)
+    step, rays = statistics.median(whole), subject.step().num_rays
     return {
         "seconds": step,
         "stages": {stage: statistics.median(s[stage] for s in split) for stage in STAGES},
-        "rays": result.num_rays,
+        "rays": rays,
         "samples_marched": marched,
-        "samples_decoded": samples,
+        "samples_decoded": decoded,
         "matrix_flops": flops,
-        "rays_per_second": result.num_rays / step,
+        "rays_per_second": rays / step,
         "samples_per_second": marched / step,
         "flops_per_second": flops / step,
     }
 
 
-def samples_marched(subject: Subject) -> int:
-    """Samples that the march finds in one step, those included that turn out not to show."""
+def mean_samples(subject: Subject, steps: int = 10) -> tuple[int, int]:
+    """Samples in one step: those that the march finds, and those that show and are decoded with gradients."""
     backend, counts = subject.trainer.backend, []
 
     def march(*arguments: Any) -> Any:
@@ -201,9 +198,9 @@ def samples_marched(subject: Subject) -> int:
         return samples
 
     subject.trainer.backend = backend._replace(march=march)
-    subject.step()
+    decoded = [subject.step().num_samples for _ in range(steps)]
     subject.trainer.backend = backend
-    return counts[0]
+    return round(statistics.mean(counts)), round(statistics.mean(decoded))
 
 
 def image_seconds(subject: Subject, count: int = 9) -> float:
@@ -277,11 +274,8 @@ def step_size(subject: Subject, args: argparse.Namespace) -> Results:
     """Time and samples of a step."""
     subject.step()
     times = [seconds(subject.step) for _ in range(args.repeats)]
-    return {
-        "seconds": statistics.median(times),
-        "samples_marched": samples_marched(subject),
-        "samples_decoded": subject.step().num_samples,
-    }
+    marched, decoded = mean_samples(subject)
+    return {"seconds": statistics.median(times), "samples_marched": marched, "samples_decoded": decoded}
 
 
 def table(title: str, columns: Sequence[str], rows: Any) -> None:
@@ -305,7 +299,7 @@ def show_step(step: Results) -> None:
     table("In one step and in a second", ["", "step", "per second"], [
         ["rays", step["rays"], f"{step['rays_per_second']:,.0f}"],
         ["samples marched", step["samples_marched"], f"{step['samples_per_second']:,.0f}"],
-        ["samples decoded with gradients", f"{step['samples_decoded']:.0f}", ""],
+        ["samples decoded with gradients", step["samples_decoded"], ""],
         ["FLOP in matrix products", f"{step['matrix_flops']:.2e}", f"{step['flops_per_second']:.2e}"],
     ])  # fmt: skip
 
