@@ -159,7 +159,7 @@ def test_kernel_against_reference(count, parts, top_k):
     *tensors, layout, atlas = case(count, parts, top_k, seed=count)
     results = [gradients(lambda *x, f=f: [f(*x, layout, atlas)], tensors, (0, 2, 3)) for f in IMPLEMENTATIONS]
     (expected, expected_grads), (outputs, grads) = results
-    assert_near(outputs[0], expected[0], rmse=1e-5, maximum=1e-4, name="features")
+    assert_near(outputs[0], expected[0], rmse=3e-5, maximum=1e-4, name="features")
     for name, x, y in zip(("local", "weights", "table"), grads, expected_grads, strict=True):
         assert_near(x, y, rmse=1e-4, maximum=1e-2, name=f"gradient of {name}")
 
