@@ -15,7 +15,7 @@ from wim_fast.rendering.rays import RayCameras, Rays, sample_rays
 from wim_fast.scene.cameras import Cameras
 
 CHUNK = 1 << 16  # rays at a time
-EDGE_CONTRAST = 0.08  # pixels whose neighbourhood varies by more, in colour or opacity, get more rays
+EDGE_CONTRAST = 0.2  # pixels whose neighbourhood varies by more, in colour or opacity, get more rays
 
 
 class Image(NamedTuple):
@@ -45,7 +45,7 @@ def render_image(
     index: int,
     inv_s: float,
     backend: Backend,
-    rays_per_edge_pixel: int = 9,
+    rays_per_edge_pixel: int = 4,
 ) -> Image:
     """The picture that camera number `index` takes of the first pose in `posed` (F = 1).
 
