@@ -215,7 +215,7 @@ def compile_kernels(trainer: Trainer, console: Console) -> float:
     from wim_fast.training.pace import warm_up
 
     start = time.monotonic()
-    with after_seconds(2.0, lambda: say(console, "compiling kernels (first run only) ...")):
+    with after_seconds(4.0, lambda: say(console, "compiling kernels (first run only) ...")):
         warm_up(trainer)
     return time.monotonic() - start
 

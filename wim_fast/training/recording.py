@@ -13,9 +13,10 @@ from wim_fast import config as config_module
 from wim_fast.config import Config
 from wim_fast.errors import SceneWarning, UserError
 from wim_fast.scene.load import check_trainable, load_scene, scan_scene, scene_names
-from wim_fast.scene.scene import Scene, camera_positions, parse_frames
+from wim_fast.scene.scene import OBJECT, Scene, camera_positions, parse_frames
 from wim_fast.training.trainer import pixel_size
 
+PIXELS_PER_PART = 4  # of an image, at the least
 VIEW_FRAMES = 10  # of the frames trained on, for previews and the table at the end
 
 
@@ -60,6 +61,7 @@ def read_recording(config: Config) -> Recording:
         wanted.scene, cameras=train, frames=wanted.frames, coordinate_scale=wanted.coordinate_scale, **how
     )
     check_trainable(scene)
+    check_parts(scene, config.model.parts)
 
     frames = range(len(contents.frame_ids))[parse_frames(wanted.frames) if wanted.frames else slice(None)]
     positions = np.unique(np.linspace(0, len(frames) - 1, VIEW_FRAMES).round().astype(int)).tolist()
@@ -82,6 +84,16 @@ def read_recording(config: Config) -> Recording:
         or min(pixel_size(scene), config.model.hash_coarsest_cell),
     )
     return Recording(config, scene, views, positions, test)
+
+
+def check_parts(scene: Scene, parts: int) -> None:
+    """UserError for more parts than the pictures could ever tell apart."""
+    pixels = int((scene.mask == OBJECT).sum((2, 3)).max())
+    if pixels < PIXELS_PER_PART * parts:
+        most = pixels // PIXELS_PER_PART
+        problem = f"the object covers at most {pixels} pixels, too few for {parts} parts"
+        remedy = f"ask for at most {most} --parts" if most else "give larger pictures of the object"
+        raise UserError(scene.path, problem, remedy)
 
 
 def lasting_name(scene: str) -> str:
