@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 VIEWS_MEASURED = 40  # images per column of the table at the end
 LARGEST_GAP = 1.5  # dB between trained and other cameras that is still no reason to warn
-MEASURE_SHARE, MEASURE_SECONDS = 0.03, 8.0  # of the time, at most so long, to find the iterations that fit
+MEASURE_SHARE, MEASURE_SECONDS = 0.04, 8.0  # of the time, at most so long, to find the iterations that fit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from statistics import median
 
+from wim_fast import config as config_module
 from wim_fast.training.checkpoint import restore, snapshot
 from wim_fast.training.trainer import Trainer
 
-PLACES = 8  # shares of the schedule at which steps are timed
-LEAST_STEPS = 4  # per place
+FIRST_STEPS = 4  # timed to see how many steps there is time to measure
+LEAST_STEPS = 24
+SHORTFALL_STEPS = (
+    4.0  # measured: a whole schedule in n steps costs 1 + 4 / n times less per step than a long one
+)
 
 
 def iterations_until(
@@ -18,30 +21,30 @@ def iterations_until(
 ) -> int:
     """The iterations that end at `deadline` (of `time.monotonic`), measured on `trainer`, left as it was.
 
-    A step costs more later on: the surface sharpens (more samples on a ray), frames are added, losses join.
-    So steps are timed at `PLACES` shares of the schedule. `overhead` measures the seconds that will go
-    elsewhere.
+    A step costs more later on: the surface sharpens (more samples on a ray), frames are added, losses join,
+    and the parts grow into the shape. So the whole schedule is run through in the few steps there is time
+    for. `overhead` measures the seconds that will go elsewhere.
     """
-    state = snapshot(trainer)
+    state, config = snapshot(trainer), trainer.config
     trainer.iterations = 10**6
-    costs = []
-    for place in range(PLACES):
-        trainer.step = int((place + 0.5) / PLACES * trainer.iterations)
-        trainer.train_step()  # what is needed only here is made now
-        costs.append(_step_seconds(trainer, measure_seconds / PLACES))
+    trainer.step = trainer.iterations // 2
+    trainer.train_step()  # what is needed only there is made now
+    steps = max(LEAST_STEPS, int(measure_seconds / (_seconds(trainer, FIRST_STEPS) / FIRST_STEPS)))
+    trainer.config = config_module.replace(config, warmup_steps=steps // 10)
+    trainer.step, trainer.iterations = 0, steps
+    cost = _seconds(trainer, steps) / steps * (1 + SHORTFALL_STEPS / steps)
     elsewhere = overhead()
+    trainer.config = config
     restore(trainer, state)
-    return max(1, round((deadline - time.monotonic() - elsewhere) * PLACES / sum(costs)))
+    return max(1, round((deadline - time.monotonic() - elsewhere) / cost))
 
 
-def _step_seconds(trainer: Trainer, seconds: float) -> float:
-    """Median time of a step, over about `seconds`."""
-    times: list[float] = []
-    while len(times) < LEAST_STEPS or sum(times) < seconds:
-        start = time.perf_counter()
+def _seconds(trainer: Trainer, steps: int) -> float:
+    """What some steps take."""
+    start = time.perf_counter()
+    for _ in range(steps):
         trainer.train_step()
-        times.append(time.perf_counter() - start)
-    return median(times)
+    return time.perf_counter() - start
 
 
 def warm_up(trainer: Trainer) -> None:
