@@ -11,9 +11,8 @@ from wim_fast.training.trainer import Trainer
 
 FIRST_STEPS = 4  # timed to see how many steps there is time to measure
 LEAST_STEPS = 24
-SHORTFALL_STEPS = (
-    4.0  # measured: a whole schedule in n steps costs 1 + 4 / n times less per step than a long one
-)
+# measured: a whole schedule in n steps costs 1 + 4 / n times less per step than a long one
+SHORTFALL_STEPS = 4.0
 
 
 def iterations_until(
