@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from wim_fast.training.trainer import Trainer
 
 RUNS = Path("runs")
-VIEWS_MEASURED = 40  # images per column of the table at the end
+VIEWS_MEASURED = 24  # images per column of the table at the end
 LARGEST_GAP = 1.5  # dB between trained and other cameras that is still no reason to warn
 MEASURE_SHARE, MEASURE_SECONDS = 0.04, 8.0  # of the time, at most so long, to find the iterations that fit
 
@@ -248,7 +248,9 @@ def fix_iterations(
         return int(minutes / config.schedule.preview_minutes) * (time.monotonic() - start)
 
     measure = min(MEASURE_SHARE * 60 * minutes, MEASURE_SECONDS)
-    iterations = iterations_until(trainer, started + 60 * minutes, measure, previews)
+    least = time.monotonic() + 30 * minutes  # however long reading took, half of the time is for training
+    deadline = max(started + 60 * minutes, least)
+    iterations = iterations_until(trainer, deadline, measure, previews)
     say(console, f"{iterations} iterations fit into {minutes:g} minutes")
     trainer.iterations = iterations
     return config_module.replace(config, iterations=iterations)
