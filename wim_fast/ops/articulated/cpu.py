@@ -10,18 +10,19 @@ import math
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
 from wim_fast.ops.articulated.reference import MAX_CANDIDATES, PartLookup, cutoff
-from wim_fast.ops.ellipsoid.cpu import FASTMATH, newton_ellipsoid
+from wim_fast.ops.compiled import device, kernel
+from wim_fast.ops.ellipsoid.cpu import newton_ellipsoid
 
 CHUNKS = 16
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
 
 
-@njit(inline="always", fastmath=FASTMATH)
+@device
 def _local_and_bound(px, py, pz, rotation, translation, shapes, bounds, lx, ly, lz):
     """Local coordinates of one point in every part and a true lower bound of each distance, vectorised over parts.
 
@@ -51,7 +52,7 @@ def part_shapes(semi_axes: Tensor) -> np.ndarray:
     return torch.cat([axes, 1 / axes, axes.amax(0, True), axes.amin(0, True)]).contiguous().numpy()
 
 
-@njit(parallel=True, fastmath=FASTMATH, cache=True, nogil=True)
+@kernel
 def _forward(points, pose_ids, rotation, translation, shapes, b, a, cut, top_k, union, ids, weights, local, normal,
              cand_count, cand_id, cand_sdf, cand_vec):  # fmt: skip
     n_points = points.shape[0]
@@ -137,7 +138,7 @@ def _forward(points, pose_ids, rotation, translation, shapes, b, a, cut, top_k, 
                 local[i, k, 2] = lz[p]
 
 
-@njit(parallel=True, fastmath=FASTMATH, cache=True, nogil=True)
+@kernel
 def _backward(points, pose_ids, rotation, translation, b, a, union, g_union, g_weights, g_local, cand_count, cand_id,
               cand_sdf, cand_vec, g_rotation, g_translation, g_axes, g_sharpness):  # fmt: skip
     n_points = points.shape[0]

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
+from wim_fast.ops.compiled import device, kernel
 from wim_fast.ops.composite.reference import MIN_WEIGHT, Composited
-from wim_fast.ops.ellipsoid.cpu import FASTMATH
 
 CHUNKS = 16
 _ZERO = np.float32(0.0)
@@ -19,17 +19,17 @@ _HALF = np.float32(0.5)
 _MIN_WEIGHT = np.float32(MIN_WEIGHT)
 
 
-@njit(inline="always", fastmath=FASTMATH)
+@device
 def _logsigmoid(x):
     return min(x, _ZERO) - np.float32(math.log1p(math.exp(-abs(x))))
 
 
-@njit(inline="always", fastmath=FASTMATH)
+@device
 def _sigmoid(x):
     return _ONE / (_ONE + np.float32(math.exp(-x)))
 
 
-@njit(parallel=True, fastmath=FASTMATH, cache=True, nogil=True)
+@kernel
 def _forward(sdf, rgb, t, offsets, inv_s, transmittance, out_rgb, out_opacity, out_depth):
     n_rays = offsets.shape[0] - 1
     size = (n_rays + CHUNKS - 1) // CHUNKS
@@ -62,7 +62,7 @@ def _forward(sdf, rgb, t, offsets, inv_s, transmittance, out_rgb, out_opacity, o
             out_depth[ray] = depth
 
 
-@njit(parallel=True, fastmath=FASTMATH, cache=True, nogil=True)
+@kernel
 def _backward(sdf, rgb, t, offsets, inv_s, transmittance, g_rgb, g_opacity, g_depth, g_sdf, g_color):
     n_rays = offsets.shape[0] - 1
     size = (n_rays + CHUNKS - 1) // CHUNKS
@@ -90,7 +90,7 @@ def _backward(sdf, rgb, t, offsets, inv_s, transmittance, g_rgb, g_opacity, g_de
                     g_sdf[k] -= suffix * inv_s * _sigmoid(-inv_s * sdf[k])
 
 
-@njit(parallel=True, fastmath=FASTMATH, cache=True, nogil=True)
+@kernel
 def _visible(sdf, offsets, inv_s, keep):
     n_rays = offsets.shape[0] - 1
     size = (n_rays + CHUNKS - 1) // CHUNKS

@@ -5,14 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from wim_fast.ops.compiled import device
 from wim_fast.ops.ellipsoid.reference import NEWTON_STEPS, OFF_PLANE
 
-# numba optimises a parallel kernel once as it compiles it and once more as it stores it, and runs the one copy in the
-# process that compiled, the other in all later ones. Only strict arithmetic makes both give the same bits, and a run
-# that goes on must end as one that never stopped. Fast mathematics was not measurably faster.
-FASTMATH = False
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
 _TINY = np.float32(1e-9)
@@ -20,14 +16,14 @@ _OFF_PLANE = np.float32(OFF_PLANE)
 _CONVERGED = np.float32(5e-4)  # convergence is quadratic: the step just taken leaves about the square of this
 
 
-@njit(inline="always", fastmath=FASTMATH)
+@device
 def _off_plane(x, r):
     """`x` kept away from the centre plane, where the closest point is not unique."""
     least = _OFF_PLANE * r
     return x if abs(x) > least else (least if x >= _ZERO else -least)
 
 
-@njit(inline="always", fastmath=FASTMATH)
+@device
 def newton_ellipsoid(x, y, z, rx, ry, rz):
     """Signed distance and q = x_e / r^2 not yet scaled: returns (sdf, |q|, qx, qy, qz); normal = q / |q|, x_e / r = r q.
 

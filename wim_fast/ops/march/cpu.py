@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
 from wim_fast.ops.articulated.cpu import part_shapes
 from wim_fast.ops.articulated.reference import cutoff
-from wim_fast.ops.ellipsoid.cpu import FASTMATH, newton_ellipsoid
+from wim_fast.ops.compiled import kernel
+from wim_fast.ops.ellipsoid.cpu import newton_ellipsoid
 from wim_fast.ops.march.reference import MAX_SAMPLES_PER_RAY, Samples
 
 CHUNKS = 64
@@ -22,7 +24,7 @@ _INFLATION = np.float32(
 )  # an ellipsoid with semi-axes r + 1.7 d contains all points within d of it (in practice)
 
 
-@njit(parallel=True, fastmath=FASTMATH, cache=True, nogil=True)
+@kernel
 def _march(
     origins, directions, pose_ids, rotation, translation, shapes, b, cut, jitter, band, step, out, counts
 ):
@@ -128,7 +130,7 @@ def _march(
             counts[ray] = count
 
 
-@njit(cache=True, nogil=True)
+@functools.partial(kernel, parallel=False)
 def _pack(buffer, offsets, t):
     for ray in range(buffer.shape[0]):
         for k in range(offsets[ray + 1] - offsets[ray]):

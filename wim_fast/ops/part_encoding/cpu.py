@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
-from wim_fast.ops.ellipsoid.cpu import FASTMATH
+from wim_fast.ops.compiled import device, kernel
 from wim_fast.ops.part_encoding.reference import FEATURES, MIN_WEIGHT, PRIMES, Atlas, GridLayout
 
 CHUNKS = 16
@@ -19,7 +19,7 @@ _PRIME_Y = np.int64(PRIMES[1])
 _PRIME_Z = np.int64(PRIMES[2])
 
 
-@njit(inline="always", fastmath=FASTMATH)
+@device
 def _tile_origin(part, tiles):
     """Centre of a part's tile in the unit cube."""
     inverse = _ONE / np.float32(tiles)
@@ -29,7 +29,7 @@ def _tile_origin(part, tiles):
     return x, y, z
 
 
-@njit(inline="always", fastmath=FASTMATH)
+@device
 def _corners(x, y, z, side, size, dense):
     """Entries of the eight corners of a cell within its level, x fastest. Out of range they wrap, as in tiny-cuda-nn."""
     if dense:
@@ -57,7 +57,7 @@ def _corners(x, y, z, side, size, dense):
             (x ^ y0 ^ z1) & mask, ((x + 1) ^ y0 ^ z1) & mask, (x ^ y1 ^ z1) & mask, ((x + 1) ^ y1 ^ z1) & mask)  # fmt: skip
 
 
-@njit(parallel=True, fastmath=FASTMATH, cache=True, nogil=True)
+@kernel
 def _forward(
     local, ids, weights, table, scales, sides, offsets, dense, tiles, half_extent, inverse_side, out
 ):
@@ -104,7 +104,7 @@ def _forward(
                         )
 
 
-@njit(parallel=True, fastmath=FASTMATH, cache=True, nogil=True)
+@kernel
 def _backward(local, ids, weights, table, scales, sides, offsets, dense, tiles, half_extent, inverse_side, g_out,
               g_table, g_local, g_weights):  # fmt: skip
     n, top_k = ids.shape

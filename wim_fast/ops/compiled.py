@@ -1,0 +1,51 @@
+"""How functions are compiled by numba, and when what is compiled of them is discarded."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from numba import njit
+
+# numba optimises a parallel kernel once as it compiles it and once more as it stores it, and runs the one copy in the
+# process that compiled, the other in all later ones. Only strict arithmetic makes both give the same bits, and a run
+# that goes on must end as one that never stopped. Fast mathematics was not measurably faster.
+FASTMATH = False
+STAMP = "kernels.sha256"
+
+device = njit(inline="always", fastmath=FASTMATH)
+"""For functions that kernels call."""
+
+
+def kernel(function: Callable, parallel: bool = True) -> Callable:
+    """Compile at the first call, or take from the cache on disk what the same sources gave before.
+
+    numba compiles a cached function anew when its own file changes. What it takes from other files, functions and
+    constants, is compiled into it too, and a change of those would go unnoticed: hence the stamp beside the cache.
+    """
+    compiled = njit(parallel=parallel, fastmath=FASTMATH, cache=True, nogil=True)(function)
+    if compiled.stats.cache_path:
+        discard_stale(Path(compiled.stats.cache_path), sources_digest(Path(__file__).parent))
+    return compiled
+
+
+@functools.cache
+def sources_digest(folder: Path) -> str:
+    """Of all Python files in and under `folder`."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def discard_stale(cache: Path, digest: str) -> None:
+    """Empty a folder of numba's cache, unless it was filled from sources with this digest."""
+    stamp = cache / STAMP
+    with contextlib.suppress(OSError):  # a folder that cannot be written holds nothing of ours
+        if not stamp.is_file() or stamp.read_text() != digest:
+            for compiled in (*cache.glob("*.nbi"), *cache.glob("*.nbc")):
+                compiled.unlink(missing_ok=True)
+            stamp.write_text(digest)
