@@ -1,9 +1,11 @@
 import itertools
 import math
+import os
 
 import numpy as np
 import pytest
 import torch
+from gpu_compile import compile_kernel
 from kernel_cases import assert_near, gradients, non_contiguous
 from torch.autograd import gradcheck
 
@@ -18,7 +20,24 @@ from wim_fast.ops.part_encoding.reference import (
     part_atlas,
 )
 
-IMPLEMENTATIONS = [reference.part_encoding, cpu.part_encoding]
+
+def triton_encoding(local, ids, weights, table, layout, atlas):
+    """Triton's kernel on the GPU, or in Triton's interpreter where there is none; arguments and result on the CPU."""
+    pytest.importorskip("triton", reason="triton is not installed")
+    from wim_fast.ops.part_encoding.triton import part_encoding
+
+    if not torch.cuda.is_available():
+        if os.environ.get("TRITON_INTERPRET") != "1":
+            pytest.skip("neither a GPU nor Triton's interpreter (TRITON_INTERPRET=1)")
+        return part_encoding(local, ids, weights, table, layout, atlas)
+    return part_encoding(*(x.cuda() for x in (local, ids, weights, table)), layout, atlas).cpu()
+
+
+KERNELS = [
+    pytest.param(cpu.part_encoding, 2000, id="numba"),
+    pytest.param(triton_encoding, 2000 if torch.cuda.is_available() else 65, id="triton"),
+]
+IMPLEMENTATIONS = [reference.part_encoding, cpu.part_encoding, triton_encoding]
 
 
 def case(count, parts, top_k, seed=0, log2_entries=12, spread=0.5):
@@ -153,30 +172,80 @@ def test_reference_gradients_in_float64():
     )
 
 
-@pytest.mark.parametrize("count", [0, 1, 60, 63, 2000])
+@pytest.mark.parametrize(("encode", "many"), KERNELS)
+@pytest.mark.parametrize("count", [0, 1, 63, "many"])
 @pytest.mark.parametrize(("parts", "top_k"), [(1, 1), (9, 2), (20, 3)])
-def test_kernel_against_reference(count, parts, top_k):
+def test_kernel_against_reference(encode, many, count, parts, top_k):
+    count = many if count == "many" else count
     *tensors, layout, atlas = case(count, parts, top_k, seed=count)
-    results = [gradients(lambda *x, f=f: [f(*x, layout, atlas)], tensors, (0, 2, 3)) for f in IMPLEMENTATIONS]
+    results = [
+        gradients(lambda *x, f=f: [f(*x, layout, atlas)], tensors, (0, 2, 3))
+        for f in (reference.part_encoding, encode)
+    ]
     (expected, expected_grads), (outputs, grads) = results
     assert_near(outputs[0], expected[0], rmse=3e-5, maximum=1e-4, name="features")
     for name, x, y in zip(("local", "weights", "table"), grads, expected_grads, strict=True):
         assert_near(x, y, rmse=1e-4, maximum=1e-2, name=f"gradient of {name}")
 
 
-def test_clamped_axes_get_no_gradient():
+@pytest.mark.parametrize(("encode", "many"), KERNELS)
+def test_clamped_axes_get_no_gradient(encode, many):
     local, ids, weights, table, layout, atlas = case(50, 9, 2, spread=0.8)
     local.requires_grad_()
-    cpu.part_encoding(local, ids, weights, table, layout, atlas).sum().backward()
+    encode(local, ids, weights, table, layout, atlas).sum().backward()
     outside = local.detach().abs() > atlas.half_extent
     assert outside.any()
     assert (local.grad[outside] == 0).all()
 
 
-def test_non_contiguous_inputs():
+@pytest.mark.parametrize(("encode", "many"), KERNELS)
+def test_non_contiguous_inputs(encode, many):
     local, ids, weights, table, layout, atlas = case(63, 9, 2)
     strided = [non_contiguous(x) for x in (local, ids, weights)]
     assert torch.equal(
-        cpu.part_encoding(*strided, table, layout, atlas),
-        cpu.part_encoding(local, ids, weights, table, layout, atlas),
+        encode(*strided, table, layout, atlas), encode(local, ids, weights, table, layout, atlas)
     )
+
+
+@pytest.mark.parametrize(("encode", "many"), KERNELS)
+@pytest.mark.parametrize("padding", [slice(40, None), slice(None)])
+def test_padding_gives_and_gets_nothing(encode, many, padding, empty_is_nan):
+    """Rows without weights, as the lookup makes of padding: zero features and exactly zero gradients, and none is unwritten."""
+    local, ids, weights, table, layout, atlas = case(140, 9, 2)
+    weights[padding], ids[padding], local[padding] = 0, 0, 0
+    for x in (local, weights, table):
+        x.requires_grad_()
+    out = encode(local, ids, weights, table, layout, atlas)
+    assert (out[padding] == 0).all()
+    grads = torch.autograd.grad(out, (local, weights, table), torch.ones_like(out))
+    assert (grads[0][padding] == 0).all()
+    assert (grads[1][padding] == 0).all()
+    assert all(x.isfinite().all() for x in (out, *grads))
+    assert bool((grads[2] != 0).any()) == (padding.start is not None)
+
+
+@pytest.fixture
+def empty_is_nan():
+    """`torch.empty` is filled with NaN, so that what a kernel leaves unwritten shows."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    yield
+    torch.use_deterministic_algorithms(before[0])
+    torch.utils.deterministic.fill_uninitialized_memory = before[1]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "types"),
+    [
+        ("_forward", "*fp32 *i32 *fp32 *fp32 *fp32 *i32 *fp32 i32 i32 fp32 fp32"),
+        ("_backward", "*fp32 *i32 *fp32 *fp32 *fp32 *i32 *fp32 *fp32 *fp32 *fp32 i32 i32 fp32 fp32"),
+    ],
+)
+@pytest.mark.parametrize("top_k", [1, 3])
+def test_triton_compiles_for_gpus(kernel, types, top_k):
+    pytest.importorskip("triton", reason="triton is not installed")
+    constants = {"K": top_k, "LEVELS": 5, "BLOCK": 128}
+    ptx = compile_kernel("wim_fast.ops.part_encoding.triton", kernel, types, constants, num_warps=4)
+    if kernel == "_backward":
+        assert "add.v2.f32" in ptx  # an entry's two gradients go in one atomic operation where the GPU has it
