@@ -7,9 +7,27 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numba
 import pytest
+import torch
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # Triton's kernels run in its interpreter, on the CPU
 
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     """test_threads.py asks for more."""
     numba.set_num_threads(1)
+
+
+@pytest.fixture
+def empty_is_nan(monkeypatch):
+    """New memory is full of NaN (of -1 for integers), so that what a kernel leaves unwritten shows."""
+
+    def filled(empty):
+        return lambda *args, **kwargs: (x := empty(*args, **kwargs)).fill_(
+            float("nan") if x.is_floating_point() else -1
+        )
+
+    for name in ("empty", "empty_like"):
+        monkeypatch.setattr(torch, name, filled(getattr(torch, name)))
+    monkeypatch.setattr(torch.Tensor, "new_empty", filled(torch.Tensor.new_empty))

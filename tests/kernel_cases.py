@@ -1,11 +1,41 @@
-"""What the tests of the kernels share: posed ellipsoids, comparison, gradients under random cotangents."""
+"""What the tests of the kernels share: backends, posed ellipsoids, comparison, gradients under random cotangents."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 
+import pytest
 import torch
 from torch import Tensor
+
+MODULES = {"torch": "reference", "numba": "cpu", "triton": "triton"}
+BACKENDS = tuple(MODULES)
+KERNELS = BACKENDS[1:]
+
+
+def interpreted(backend: str) -> bool:
+    """Whether the kernels run in Triton's interpreter, which takes tens of points, not thousands."""
+    return backend == "triton" and not torch.cuda.is_available()
+
+
+def operation(backend: str, op: str, function: str | None = None) -> Callable:
+    """A backend's `function` of an op (by default of the same name): Triton's on the GPU or, without one, interpreted.
+
+    Arguments and results are on the CPU. Skips the test where the backend cannot run.
+    """
+    if backend == "triton":
+        pytest.importorskip("triton", reason="triton is not installed")
+    run = getattr(importlib.import_module(f"wim_fast.ops.{op}.{MODULES[backend]}"), function or op)
+    if backend != "triton" or interpreted(backend):
+        return run
+
+    def on_gpu(*args, **kwargs):
+        moved = (x.cuda() if isinstance(x, Tensor) else x for x in args)
+        out = run(*moved, **kwargs)
+        return out.cpu() if isinstance(out, Tensor) else type(out)(*(x.cpu() for x in out))
+
+    return on_gpu
 
 
 def random_rotations(*shape: int, generator: torch.Generator) -> Tensor:

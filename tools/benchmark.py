@@ -36,7 +36,7 @@ from wim_fast.ops.backend import select_backend
 from wim_fast.rendering.image import render_image
 from wim_fast.scene.scene import Scene
 from wim_fast.training.recording import read_recording
-from wim_fast.training.step import StepResult
+from wim_fast.training.step import StepReport
 from wim_fast.training.trainer import Trainer
 
 LATE = 0.9  # share of the schedule at which steps are timed: full sharpness, all frames, all losses
@@ -53,7 +53,7 @@ class Subject:
     trainer: Trainer
     scene: Scene
 
-    def step(self) -> StepResult:
+    def step(self) -> StepReport:
         """One step, always at the same place of the schedule."""
         self.trainer.step = round(LATE * self.trainer.iterations)
         return self.trainer.train_step()
@@ -211,7 +211,7 @@ def image_seconds(subject: Subject, count: int = 9) -> float:
         for i in range(count + 1):
             frame = torch.tensor([i * scene.num_frames // (count + 1)])
             view = i % scene.num_cameras
-            arguments = trainer.model, trainer.model.pose(frame), scene.cameras, view
+            arguments = trainer.model, trainer.model.pose(frame, trainer.backend), scene.cameras, view
             times.append(seconds(lambda a=arguments: render_image(*a, trainer.final_inv_s, trainer.backend)))
     return statistics.median(times[1:])
 
@@ -226,7 +226,7 @@ def paper_results(subject: Subject, repeats: int) -> Results:
     trainer = subject.trainer
     paper = PaperModel(trainer.config.model.parts, subject.scene.num_frames)
     with torch.no_grad():
-        rotation, translation, semi_axes, *_ = trainer.model.pose(torch.tensor([0]))
+        rotation, translation, semi_axes, *_ = trainer.model.pose(torch.tensor([0]), trainer.backend)
         paper.start_at(rotation[0], translation[0], semi_axes)
     paper_step = PaperStep(paper)
     batches = []

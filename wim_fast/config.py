@@ -16,6 +16,7 @@ from typing import Any, get_type_hints
 
 from wim_fast import strict_yaml
 from wim_fast.errors import UserError
+from wim_fast.ops.backend import BACKENDS
 from wim_fast.resources import resource_folder
 from wim_fast.settings import Setting, add_flags, as_text, check, declared_settings, field, unknown_key
 
@@ -76,7 +77,6 @@ class LossConfig:
     photo_weight: float = field(1.0, "weight of the colour loss", minimum=0)
     mask_weight: float = field(1.0, "weight of the mask loss", minimum=0)
     eikonal_weight: float = field(0.02, "weight of the eikonal loss", minimum=0)
-    smoothness_weight: float = field(0.0, "weight of the total variation of the colour in space", minimum=0)
     hull_weight: float = field(
         3.0, "weight of the loss that keeps the core of the visual hull filled", minimum=0
     )
@@ -135,9 +135,13 @@ class RenderConfig:
     inv_s_pixels: float = field(
         3.0, "final sharpness s of the surface, in 1 / size of a pixel at the object", above=0
     )
-    backend: str = field(
-        "auto", "which implementation of the kernels runs", choices=("auto", "numba", "torch")
+    marched_per_ray: int = field(
+        32, "samples per ray, on average, that a GPU has room for while marching", minimum=1
     )
+    decoded_per_ray: int = field(
+        10, "samples per ray, on average, that a GPU has room for with gradients", minimum=1
+    )
+    backend: str = field("auto", "which implementation of the kernels runs, and where", choices=BACKENDS)
 
 
 @dataclass(frozen=True)

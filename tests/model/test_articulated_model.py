@@ -41,7 +41,7 @@ def test_semi_axes_never_reach_the_minimum():
 def test_sharpnesses_begin_as_the_paper_says():
     """b = softplus(10 u) with u = 5, a = softplus(v) with a = 30 at first."""
     model = small_model(initial_union_sharpness=5.0, initial_weight_sharpness=30.0)
-    posed = model.pose(torch.tensor([0]))
+    posed = model.pose(torch.tensor([0]), NUMBA)
     assert float(posed.union_sharpness.detach()) == pytest.approx(50.0, rel=1e-5)
     assert float(posed.weight_sharpness.detach()) == pytest.approx(30.0, rel=1e-5)
 
@@ -55,7 +55,7 @@ def test_inverse_softplus(value):
 def test_distance_is_union_plus_residual():
     """sdf = s_union + d_max tanh(residual): within d_max of the union, and equal to it without features."""
     model = small_model()
-    posed = model.pose(torch.arange(4))
+    posed = model.pose(torch.arange(4), NUMBA)
     points, pose_ids = points_near([x.detach() for x in posed], 300)
     local = torch.einsum(
         "npa,npab->npb", points[:, None] - posed.translation[pose_ids.long()], posed.rotation[pose_ids.long()]
@@ -72,13 +72,13 @@ def test_distance_is_union_plus_residual():
 
 
 def test_gradient_reaches_every_parameter_alike_in_both_backends():
-    points, pose_ids = points_near([x.detach() for x in small_model().pose(torch.arange(4))], 400)
+    points, pose_ids = points_near([x.detach() for x in small_model().pose(torch.arange(4), NUMBA)], 400)
     generator = torch.Generator().manual_seed(3)
     cotangents = torch.randn(400, generator=generator), torch.randn(400, 3, generator=generator)
     gradients = []
     for backend in (NUMBA, TORCH):
         model = small_model()
-        found = model.evaluate(points, pose_ids, model.pose(torch.arange(4)), backend)
+        found = model.evaluate(points, pose_ids, model.pose(torch.arange(4), backend), backend)
         torch.autograd.backward([found.sdf, found.rgb], cotangents)
         gradients.append({name: p.grad for name, p in model.named_parameters()})
     for name, gradient in gradients[0].items():
@@ -89,7 +89,7 @@ def test_gradient_reaches_every_parameter_alike_in_both_backends():
 
 def test_one_part():
     model = small_model(parts=1, top_parts=1)
-    points, pose_ids = points_near([x.detach() for x in model.pose(torch.arange(4))], 20)
-    found = model.evaluate(points, pose_ids, model.pose(torch.arange(4)), NUMBA)
+    points, pose_ids = points_near([x.detach() for x in model.pose(torch.arange(4), NUMBA)], 20)
+    found = model.evaluate(points, pose_ids, model.pose(torch.arange(4), NUMBA), NUMBA)
     assert found.sdf.isfinite().all()
     assert (found.nearest_part == 0).all()

@@ -45,7 +45,7 @@ def test_basis_of_cosines():
     """Input k at frame f of T is cos(pi k (f + 0.5) / T), read off a one-layer network."""
     trajectory = linear_trajectory()
     with torch.no_grad():
-        trajectory.layers[0].bias.zero_()
+        trajectory.rest.zero_()
         for k in range(6):
             trajectory.layers[0].weight.zero_()
             trajectory.layers[0].weight[0, k] = 1.0  # x of part 0

@@ -1,7 +1,18 @@
 import numpy as np
 import pytest
 import torch
-from kernel_cases import assert_near, gradients, non_contiguous, points_near, posed_ellipsoids
+from gpu_compile import compile_kernel
+from kernel_cases import (
+    BACKENDS,
+    KERNELS,
+    assert_near,
+    gradients,
+    interpreted,
+    non_contiguous,
+    operation,
+    points_near,
+    posed_ellipsoids,
+)
 from torch.autograd import gradcheck
 
 from wim_fast.ops.articulated import cpu, reference
@@ -9,6 +20,7 @@ from wim_fast.ops.articulated.reference import CUTOFF_NATS, MAX_CANDIDATES
 from wim_fast.ops.ellipsoid import closest_point
 
 DIFFERENTIABLE = (2, 3, 4, 5, 6)  # rotation, translation, semi-axes, b, a
+OP = "articulated", "articulated_lookup"
 NAMES = ("rotation", "translation", "semi_axes", "b", "a")
 
 
@@ -28,11 +40,11 @@ def slow_lookup(points, pose_ids, rotation, translation, semi_axes, b, a):
     return np.array(union), weights, ids
 
 
-@pytest.mark.parametrize("lookup", [reference.articulated_lookup, cpu.articulated_lookup])
-def test_formulas(lookup):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_formulas(backend):
     posed = posed_ellipsoids(3, 12)
     points, pose_ids = points_near(posed, 80)
-    out = lookup(points, pose_ids, *posed, 3)
+    out = operation(backend, *OP)(points, pose_ids, *posed, 3)
     union, weights, ids = slow_lookup(points, pose_ids, *posed[:3], float(posed[3]), float(posed[4]))
     np.testing.assert_allclose(out.union, union, atol=2e-5)
     for i in range(len(points)):
@@ -69,12 +81,18 @@ def test_reference_gradients_in_float64():
     assert gradcheck(function, inputs, eps=1e-6, atol=1e-5)
 
 
-@pytest.mark.parametrize("count", [0, 1, 60, 63, 3000])
+@pytest.mark.parametrize("backend", KERNELS)
+@pytest.mark.parametrize("count", [0, 1, 63, 65, 3000])
 @pytest.mark.parametrize(("parts", "top_k"), [(1, 1), (2, 2), (5, 1), (20, 3), (40, 2)])
-def test_kernel_against_reference(count, parts, top_k):
+def test_kernel_against_reference(backend, count, parts, top_k, empty_is_nan):
+    if interpreted(backend) and (count > 65 or (parts > 5) != (count == 63)):
+        pytest.skip("too slow in Triton's interpreter")
+    lookup = operation(backend, *OP)
     posed = posed_ellipsoids(3, parts, seed=parts)
-    inputs = [*points_near(posed, count), *posed]
-    outputs, grads = gradients(lambda *x: cpu.articulated_lookup(*x, top_k), inputs, DIFFERENTIABLE)
+    points, pose_ids = points_near(posed, count)
+    pose_ids[: count // 2] = pose_ids[: count // 2].sort().values  # blocks of one pose and of several
+    inputs = [points, pose_ids, *posed]
+    outputs, grads = gradients(lambda *x: lookup(*x, top_k), inputs, DIFFERENTIABLE)
     expected, expected_grads = gradients(
         lambda *x: reference.articulated_lookup(*x, top_k), inputs, DIFFERENTIABLE
     )
@@ -84,12 +102,39 @@ def test_kernel_against_reference(count, parts, top_k):
         assert_near(x, y, rmse=2e-3, maximum=1e-2, name=f"gradient of {name}")
 
 
-@pytest.mark.parametrize("lookup", [reference.articulated_lookup, cpu.articulated_lookup])
-def test_normal_is_the_gradient_of_the_union(lookup):
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("padding", [slice(0, 3), slice(30, None), slice(None)])
+def test_padding_gives_and_gets_nothing(backend, padding, empty_is_nan):
+    """Rows of pose -1 are zero and change nothing for the others, wherever they are and whatever their points."""
+    lookup = operation(backend, *OP)
+    posed = posed_ellipsoids(2, 4)
+    points, pose_ids = points_near(posed, 66)
+    pose_ids[padding], points[padding] = -1, 1e3
+    real = pose_ids >= 0
+    cotangents = [
+        torch.randn(66, *shape, generator=torch.Generator().manual_seed(0)) for shape in ((), (2,), (2, 3))
+    ]
+    results = []
+    for rows in (slice(None), real):
+        leaves = [x.clone().requires_grad_() for x in posed]
+        out = lookup(points[rows], pose_ids[rows], *leaves, 2)
+        outputs = out.union, out.part_weights, out.local
+        grads = torch.autograd.grad(outputs, leaves, [g[rows] for g in cotangents])
+        results.append((out, grads))
+    (padded, padded_grads), (alone, alone_grads) = results
+    for x, y in zip(padded, alone, strict=True):
+        assert (x[~real] == 0).all()
+        torch.testing.assert_close(x[real], y, atol=1e-6, rtol=1e-5)
+    for x, y in zip(padded_grads, alone_grads, strict=True):
+        assert_near(x, y, rmse=1e-5, maximum=1e-4)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_normal_is_the_gradient_of_the_union(backend):
     """Against central differences of the float64 reference."""
     posed = posed_ellipsoids(2, 8)
     points, pose_ids = points_near(posed, 200)
-    normal = lookup(points, pose_ids, *posed, 2).normal
+    normal = operation(backend, *OP)(points, pose_ids, *posed, 2).normal
     exact = [x.double() for x in posed]
     step = 1e-5 * torch.eye(3).double()
     ahead, behind = (
@@ -105,43 +150,46 @@ def test_normal_is_the_gradient_of_the_union(lookup):
     assert not normal.requires_grad
 
 
-def test_every_part_beyond_the_candidates():
+@pytest.mark.parametrize("backend", KERNELS)
+def test_every_part_beyond_the_candidates(backend):
     """More overlapping parts than MAX_CANDIDATES: the same ones are kept."""
     posed = posed_ellipsoids(1, 30, b=5.0, a=5.0)
     posed[1] = posed[1] * 0.1
-    points, pose_ids = points_near(posed, 400)
-    fast = cpu.articulated_lookup(points, pose_ids, *posed, 4)
+    points, pose_ids = points_near(posed, 60 if interpreted(backend) else 400)
+    fast = operation(backend, *OP)(points, pose_ids, *posed, 4)
     slow = reference.articulated_lookup(points, pose_ids, *posed, 4)
     assert (fast.part_ids == slow.part_ids).float().mean() > 0.99  # ties within rounding may change places
     assert_near(fast.union, slow.union, rmse=1e-4, maximum=1e-3)
 
 
-def test_union_alone_gets_a_gradient():
+@pytest.mark.parametrize("backend", KERNELS)
+def test_union_alone_gets_a_gradient(backend):
     """Cotangents that autograd does not send (None or zero) are taken as zero."""
     posed = posed_ellipsoids(1, 4)
     points, pose_ids = points_near(posed, 20)
     translation = posed[1].clone().requires_grad_()
     grads = []
-    for lookup in (cpu.articulated_lookup, reference.articulated_lookup):
+    for lookup in (operation(backend, *OP), reference.articulated_lookup):
         union = lookup(points, pose_ids, posed[0], translation, *posed[2:], 2).union
         grads += torch.autograd.grad(union.sum(), translation)
     assert_near(*grads, rmse=1e-3, maximum=1e-2)
 
 
-def test_non_contiguous_inputs():
+@pytest.mark.parametrize("backend", KERNELS)
+def test_non_contiguous_inputs(backend):
+    lookup = operation(backend, *OP)
     posed = posed_ellipsoids(3, 6)
     points, pose_ids = points_near(posed, 63)
     strided = [non_contiguous(x) if x.dim() else x for x in (points, pose_ids, *posed)]
-    for x, y in zip(
-        cpu.articulated_lookup(*strided, 2), cpu.articulated_lookup(points, pose_ids, *posed, 2), strict=True
-    ):
+    for x, y in zip(lookup(*strided, 2), lookup(points, pose_ids, *posed, 2), strict=True):
         assert torch.equal(x, y)
 
 
-def test_far_points_are_finite():
+@pytest.mark.parametrize("backend", KERNELS)
+def test_far_points_are_finite(backend):
     posed = posed_ellipsoids(1, 5)
     points = torch.tensor([[100.0, 0, 0], [0, 0, 0], [1e4, 1e4, 1e4]])
-    out = cpu.articulated_lookup(points, torch.zeros(3, dtype=torch.int32), *posed, 2)
+    out = operation(backend, *OP)(points, torch.zeros(3, dtype=torch.int32), *posed, 2)
     assert out.union.isfinite().all()
     assert out.part_weights.isfinite().all()
     assert float(out.union[0]) == pytest.approx(100, abs=1)
@@ -157,3 +205,19 @@ def test_rigid_motion_changes_nothing():
     there = cpu.articulated_lookup(points @ Q.T + shift, pose_ids, *moved, 2)
     torch.testing.assert_close(here.union, there.union, atol=1e-5, rtol=0)
     torch.testing.assert_close(here.local, there.local, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "types", "constants"),
+    [
+        ("_forward", "*fp32 *i32 *fp32 *fp32 *fp32 *fp32 *fp32 *i32 i32 i32", {"TOP_K": 2, "SAVE": False}),
+        ("_forward", "*fp32 *i32 *fp32 *fp32 *fp32 *fp32 *fp32 *i32 i32 i32", {"TOP_K": 3, "SAVE": True}),
+        ("_backward", "*fp32 *fp32 *fp32 *i32" + 7 * " *fp32" + " i32 i32", {"TOP_K": 2}),
+    ],
+)
+def test_triton_compiles_for_gpus(kernel, types, constants):
+    module = pytest.importorskip("wim_fast.ops.articulated.triton", reason="triton is not installed")
+    inputs = "*fp32 *i32" + 5 * " *fp32 "
+    constants = {"BLOCK": module.BLOCK, **constants}
+    ptx = compile_kernel(module.__name__, kernel, inputs + types, constants, module.WARPS)
+    assert "st.local" not in ptx  # everything stays in registers

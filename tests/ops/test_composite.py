@@ -2,14 +2,14 @@ import math
 
 import pytest
 import torch
-from kernel_cases import assert_near, gradients, non_contiguous
+from gpu_compile import compile_kernel
+from kernel_cases import BACKENDS, KERNELS, assert_near, gradients, interpreted, non_contiguous, operation
 from torch.autograd import gradcheck
 
-from wim_fast.ops.composite import cpu, reference
+from wim_fast.ops.composite import reference
 from wim_fast.ops.composite.reference import MIN_WEIGHT
 
 INV_S = 120.0
-IMPLEMENTATIONS = [reference.composite, cpu.composite]
 
 
 def packed(counts, seed=0, falling=True):
@@ -50,16 +50,18 @@ def stack(out):
     return torch.cat([out.rgb, out.opacity[:, None], out.depth[:, None]], 1)
 
 
-@pytest.mark.parametrize("composite", IMPLEMENTATIONS)
-def test_against_a_python_loop(composite):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_against_a_python_loop(backend):
+    composite = operation(backend, "composite")
     case = packed([0, 1, 2, 5, 0, 9, 30, 1])
     out, expected = stack(composite(*case, INV_S)), slow_composite(*case, INV_S)
     torch.testing.assert_close(out, expected, atol=2e-5, rtol=2e-5)
 
 
-@pytest.mark.parametrize("composite", IMPLEMENTATIONS)
-def test_opacity_telescopes(composite):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_opacity_telescopes(backend):
     """Along a falling distance the transmittance left is Phi_last / Phi_first."""
+    composite = operation(backend, "composite")
     sdf = torch.linspace(0.02, -0.03, 11)
     out = composite(sdf, torch.ones(11, 3), torch.arange(11.0), torch.tensor([0, 11]), INV_S)
     left = torch.sigmoid(INV_S * sdf[-1]) / torch.sigmoid(INV_S * sdf[0])
@@ -67,17 +69,19 @@ def test_opacity_telescopes(composite):
     torch.testing.assert_close(out.rgb, out.opacity[:, None].expand(1, 3))
 
 
-@pytest.mark.parametrize("composite", IMPLEMENTATIONS)
-def test_rising_distance_is_transparent(composite):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_rising_distance_is_transparent(backend):
+    composite = operation(backend, "composite")
     out = composite(
         torch.linspace(-0.02, 0.03, 11), torch.ones(11, 3), torch.arange(11.0), torch.tensor([0, 11]), INV_S
     )
     assert float(out.opacity) == 0
 
 
-@pytest.mark.parametrize("composite", IMPLEMENTATIONS)
-def test_opaque_surface(composite):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_opaque_surface(backend):
     """At alpha = 1 (in float32) opacity is 1 and gradients are finite."""
+    composite = operation(backend, "composite")
     sdf = torch.tensor([0.5, -0.5, -0.6]).requires_grad_()
     out = composite(sdf, torch.full((3, 3), 0.25), torch.tensor([1.0, 2, 3]), torch.tensor([0, 3]), 600.0)
     assert float(out.opacity.detach()) == pytest.approx(1)
@@ -86,13 +90,15 @@ def test_opaque_surface(composite):
     assert sdf.grad.isfinite().all()
 
 
-def test_rays_are_independent():
+@pytest.mark.parametrize("backend", KERNELS)
+def test_rays_are_independent(backend):
+    composite = operation(backend, "composite")
     counts = [7, 3, 12]
     sdf, rgb, t, offsets = packed(counts)
-    together = stack(cpu.composite(sdf, rgb, t, offsets, INV_S))
+    together = stack(composite(sdf, rgb, t, offsets, INV_S))
     for i, count in enumerate(counts):
         part = slice(int(offsets[i]), int(offsets[i + 1]))
-        alone = stack(cpu.composite(sdf[part], rgb[part], t[part], torch.tensor([0, count]), INV_S))
+        alone = stack(composite(sdf[part], rgb[part], t[part], torch.tensor([0, count]), INV_S))
         assert torch.equal(alone[0], together[i])
 
 
@@ -103,27 +109,50 @@ def test_reference_gradients_in_float64():
     assert gradcheck(lambda a, b: reference.composite(a, b, t, offsets, 40.0), inputs, eps=1e-7)
 
 
+@pytest.mark.parametrize("backend", KERNELS)
 @pytest.mark.parametrize("inv_s", [20.0, 150.0, 600.0])
 @pytest.mark.parametrize(
-    "counts", [[], [0], [1], [0, 0, 1], [2], [60], [63, 0, 1], [5, 0, 17, 1, 33] * 40, [1] * 50], ids=len
+    "counts", [[], [0], [1], [0, 0, 1], [2], [63, 0, 1], [65], [5, 0, 17, 1, 33] * 40], ids=len
 )
-def test_kernel_against_reference(counts, inv_s):
-    sdf, rgb, t, offsets = packed(counts, seed=len(counts))
-    (expected, expected_grads), (outputs, grads) = (
-        gradients(lambda a, b, f=f: f(a, b, t, offsets, inv_s), [sdf, rgb], (0, 1)) for f in IMPLEMENTATIONS
+@pytest.mark.parametrize("padding", [0, 1, 70])
+def test_kernel_against_reference(backend, counts, inv_s, padding, empty_is_nan):
+    """Forward and gradients; those of padding are zero. The sharpness may be a number or a tensor."""
+    if interpreted(backend):
+        counts = counts[:30]
+    composite = operation(backend, "composite")
+    sdf, rgb, t, offsets = with_padding(packed(counts, seed=len(counts)), padding)
+    outputs, grads = gradients(
+        lambda a, b: composite(a, b, t, offsets, torch.tensor(inv_s)), [sdf, rgb], (0, 1)
+    )
+    expected, expected_grads = gradients(
+        lambda a, b: reference.composite(a, b, t, offsets, inv_s), [sdf, rgb], (0, 1)
     )
     for name, x, y in zip(("rgb", "opacity", "depth"), outputs, expected, strict=True):
         assert_near(x, y, rmse=1e-5, maximum=1e-4, name=name)
-    for name, x, y in zip(("sdf", "rgb"), grads, expected_grads, strict=True):
-        assert_near(x, y, rmse=2e-4, maximum=2e-3, name=f"gradient of {name}")
+    for name, unit, x, y in zip(("sdf", "rgb"), (1 / inv_s, 1), grads, expected_grads, strict=True):
+        assert_near(unit * x, unit * y, rmse=2e-4, maximum=2e-3, name=f"gradient of {name}")
+        assert (x[int(offsets[-1]) :] == 0).all()
+        assert (y[int(offsets[-1]) :] == 0).all()
 
 
-def test_many_transparent_samples_stay_accurate():
+def with_padding(case, rows):
+    """The same rays, with rows behind them that belong to none."""
+    sdf, rgb, t, offsets = case
+    return (
+        torch.cat([sdf, -torch.ones(rows)]),
+        torch.cat([rgb, torch.ones(rows, 3)]),
+        torch.cat([t, torch.ones(rows)]),
+        offsets,
+    )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_many_transparent_samples_stay_accurate(backend):
     """The running sum of logarithms over thousands of rays must not drown a ray's own."""
-    case = packed([20] * 3000, falling=False)
-    for composite in IMPLEMENTATIONS:
-        out = stack(composite(*case, INV_S))
-        torch.testing.assert_close(out[-50:], slow_composite(*last(case, 50), INV_S), atol=2e-5, rtol=2e-5)
+    rays = 100 if interpreted(backend) else 3000
+    case = packed([20] * rays, falling=False)
+    out = stack(operation(backend, "composite")(*case, INV_S))
+    torch.testing.assert_close(out[-50:], slow_composite(*last(case, 50), INV_S), atol=2e-5, rtol=2e-5)
 
 
 def last(case, rays):
@@ -133,10 +162,15 @@ def last(case, rays):
 
 
 @pytest.mark.parametrize("counts", [[], [0, 1], [1, 0, 2, 40, 3], [5, 0, 17, 1, 33] * 4], ids=len)
-def test_samples_that_show(counts):
+@pytest.mark.parametrize("backend", KERNELS)
+def test_samples_that_show(backend, counts, empty_is_nan):
     """Both ends of every interval that weighs MIN_WEIGHT; without the others next to nothing changes."""
     sdf, rgb, t, offsets = packed(counts, seed=3)
-    keep = cpu.visible_samples(sdf, offsets, INV_S)
+    visible, composite = operation(backend, "composite", "visible_samples"), operation(backend, "composite")
+    keep = visible(sdf, offsets, INV_S)
+    for rows in (1, 2500):
+        padded = visible(with_padding((sdf, rgb, t, offsets), rows)[0], offsets, torch.tensor(INV_S))
+        assert torch.equal(padded, torch.cat([keep, torch.zeros(rows, dtype=torch.bool)]))
     assert torch.equal(keep, reference.visible_samples(sdf, offsets, INV_S))
     expected = torch.zeros(len(sdf), dtype=torch.bool)
     for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
@@ -149,14 +183,30 @@ def test_samples_that_show(counts):
             before = opacity
     assert torch.equal(keep, expected)
     kept = torch.cat([offsets.new_zeros(1), keep.cumsum(0)])[offsets]
-    fewer = stack(cpu.composite(sdf[keep], rgb[keep], t[keep], kept, INV_S))
+    fewer = stack(composite(sdf[keep], rgb[keep], t[keep], kept, INV_S))
     torch.testing.assert_close(
-        fewer, stack(cpu.composite(sdf, rgb, t, offsets, INV_S)), atol=30 * MIN_WEIGHT, rtol=0.01
+        fewer, stack(composite(sdf, rgb, t, offsets, INV_S)), atol=30 * MIN_WEIGHT, rtol=0.01
     )
 
 
-def test_non_contiguous_inputs():
+@pytest.mark.parametrize("backend", KERNELS)
+def test_non_contiguous_inputs(backend):
+    composite = operation(backend, "composite")
     sdf, rgb, t, offsets = packed([5, 0, 9])
-    a = stack(cpu.composite(sdf, rgb, t, offsets, INV_S))
-    b = stack(cpu.composite(non_contiguous(sdf), non_contiguous(rgb), non_contiguous(t), offsets, INV_S))
+    a = stack(composite(sdf, rgb, t, offsets, INV_S))
+    b = stack(composite(non_contiguous(sdf), non_contiguous(rgb), non_contiguous(t), offsets, INV_S))
     assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "types"),
+    [
+        ("_forward", "*fp32 *fp32 *fp32 *i64 *fp32 *fp32 *fp32 *fp32 i32"),
+        ("_backward", "*fp32 *fp32 *fp32 *i64" + 9 * " *fp32" + " i32 i32"),
+        ("_visible", "*fp32 *i64 *fp32 *i1 i32 i32"),
+    ],
+)
+def test_triton_compiles_for_gpus(kernel, types):
+    module = pytest.importorskip("wim_fast.ops.composite.triton", reason="triton is not installed")
+    constants = {"RAYS": module.RAYS, "STRIDE": module.STRIDE}
+    assert "st.local" not in compile_kernel(module.__name__, kernel, types, constants, module.WARPS)

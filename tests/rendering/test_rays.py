@@ -78,3 +78,51 @@ def test_the_visible_surface_lies_between_samples():
     for ray in deep.nonzero().squeeze(1).tolist():
         own = samples.t[samples.offsets[ray] : samples.offsets[ray + 1]]
         assert float(own.min()) < float(first[ray]) < float(own.max()) + 1e-3
+
+
+def some_rays(poses, count):
+    generator = torch.Generator().manual_seed(0)
+    origins = torch.tensor([3.0, 0, 0]).expand(count, 3)
+    targets = torch.rand(count, 3, generator=generator) - 0.5
+    directions = torch.nn.functional.normalize(targets - origins, dim=-1)
+    pose_ids = torch.randint(poses, (count,), generator=generator).to(torch.int32)
+    return Rays(origins, directions, pose_ids), torch.rand(count, generator=generator)
+
+
+def assert_padded(samples, exact, capacity):
+    """The first of the exact samples, then padding, in `capacity` rows."""
+    count = min(len(exact.t), capacity)
+    for name, padding in (("points", 0), ("pose_ids", -1), ("t", 0)):
+        rows, expected = getattr(samples, name), getattr(exact, name)
+        assert len(rows) == capacity
+        assert rows.dtype == expected.dtype
+        assert torch.equal(rows[:count], expected[:count])
+        assert (rows[count:] == padding).all()
+    assert torch.equal(samples.offsets, exact.offsets.clamp_max(capacity))
+    assert int(samples.overflow) == max(len(exact.t) - capacity, 0)
+
+
+def test_fixed_capacity():
+    posed = Posed(*posed_ellipsoids(2, 6))
+    rays, jitter = some_rays(2, 100)
+    backend = select_backend("numba")
+    exact = sample_rays(posed, rays, jitter, 0.02, 200.0, backend)
+    count = len(exact.t)
+    for capacity in (count - 7, count, count + 50):
+        padded = sample_rays(posed, rays, jitter, 0.02, torch.tensor(200.0), backend, capacity)
+        assert_padded(padded, exact, capacity)
+
+
+@pytest.mark.parametrize("room", [-5, 0, 20])
+@pytest.mark.parametrize("padding", [0, 30])
+def test_select_with_fixed_capacity(room, padding):
+    posed = Posed(*posed_ellipsoids(2, 6))
+    rays, jitter = some_rays(2, 100)
+    backend = select_backend("numba")
+    exact = sample_rays(posed, rays, jitter, 0.02, 200.0, backend)
+    keep = torch.rand(len(exact.t), generator=torch.Generator().manual_seed(1)) < 0.4
+    capacity = int(keep.sum()) + room
+    padded = sample_rays(posed, rays, jitter, 0.02, 200.0, backend, len(exact.t) + padding)
+    selected = padded.select(torch.nn.functional.pad(keep, (0, padding)), capacity)
+    assert_padded(selected, exact.select(keep), capacity)
+    assert int(padded._replace(overflow=torch.tensor(3)).select(padded.t > 0, 0).overflow) == len(exact.t) + 3

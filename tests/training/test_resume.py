@@ -8,7 +8,7 @@ import pytest
 from tiny_run import ITERATIONS, differences, flags, newest_checkpoint, start, tiny_scene, wait_for_checkpoint
 
 from wim_fast.cli import main
-from wim_fast.training.step import StepResult
+from wim_fast.training.step import StepReport
 from wim_fast.training.trainer import Trainer
 
 
@@ -76,7 +76,7 @@ def test_after_interrupts(scene, uninterrupted, tmp_path, monkeypatch):
     """Stopped twice, at steps where nothing would have been saved."""
     run, step = tmp_path / "stopped", Trainer.train_step
 
-    def interrupted(trainer: Trainer) -> StepResult:
+    def interrupted(trainer: Trainer) -> StepReport:
         if trainer.step in (33, 87):
             signal.raise_signal(signal.SIGINT)
         return step(trainer)

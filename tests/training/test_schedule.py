@@ -33,12 +33,28 @@ def test_frames_only_grow():
     assert active == sorted(active)
 
 
+def moment_at(progress: float, frames: int = 60) -> schedule.Moment:
+    config = dataclasses.replace(Config(), schedule=PAPER)
+    return schedule.Moment(*torch.tensor(schedule.moment(0, progress, frames, 200.0, config)).unbind())
+
+
+def test_moment_is_what_the_functions_say():
+    config = dataclasses.replace(Config(), schedule=PAPER)
+    moment = schedule.Moment(*schedule.moment(70, 0.225, 60, 200.0, config))
+    assert moment.active_frames == schedule.active_frames(0.225, 60, PAPER)
+    assert moment.newest_share == PAPER.newest_share
+    assert moment.inv_s == schedule.inv_s(0.225, 200.0)
+    assert moment.guide_share == schedule.guide_share(0.225, config)
+    assert moment.joint_weight == schedule.joint_weight(0.225, config)
+    assert moment.learning_rate_share == schedule.learning_rate_share(70, 0.225, config)
+
+
 def test_newest_frames_are_drawn_more_often():
     """A fifth of the draws while frames are added; evenly before and after."""
     generator = torch.Generator().manual_seed(0)
     for progress, newest_share in ((0.02, 0.6), (0.225, 0.2 + 0.8 * 6 / 35), (0.5, 0.1)):
         active = schedule.active_frames(progress, 60, PAPER)
-        frames = schedule.draw_frames(40000, progress, 60, PAPER, generator)
+        frames = schedule.draw_frames(40000, moment_at(progress), PAPER, generator)
         assert int(frames.min()) == 0
         assert int(frames.max()) == active - 1
         share = (frames >= active - 6).float().mean()
@@ -46,13 +62,15 @@ def test_newest_frames_are_drawn_more_often():
 
 
 def test_draws_follow_the_generator():
-    draws = [schedule.draw_frames(50, 0.2, 60, PAPER, torch.Generator().manual_seed(3)) for _ in range(2)]
+    draws = [
+        schedule.draw_frames(50, moment_at(0.2), PAPER, torch.Generator().manual_seed(3)) for _ in range(2)
+    ]
     assert torch.equal(*draws)
 
 
 def test_one_frame():
     generator = torch.Generator().manual_seed(0)
-    assert (schedule.draw_frames(20, 0.2, 1, PAPER, generator) == 0).all()
+    assert (schedule.draw_frames(20, moment_at(0.2, 1), PAPER, generator) == 0).all()
 
 
 def test_joint_weight_grows_until_tau_0():

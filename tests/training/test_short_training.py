@@ -41,7 +41,7 @@ def judge(trainer, scene, view):
     """PSNR on white and IoU of one camera over every third frame."""
     squared, intersection, union = [], 0, 0
     for frame in range(0, scene.num_frames, 3):
-        posed = trainer.model.pose(torch.tensor([frame]))
+        posed = trainer.model.pose(torch.tensor([frame]), trainer.backend)
         image = render_image(trainer.model, posed, scene.cameras, view, trainer.inv_s, trainer.backend)
         rgba = scene.rgba[view, frame] / 255.0
         truth = rgba[..., :3] * rgba[..., 3:] + 1 - rgba[..., 3:]

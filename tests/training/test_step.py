@@ -28,9 +28,9 @@ def test_taps_are_tetrahedra_round_samples():
     center = points[pose_ids[0].long()]
     torch.testing.assert_close(taps.mean(0), center)
     offset = taps - center
-    scale = offset[0, 0, 0] / losses.TETRAHEDRON[0, 0]
+    scale = offset[0, 0, 0] / losses.tetrahedron(offset.device)[0, 0]
     torch.testing.assert_close(
-        offset, (scale * losses.TETRAHEDRON)[:, None].expand_as(offset), atol=1e-6, rtol=0
+        offset, (scale * losses.tetrahedron(offset.device))[:, None].expand_as(offset), atol=1e-6, rtol=0
     )
 
 

@@ -16,8 +16,11 @@ from tiny_run import flags, newest_checkpoint, tiny_scene
 from wim_fast.cli import main
 from wim_fast.commands import train as command
 from wim_fast.config import Config, from_yaml
+from wim_fast.ops.backend import select_backend
+from wim_fast.processes import ALONE
 from wim_fast.training import checkpoint, losses, pace
 from wim_fast.training.run_folder import load_run
+from wim_fast.training.step import StepReport
 
 OFTEN = 0.00001  # minutes: a checkpoint after every step
 
@@ -136,10 +139,12 @@ class FakeTrainer:
 
     def __init__(self) -> None:
         self.now, self.step, self.iterations, self.config = 0.0, 0, 1, Config()
+        self.processes, self.backend = ALONE, select_backend("numba")
 
-    def train_step(self) -> None:
+    def train_step(self) -> StepReport:
         self.now += 0.1 if self.step < 0.5 * self.iterations else 0.3
         self.step += 1
+        return StepReport((), torch.zeros(3), 1)
 
 
 def test_iterations_follow_the_cost_of_steps(monkeypatch):
@@ -220,7 +225,7 @@ def test_a_full_disk_stops_the_run_cleanly(scene, capsys, monkeypatch):
         (["--test-cameras", "0", "99"], "there is no camera 99"),
         (["--test-cameras", *"01234"], "all cameras are test cameras"),
         (["--threads", "1000"], "1000 threads are not possible"),
-        (["--backend", "abacus"], "--backend is abacus. It must be one of auto, numba, torch"),
+        (["--backend", "abacus"], "--backend is abacus. It must be one of auto, tcnn, triton, numba, torch"),
         (["--config", "nowhere.yaml"], "there is no such file"),
         (["--output", "/proc/run"], "cannot be written"),
     ],

@@ -22,6 +22,8 @@ from wim_fast.settings import as_text
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from wim_fast.ops.backend import Backend
+    from wim_fast.processes import Processes
     from wim_fast.training.recording import Recording
     from wim_fast.training.run_folder import RunFolder
     from wim_fast.training.trainer import Trainer
@@ -52,6 +54,7 @@ def run(args: argparse.Namespace) -> None:
     from rich.console import Console
 
     from wim_fast.ops.backend import select_backend
+    from wim_fast.processes import join_processes, local_rank
     from wim_fast.training.checkpoint import TrainedOn
     from wim_fast.training.monitor import Monitor, say
     from wim_fast.training.preview import preview_picture
@@ -62,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
 
     use_threads(args.threads)
     keep_memory()
-    console = Console()
+    console = Console(quiet=local_rank() > 0)
     flags = config_overrides(args)
     if args.resume:
         folder = RunFolder(args.output or newest_run(flags.get("scene", SETTINGS["scene"].default)))
@@ -71,7 +74,9 @@ def run(args: argparse.Namespace) -> None:
         config = load_config(None, flags, config_file=args.config)
         folder = RunFolder(args.output or new_run(config.scene.scene))
         check_free(folder.path)
-    backend = select_backend(config.render.backend)
+    backend = select_backend(config.render.backend, local_rank())
+    processes = join_processes(backend.device)
+    say(console, describe(backend, processes))
     recording = read_recording(config)
     scene, config = recording.scene, recording.config
     say(
@@ -79,7 +84,7 @@ def run(args: argparse.Namespace) -> None:
         f"{scene.name}: {scene.num_cameras} cameras, {scene.num_frames} frames"
         f" of {scene.size[1]} x {scene.size[0]}; {config.model.parts} parts",
     )
-    trainer = Trainer(scene, config, config.schedule.iterations or 1, backend)
+    trainer = Trainer(scene, config, config.schedule.iterations or 1, backend, processes)
     seen = TrainedOn(scene.frame_ids, scene.cameras.ids, scene.coordinate_scale)
     if args.resume:
         go_on(trainer, folder, seen)
@@ -90,6 +95,9 @@ def run(args: argparse.Namespace) -> None:
 
     if config.schedule.iterations is None:
         config = fix_iterations(trainer, config, started + compiling, picture, console)
+    if not processes.is_first:
+        train(trainer, folder, seen, None, lambda trainer: None, config.schedule)
+        return
     try:
         folder.create(to_yaml(config))
         with Monitor(folder, trainer.step, trainer.iterations, config.schedule.log_every, console) as monitor:
@@ -111,6 +119,16 @@ def run(args: argparse.Namespace) -> None:
         raise SystemExit(128 + stopped)
     measure(trainer, recording, folder, console)
     show_paths(folder, console)
+
+
+def describe(backend: Backend, processes: Processes) -> str:
+    """Which kernels run, and where."""
+    import torch
+
+    gpu = backend.device.type == "cuda"
+    where = torch.cuda.get_device_name(backend.device) if gpu else "the CPU"
+    several = f", {processes.count} processes" if processes.count > 1 else ""
+    return f"backend {backend.name} on {where}{several}"
 
 
 def use_threads(count: int | None) -> None:
@@ -174,7 +192,9 @@ def resumed_config(folder: RunFolder, flags: dict[str, Any]) -> Config:
     if not folder.config.is_file():
         raise UserError(folder.path, "is not a run: it has no config.yaml", remedy)
     config = config_module.from_yaml(folder.config)
-    flags = {name: value for name, value in flags.items() if name != "minutes"}  # has become iterations
+    # minutes have become iterations; the backend may be another one
+    flags = {name: value for name, value in flags.items() if name != "minutes"}
+    config = config_module.replace(config, backend=flags.pop("backend", config.render.backend))
     if "scene" in flags:
         from wim_fast.training.recording import lasting_name
 

@@ -83,9 +83,9 @@ class ArticulatedModel(nn.Module):
         with torch.no_grad():
             self.log_semi_axes.copy_((semi_axes - self.minimum_semi_axis).clamp_min(1e-3).log())
 
-    def pose(self, frames: Tensor) -> Posed:
+    def pose(self, frames: Tensor, backend: Backend) -> Posed:
         """The learned poses of `frames` (F,)."""
-        return self.posed(*self.trajectory(frames))
+        return self.posed(*self.trajectory(frames, backend.pose_mlp))
 
     def posed(self, rotation: Tensor, translation: Tensor) -> Posed:
         """The parts in any poses: rotation (F, P, 3, 3), translation (F, P, 3)."""

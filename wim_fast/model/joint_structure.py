@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from wim_fast.processes import ALONE, Processes
+
 EMA_RATE = 0.05
 _SHARE = 0.75  # candidates lie at this share of each semi-axis
 
@@ -39,11 +41,11 @@ class JointStructure(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
-    def observe(self, candidates: Tensor, translation: Tensor) -> None:
+    def observe(self, candidates: Tensor, translation: Tensor, processes: Processes = ALONE) -> None:
         """Take the poses of one step into the running means.
 
         candidates (F, P, 6, 3) and translation (F, P, 3). The first call sets the means,
-        later ones move them by `EMA_RATE`.
+        later ones move them by `EMA_RATE`. With several `processes` their poses count together.
         """
         frames, parts = translation.shape[:2]
         points = (candidates - translation.mean((0, 1))).reshape(frames, parts * 6, 3)
@@ -52,6 +54,7 @@ class JointStructure(nn.Module):
         pairs = (norms[:, None] + norms[None, :] - 2 * inner).clamp_min(0)
         pairs = pairs.view(parts, 6, parts, 6).permute(0, 2, 1, 3)
         centers = ((translation[:, :, None] - translation[:, None]) ** 2).sum(-1).mean(0)
+        processes.average_(pairs, centers)
         rate = torch.where(self.steps == 0, 1.0, EMA_RATE)
         self.candidate_distance.lerp_(pairs, rate)
         self.center_distance.lerp_(centers, rate)

@@ -55,9 +55,7 @@ class PartField(nn.Module):
         x = backend.part_encoding(
             lookup.local, lookup.part_ids, lookup.part_weights, self.table, self.layout, self.atlas
         )
-        for layer in self.decoder[:-1]:
-            x = torch.relu(layer(x))
-        x = torch.tanh(self.decoder[-1](x))
+        x = torch.tanh(backend.decoder_mlp(x, [layer.weight for layer in self.decoder], "relu"))
         residual, rgb = self.residual_max * x[:, 0], 0.5 + 0.5 * x[:, 1:]
         if self.lighting is not None:
             rgb = rgb * (1 + lighting_basis(lookup.normal) @ self.lighting)

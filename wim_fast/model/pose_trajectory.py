@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
+
+from wim_fast.ops.mlp import reference
 
 
 def rotation_from_6d(x: Tensor) -> Tensor:
@@ -23,7 +26,9 @@ def rotation_from_6d(x: Tensor) -> Tensor:
 class PoseTrajectory(nn.Module):
     """Frame -> part-to-world rotation and translation of P parts.
 
-    The input of frame f of T is ``cos(pi k (f + 0.5) / T)``, k = 0..K-1: K bounds how fast a part can move.
+    The input of frame f of T is ``cos(pi k (f + 0.5) / T)``, k = 0..K-1: K bounds how fast a part can move. The network
+    has tanh and no biases (its first input is constant), as tiny-cuda-nn's fused MLP has none, and gives the difference to
+    a learned rest pose: so half precision in it does not show, see docs/log.md.
     """
 
     def __init__(self, parts: int, num_frames: int, num_frequencies: int, width: int, layers: int) -> None:
@@ -32,21 +37,22 @@ class PoseTrajectory(nn.Module):
         self.num_frames = num_frames
         self.num_frequencies = num_frequencies
         sizes = [num_frequencies] + [width] * (layers - 1) + [9 * parts]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        self.layers = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in pairwise(sizes))
+        self.rest = nn.Parameter(torch.zeros(9 * parts))
 
     def start_at(self, rotation: Tensor, translation: Tensor, spread: float = 0.1) -> None:
         """Make every frame start near one pose: rotation (P, 3, 3), translation (P, 3), both part-to-world."""
         with torch.no_grad():
-            last = self.layers[-1]
-            assert isinstance(last, nn.Linear)
-            last.weight.mul_(spread)
-            last.bias.copy_(torch.cat([translation, rotation[..., 0], rotation[..., 1]], dim=-1).flatten())
+            self.layers[-1].weight.mul_(spread)  # type: ignore[operator]
+            self.rest.copy_(torch.cat([translation, rotation[..., 0], rotation[..., 1]], dim=-1).flatten())
 
-    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Rotation (F, P, 3, 3) and translation (F, P, 3) at `frames` (F,), which may be fractional."""
+    def forward(self, frames: Tensor, mlp: Callable = reference.mlp) -> tuple[Tensor, Tensor]:
+        """Rotation (F, P, 3, 3) and translation (F, P, 3) at `frames` (F,), which may be fractional.
+
+        `mlp`: the implementation of the network, with the signature of ``ops.mlp.reference.mlp``.
+        """
         k = torch.arange(self.num_frequencies, device=frames.device)
         x = torch.cos(math.pi / self.num_frames * k * (frames[:, None].float() + 0.5))
-        for layer in self.layers[:-1]:
-            x = nn.functional.elu(layer(x))
-        x = self.layers[-1](x).view(len(frames), self.parts, 9)
+        x = self.rest + mlp(x, [layer.weight for layer in self.layers], "tanh")
+        x = x.view(len(frames), self.parts, 9)
         return rotation_from_6d(x[..., 3:]), x[..., :3]

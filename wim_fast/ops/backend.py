@@ -1,40 +1,122 @@
-"""Which implementation of each kernel runs: chosen once, by name, never in silence."""
+"""Which implementation of each kernel runs, and where: chosen once, by name, never in silence."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from wim_fast.errors import UserError
 
-BACKENDS = ("auto", "numba", "torch")
+if TYPE_CHECKING:
+    import torch
+
+BACKENDS = ("auto", "tcnn", "triton", "numba", "torch")
 
 
 class Backend(NamedTuple):
     """One implementation of every operation; the signatures are those of the references."""
 
     name: str
+    device: torch.device
+    needs_capacity: bool  # sample arrays have a fixed number of rows
+    recordable: bool  # nothing in a step waits for the device: it can be a CUDA graph
     articulated_lookup: Callable
     part_encoding: Callable
+    decoder_mlp: Callable
+    pose_mlp: Callable
     march: Callable
     composite: Callable
     visible_samples: Callable
 
 
-def select_backend(name: str) -> Backend:
-    """`numba`: compiled for the CPU, multi-threaded. `torch`: the references, on any device. `auto`: the fastest there is."""
-    if name in ("auto", "numba"):
-        from wim_fast.ops.articulated.cpu import articulated_lookup
-        from wim_fast.ops.composite.cpu import composite, visible_samples
-        from wim_fast.ops.march.cpu import march
-        from wim_fast.ops.part_encoding.cpu import part_encoding
+def select_backend(name: str, device_index: int = 0) -> Backend:
+    """The backend of that name, or a UserError that says how to get it.
 
-        return Backend("numba", articulated_lookup, part_encoding, march, composite, visible_samples)
-    if name == "torch":
-        from wim_fast.ops.articulated.reference import articulated_lookup
-        from wim_fast.ops.composite.reference import composite, visible_samples
-        from wim_fast.ops.march.reference import march
-        from wim_fast.ops.part_encoding.reference import part_encoding
+    `tcnn`: tiny-cuda-nn and nerfacc, with our Triton kernels for what they lack. `triton`: our Triton kernels alone, which
+    never wait for the device, so that a step can be recorded. `numba`: compiled for the CPU, multi-threaded. `torch`: the
+    references, on a GPU where there is one. `auto`: triton on a GPU, numba without one. `device_index` says which GPU.
+    """
+    if name not in BACKENDS:
+        raise UserError("backend", f"there is no backend {name!r}", f"choose from {', '.join(BACKENDS)}")
+    if name == "auto":
+        name = _fastest()
+    return {"tcnn": _tcnn, "triton": _triton, "numba": _numba, "torch": _torch}[name](device_index)
 
-        return Backend("torch", articulated_lookup, part_encoding, march, composite, visible_samples)
-    raise UserError("backend", f"there is no backend {name!r}", f"choose from {', '.join(BACKENDS)}")
+
+def _fastest() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        return "numba"
+    return "triton" if importlib.util.find_spec("triton") else "torch"
+
+
+def _numba(device_index: int) -> Backend:
+    import torch
+
+    from wim_fast.ops.articulated.cpu import articulated_lookup
+    from wim_fast.ops.composite.cpu import composite, visible_samples
+    from wim_fast.ops.march.cpu import march
+    from wim_fast.ops.mlp.reference import mlp
+    from wim_fast.ops.part_encoding.cpu import part_encoding
+
+    return Backend("numba", torch.device("cpu"), False, False, articulated_lookup, part_encoding, mlp, mlp, march, composite,
+                   visible_samples)  # fmt: skip
+
+
+def _torch(device_index: int) -> Backend:
+    import torch
+
+    from wim_fast.ops.articulated.reference import articulated_lookup
+    from wim_fast.ops.composite.reference import composite, visible_samples
+    from wim_fast.ops.march.reference import march
+    from wim_fast.ops.mlp.reference import mlp
+    from wim_fast.ops.part_encoding.reference import part_encoding
+
+    device = torch.device("cuda", device_index) if torch.cuda.is_available() else torch.device("cpu")
+    return Backend("torch", device, False, False, articulated_lookup, part_encoding, mlp, mlp, march, composite,
+                   visible_samples)  # fmt: skip
+
+
+def _triton(device_index: int) -> Backend:
+    device = _gpu("triton", device_index)
+    if importlib.util.find_spec("triton") is None:
+        raise UserError("--backend triton", "Triton is not installed", "pip install triton (on Linux)")
+    from wim_fast.ops.articulated.triton import articulated_lookup
+    from wim_fast.ops.composite.triton import composite, visible_samples
+    from wim_fast.ops.march.triton import march
+    from wim_fast.ops.mlp.triton import mlp
+    from wim_fast.ops.part_encoding.triton import part_encoding
+
+    # half precision is for what is bounded: the residual and the colour, not the poses
+    pose_mlp = partial(mlp, precision="float")
+    return Backend("triton", device, True, device.type == "cuda", articulated_lookup, part_encoding, mlp, pose_mlp, march,
+                   composite, visible_samples)  # fmt: skip
+
+
+def _tcnn(device_index: int) -> Backend:
+    device = _gpu("tcnn", device_index)
+    from wim_fast.ops import nerfacc, tcnn
+    from wim_fast.ops.articulated.triton import articulated_lookup
+    from wim_fast.ops.composite.triton import visible_samples
+
+    tcnn.tinycudann()
+    nerfacc.nerfacc()
+    return Backend("tcnn", device, True, False, articulated_lookup, tcnn.part_encoding, tcnn.mlp, tcnn.mlp, nerfacc.march,
+                   nerfacc.composite, visible_samples)  # fmt: skip
+
+
+def _gpu(name: str, index: int) -> torch.device:
+    """The GPU; for `triton` the CPU where its interpreter is asked for (TRITON_INTERPRET=1), as tests do."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.device("cuda", index)
+    if name == "triton" and os.environ.get("TRITON_INTERPRET") == "1":
+        return torch.device("cpu")
+    why = "PyTorch was built without CUDA" if torch.version.cuda is None else "PyTorch sees no GPU"
+    remedy = "use --backend numba on the CPU, or install PyTorch with CUDA on a machine with an NVIDIA GPU"
+    raise UserError(f"--backend {name}", f"it needs an NVIDIA GPU: {why}", remedy)

@@ -16,7 +16,7 @@ from numba import njit
 FASTMATH = False
 STAMP = "kernels.sha256"
 
-device = njit(inline="always", fastmath=FASTMATH)
+device = njit(inline="always", fastmath=FASTMATH, error_model="numpy")
 """For functions that kernels call."""
 
 
@@ -26,7 +26,9 @@ def kernel(function: Callable, parallel: bool = True) -> Callable:
     numba compiles a cached function anew when its own file changes. What it takes from other files, functions and
     constants, is compiled into it too, and a change of those would go unnoticed: hence the stamp beside the cache.
     """
-    compiled = njit(parallel=parallel, fastmath=FASTMATH, cache=True, nogil=True)(function)
+    compiled = njit(parallel=parallel, fastmath=FASTMATH, error_model="numpy", cache=True, nogil=True)(
+        function
+    )
     if compiled.stats.cache_path:
         discard_stale(Path(compiled.stats.cache_path), sources_digest(Path(__file__).parent))
     return compiled

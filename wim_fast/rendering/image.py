@@ -11,10 +11,11 @@ from torch.nn.functional import max_pool2d
 
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.ops.backend import Backend
-from wim_fast.rendering.rays import RayCameras, Rays, sample_rays
+from wim_fast.rendering.rays import RayCameras, Rays, RaySamples, sample_rays
 from wim_fast.scene.cameras import Cameras
 
 CHUNK = 1 << 16  # rays at a time
+ROOM = 16  # samples per ray, on average, that arrays of fixed size have room for at first
 EDGE_CONTRAST = 0.2  # pixels whose neighbourhood varies by more, in colour or opacity, get more rays
 
 
@@ -54,17 +55,20 @@ def render_image(
         rays_per_edge_pixel: rays through a pixel with an edge, on a square grid (rounded to a square number); 1 for none.
     """
     height, width = cameras.height, cameras.width
+    device = backend.device
     calibration = RayCameras.from_matrices(
         cameras.intrinsics[index : index + 1], cameras.T_camera_world[index : index + 1]
+    ).to(device)
+    y, x = torch.meshgrid(
+        torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
     )
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     centers = torch.stack([x, y], -1).view(-1, 2) + 0.5
 
     color, part = _shoot(model, posed, calibration, centers, inv_s, backend)  # (HW, 5), (HW,)
     side = round(rays_per_edge_pixel**0.5)
     if side > 1:
         edge = _edges(color.view(height, width, 5)[..., :4]).view(-1).nonzero().squeeze(1)
-        shift = (torch.arange(side) + 0.5) / side - 0.5
+        shift = (torch.arange(side, device=device) + 0.5) / side - 0.5
         shifts = torch.cartesian_prod(shift, shift)
         pixels = (centers[edge, None] + shifts).view(-1, 2)
         fine, _ = _shoot(model, posed, calibration, pixels, inv_s, backend)
@@ -73,7 +77,7 @@ def render_image(
     opacity = color[..., 3]
     depth = torch.where(opacity > 1e-3, color[..., 4] / opacity.clamp_min(1e-3), 0.0)
     part = torch.where(opacity > 0.5, part.view(height, width), -1)
-    return Image(color[..., :3].numpy(), opacity.numpy(), depth.numpy(), part.numpy())
+    return Image(*(x.cpu().numpy() for x in (color[..., :3], opacity, depth, part)))
 
 
 def _shoot(
@@ -85,13 +89,14 @@ def _shoot(
     backend: Backend,
 ) -> tuple[Tensor, Tensor]:
     """Premultiplied colour, opacity, depth (N, 5) and seen part (N,) through `pixels` (N, 2) of one camera."""
-    colors, parts = [torch.empty(0, 5)], [torch.empty(0, dtype=torch.int32)]
-    camera = torch.zeros(1, dtype=torch.int64)
+    device = backend.device
+    colors = [torch.empty(0, 5, device=device)]
+    parts = [torch.empty(0, dtype=torch.int32, device=device)]
+    camera = torch.zeros(1, dtype=torch.int64, device=device)
     for chunk in pixels.split(CHUNK):
         origins, directions = calibration.rays(camera, chunk[None])
-        rays = Rays(origins[0], directions[0], torch.zeros(len(chunk), dtype=torch.int32))
-        jitter = torch.full((len(chunk),), 0.5)
-        samples = sample_rays(posed, rays, jitter, model.field.residual_max, inv_s, backend)
+        rays = Rays(origins[0], directions[0], torch.zeros(len(chunk), dtype=torch.int32, device=device))
+        samples = _all_samples(posed, rays, model.field.residual_max, inv_s, backend)
         sdf, rgb, part = model.evaluate(samples.points, samples.pose_ids, posed, backend)
         seen = backend.composite(sdf, rgb, samples.t, samples.offsets, inv_s)
         colors.append(torch.cat([seen.rgb, seen.opacity[:, None], seen.depth[:, None]], 1))
@@ -100,12 +105,27 @@ def _shoot(
     return torch.cat(colors), torch.cat(parts)
 
 
+def _all_samples(posed: Posed, rays: Rays, residual_max: float, inv_s: float, backend: Backend) -> RaySamples:
+    """Samples in the middle of each step; where arrays have a fixed size, in such that have room for all."""
+    jitter = torch.full((len(rays.origins),), 0.5, device=backend.device)
+    capacity = ROOM * len(jitter) if backend.needs_capacity else None
+    samples = sample_rays(posed, rays, jitter, residual_max, inv_s, backend, capacity)
+    missing = int(samples.overflow)
+    if capacity is not None and missing:
+        samples = sample_rays(posed, rays, jitter, residual_max, inv_s, backend, capacity + missing)
+    return samples
+
+
 def _part_seen(t: Tensor, nearest_part: Tensor, offsets: Tensor, depth: Tensor) -> Tensor:
     """The nearest part (R,) at each ray's sample closest to the depth that is seen; -1 for rays without samples."""
-    part = torch.full((len(depth),), -1, dtype=torch.int32)
-    ray_ids = torch.repeat_interleave(torch.arange(len(depth)), offsets.diff())
-    order = torch.argsort((t - depth[ray_ids]).abs(), descending=True, stable=True)
-    part[ray_ids[order]] = nearest_part[order]  # the closest sample is written last
+    rays, count = len(depth), int(offsets[-1])
+    t, nearest_part = t[:count], nearest_part[:count]
+    ray_ids = torch.repeat_interleave(torch.arange(rays, device=t.device), offsets.diff(), output_size=count)
+    distance = (t - depth[ray_ids]).abs()
+    least = distance.new_full((rays,), torch.inf).scatter_reduce(0, ray_ids, distance, "amin")
+    part = torch.full((rays,), -1, dtype=torch.int32, device=t.device)
+    closest = (distance == least[ray_ids]).nonzero().squeeze(1)
+    part[ray_ids[closest]] = nearest_part[closest]
     return part
 
 

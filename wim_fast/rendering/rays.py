@@ -39,6 +39,9 @@ class RayCameras(NamedTuple):
         center = -(rotation @ T[:, :3, 3:]).squeeze(-1)
         return cls(torch.linalg.inv(K).float(), rotation.float(), center.float())
 
+    def to(self, device: torch.device) -> RayCameras:
+        return RayCameras(*(x.to(device) for x in self))
+
     def rays(self, camera: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Origins and unit directions (B, N, 3) through `pixels` (B, N, 2) of cameras `camera` (B,); centres at +0.5."""
         homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1)
@@ -48,21 +51,47 @@ class RayCameras(NamedTuple):
 
 
 class RaySamples(NamedTuple):
-    """N packed samples of R rays, and where they are."""
+    """N packed samples of R rays, and where they are; behind them padding, where the capacity is fixed."""
 
-    points: Tensor  # (N, 3) world
-    pose_ids: Tensor  # (N,)
-    t: Tensor  # (N,) distance along the ray
+    points: Tensor  # (N, 3) world; padding 0
+    pose_ids: Tensor  # (N,) padding -1
+    t: Tensor  # (N,) distance along the ray; padding 0
     offsets: Tensor  # (R + 1,) ray r has the samples offsets[r]:offsets[r + 1]
+    overflow: Tensor = torch.tensor(0)  # () how many samples were dropped for want of capacity
 
-    def select(self, keep: Tensor) -> RaySamples:
-        """Only the samples where `keep` (N,) is true."""
-        kept = torch.cat([self.offsets.new_zeros(1), keep.cumsum(0)])[self.offsets]
-        return RaySamples(self.points[keep], self.pose_ids[keep], self.t[keep], kept)
+    def select(self, keep: Tensor, capacity: int | None = None) -> RaySamples:
+        """Only the samples where `keep` (N,) is true: exactly as many as there are, or `capacity` rows of them.
+
+        With a capacity nothing waits for the device; the samples beyond it are added to `overflow`.
+        """
+        before = torch.nn.functional.pad(keep.cumsum(0), (1, 0))  # (N + 1,) kept ones before each sample
+        offsets = before[self.offsets]
+        if capacity is None:
+            return RaySamples(self.points[keep], self.pose_ids[keep], self.t[keep], offsets, self.overflow)
+        row = torch.where(
+            keep, before[:-1].clamp_max(capacity), capacity
+        )  # what is dropped lands in one row too many
+
+        def rows(x: Tensor, padding: int) -> Tensor:
+            return x.new_full((capacity + 1, *x.shape[1:]), padding).index_copy_(0, row, x)[:capacity]
+
+        return RaySamples(
+            rows(self.points, 0),
+            rows(self.pose_ids, -1),
+            rows(self.t, 0),
+            offsets.clamp_max(capacity),
+            self.overflow + (before[-1] - capacity).clamp_min(0),
+        )
 
 
 def sample_rays(
-    posed: Posed, rays: Rays, jitter: Tensor, residual_max: float, inv_s: float, backend: Backend
+    posed: Posed,
+    rays: Rays,
+    jitter: Tensor,
+    residual_max: float,
+    inv_s: float | Tensor,
+    backend: Backend,
+    capacity: int | None = None,
 ) -> RaySamples:
     """The points along rays where the surface can be (no gradient).
 
@@ -70,9 +99,16 @@ def sample_rays(
         jitter: (R,) in [0, 1), shifts each ray's samples by a share of a step.
         residual_max: how far the decoder can move the surface, world units.
         inv_s: sharpness s of the surface, 1 / world units; the band and the step follow it.
+        capacity: the number of rows to return, whatever the number of samples; None for exactly as many as there are.
     """
     band = residual_max + BAND_SIGMOIDS / inv_s
-    samples = backend.march(*rays, *posed, jitter, band, STEP_SIGMOIDS / inv_s)
-    ray_ids = samples.ray_ids
+    samples = backend.march(*rays, *posed, jitter, band, STEP_SIGMOIDS / inv_s, capacity)
+    if capacity is None:
+        ray_ids, pose_ids = samples.ray_ids, rays.pose_ids[samples.ray_ids]
+    else:
+        is_real, ray_ids = samples.ray_ids >= 0, samples.ray_ids.clamp_min(0)
+        pose_ids = torch.where(is_real, rays.pose_ids[ray_ids], -1)
     points = rays.origins[ray_ids] + samples.t[:, None] * rays.directions[ray_ids]
-    return RaySamples(points, rays.pose_ids[ray_ids], samples.t, samples.offsets)
+    if capacity is not None:
+        points = torch.where(is_real[:, None], points, 0)
+    return RaySamples(points, pose_ids, samples.t, samples.offsets, samples.overflow)

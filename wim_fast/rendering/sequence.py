@@ -37,18 +37,24 @@ class Motion:
 @torch.no_grad()
 def learned_motion(model: ArticulatedModel) -> Motion:
     """The poses of all frames that the model was trained on, float64."""
-    rotation, translation = model.trajectory(torch.arange(model.trajectory.num_frames))
-    return Motion(rotation.double().numpy(), translation.double().numpy())
+    frames = torch.arange(model.trajectory.num_frames, device=model.log_semi_axes.device)
+    rotation, translation = model.trajectory(frames)
+    return Motion(rotation.double().cpu().numpy(), translation.double().cpu().numpy())
 
 
 def semi_axes_of(model: ArticulatedModel) -> np.ndarray:
     """(P, 3) float64, world units."""
-    return model.semi_axes.detach().double().numpy()
+    return model.semi_axes.detach().double().cpu().numpy()
+
+
+def edges_of(model: ArticulatedModel) -> np.ndarray:
+    """The parts joined by each joint of the model's tree, (P-1, 2)."""
+    return model.joints.edges.cpu().numpy()
 
 
 def joints_of(model: ArticulatedModel, motion: Motion) -> np.ndarray:
     """The joint of every edge of the model's tree, (T, P-1, 3), world units (supplement A.8, eq. 11)."""
-    edges, candidates = model.joints.edges.numpy(), model.joints.edge_candidates.numpy()
+    edges, candidates = edges_of(model), model.joints.edge_candidates.cpu().numpy()
     return joint_positions(motion.rotation, motion.translation, semi_axes_of(model), edges, candidates)
 
 
@@ -56,7 +62,11 @@ def joints_of(model: ArticulatedModel, motion: Motion) -> np.ndarray:
 def posed_at(model: ArticulatedModel, motion: Motion, frame: int) -> Posed:
     """One frame of a motion (F = 1), to be rendered."""
     pose = motion.at([frame])
-    return model.posed(torch.from_numpy(pose.rotation).float(), torch.from_numpy(pose.translation).float())
+    device = model.log_semi_axes.device
+    rotation, translation = (
+        torch.from_numpy(x).float().to(device) for x in (pose.rotation, pose.translation)
+    )
+    return model.posed(rotation, translation)
 
 
 @dataclass(frozen=True)
@@ -100,7 +110,7 @@ class View:
         canvas = enlarge(on_background(picture, self.background), DRAWING_SIZE, smooth=True)
         camera = cameras.select([index]).resized(canvas.shape[1], canvas.shape[0])
         joints, centers = pixels(camera, joints_of(self.model, pose)[0]), pixels(camera, pose.translation[0])
-        return draw_joints(canvas, joints, centers, self.model.joints.edges.numpy())
+        return draw_joints(canvas, joints, centers, edges_of(self.model))
 
 
 def pixels(camera: Cameras, points: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from wim_fast.posing.tree import RootedTree, default_root, rooted
 from wim_fast.rendering.part_map import render_parts
 from wim_fast.rendering.sequence import (
     Motion,
+    edges_of,
     joints_of,
     learned_motion,
     on_background,
@@ -49,7 +50,7 @@ def list_joints(run: Run, args: argparse.Namespace) -> None:
     if not 0 <= args.frame < len(motion):
         remedy = f"choose one from 0 to {len(motion) - 1}"
         raise UserError(f"--frame {args.frame}", f"there are {len(motion)} frames trained on", remedy)
-    edges, semi_axes = run.model.joints.edges.numpy(), semi_axes_of(run.model)
+    edges, semi_axes = edges_of(run.model), semi_axes_of(run.model)
     tree = rooted(edges, default_root(edges, semi_axes, motion.rotation, motion.translation))
     turns = joint_motions(motion.rotation, tree, args.frame)
     pose = motion.at([args.frame])
@@ -117,7 +118,7 @@ def labelled_picture(run: Run, args: argparse.Namespace, pose: Motion) -> np.nda
     cameras = resized_to(some_cameras(run, ids), args.size or PART_PICTURE_SIZE)
     clearest = clearest_views(cameras, pose.translation[0])
     cameras = zoomed(cameras, extreme_points(pose, semi_axes_of(run.model)))
-    edges, background = run.model.joints.edges.numpy(), grey(run)
+    edges, background = edges_of(run.model), grey(run)
     joints, centers = joints_of(run.model, pose)[0], pose.translation[0]
     palette = part_palette(len(centers))
     rows, captions = [], []

@@ -25,6 +25,7 @@ from wim_fast.posing.merge import (
 from wim_fast.rendering.part_map import PartMap, render_parts
 from wim_fast.rendering.sequence import (
     Motion,
+    edges_of,
     joints_of,
     learned_motion,
     on_background,
@@ -64,7 +65,7 @@ def merge(args: argparse.Namespace) -> None:
     distance = merge_distance(motion.rotation, motion.translation)
     steps = merge_sequence(distance)
     taken, reason = num_taken(args, steps)
-    edges = run.model.joints.edges.numpy()
+    edges = edges_of(run.model)
     levels = [np.arange(len(semi_axes)), *(step.labels for step in steps)]
     structures = [merged_structure(labels, edges) for labels in levels]
     merged = structures[taken]
@@ -154,7 +155,7 @@ class Stage:
         cameras = cameras.select(clearest_views(cameras, pose.translation[0])[:1])
         cameras = zoomed(cameras, extreme_points(pose, semi_axes_of(run.model)))
         parts = render_parts(run.model, posed_at(run.model, pose, 0), cameras, 0, run.inv_s, run.backend)
-        edges, joints = run.model.joints.edges.numpy(), pixels(cameras, joints_of(run.model, pose)[0])
+        edges, joints = edges_of(run.model), pixels(cameras, joints_of(run.model, pose)[0])
         return cls(parts, edges, joints, pose.translation[0], semi_axes_of(run.model), cameras, grey(run))
 
     def painted(self, structure: MergedStructure) -> np.ndarray:

@@ -18,7 +18,7 @@ from wim_fast.posing.drive import drive, fit_drive
 from wim_fast.posing.pose_file import read_pose_file
 from wim_fast.posing.repose import repose_sequence
 from wim_fast.posing.tree import default_root
-from wim_fast.rendering.sequence import Motion, joints_of, learned_motion, semi_axes_of
+from wim_fast.rendering.sequence import Motion, edges_of, joints_of, learned_motion, semi_axes_of
 from wim_fast.scene.scene import SceneContents
 from wim_fast.showing.defaults import FPS
 from wim_fast.showing.joint_list import list_joints
@@ -71,7 +71,7 @@ def _check_flags(args: argparse.Namespace) -> None:
 def render_pose_file(run: Run, args: argparse.Namespace) -> None:
     """The motion that a pose file describes (supplement A.8)."""
     learned, semi_axes = learned_motion(run.model), semi_axes_of(run.model)
-    edges = run.model.joints.edges.numpy()
+    edges = edges_of(run.model)
     pose = read_pose_file(args.pose, len(semi_axes), len(learned))
     if args.fps is not None:
         pose = dataclasses.replace(pose, fps=max(1, round(args.fps)))

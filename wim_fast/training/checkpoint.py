@@ -15,7 +15,7 @@ from wim_fast.errors import UserError
 from wim_fast.training.trainer import Trainer
 
 FORMAT = "wim-fast checkpoint"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 KEPT = 2  # newest checkpoints of a run that stay on disk
 
 
@@ -52,6 +52,7 @@ def _state(trainer: Trainer) -> dict[str, Any]:
         "iterations": trainer.iterations,
         "model": trainer.model.state_dict(),
         "optimizer": trainer.optimizer.state_dict(),
+        "device": trainer.backend.device.type,
         "generator": trainer.generator.get_state(),
         "torch_random": torch.get_rng_state(),
     }
@@ -107,9 +108,16 @@ def trained_on(content: dict[str, Any]) -> TrainedOn:
 
 
 def restore(trainer: Trainer, content: dict[str, Any]) -> None:
-    """Put a trainer into a saved state; it goes on as if it had never stopped."""
+    """Put a trainer into a saved state; it goes on as if it had never stopped.
+
+    If that was saved on another kind of device, whose random numbers are others, new ones are drawn from there on.
+    """
     trainer.model.load_state_dict(content["model"])
     trainer.optimizer.load_state_dict(content["optimizer"])
-    trainer.generator.set_state(content["generator"])
-    torch.set_rng_state(content["torch_random"])
+    trainer.prepare_optimizer()
     trainer.step, trainer.iterations = content["step"], content["iterations"]
+    if content["device"] == trainer.backend.device.type:
+        trainer.generator.set_state(content["generator"])
+    else:
+        trainer.generator.manual_seed(trainer.config.schedule.seed + trainer.step)
+    torch.set_rng_state(content["torch_random"])

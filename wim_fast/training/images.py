@@ -42,9 +42,10 @@ class Guides(NamedTuple):
 
 
 class TrainingImages:
-    """uint8 images of a scene on the CPU, with what is computed once per image."""
+    """uint8 images of a scene on a device, with what is computed once per image."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
         self.height, self.width = scene.size
         self.num_cameras, self.num_frames = scene.num_cameras, scene.num_frames
         self.cameras = RayCameras.from_matrices(scene.cameras.intrinsics, scene.cameras.T_camera_world)
@@ -56,6 +57,11 @@ class TrainingImages:
         self._find_boxes_and_blocks(scene.mask)
         self._make_guides(scene.mask)
         self._find_cores(scene)
+        self.image_size = torch.tensor([self.width, self.height])
+        self.cameras = self.cameras.to(self.device)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(self, name, value.to(device))
 
     def _find_boxes_and_blocks(self, mask: np.ndarray) -> None:
         shape = mask.shape[:2]
@@ -111,18 +117,17 @@ class TrainingImages:
 
     def core_points(self, frame: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """`count` random core points of each frame (B,): (B, count, 3) world, and whether there are any (B,)."""
-        pick = torch.randint(CORE_POINTS, (len(frame), count), generator=generator)
+        pick = torch.randint(CORE_POINTS, (len(frame), count), generator=generator, device=self.device)
         return self.core[frame[:, None], pick], self.has_core[frame]
 
     def draw(self, camera: Tensor, frame: Tensor, rays_per_image: int, generator: torch.Generator) -> Batch:
         """`rays_per_image` random pixels of each image (camera[i], frame[i]), jittered within the pixel."""
         shape = len(camera), rays_per_image
         box = self.boxes[camera, frame].clone()
-        uniform = torch.rand(*shape, 2, generator=generator)
-        anywhere = torch.arange(rays_per_image) < round(ANYWHERE_SHARE * rays_per_image)
-        size = torch.tensor([self.width, self.height])
+        uniform = torch.rand(*shape, 2, generator=generator, device=self.device)
+        anywhere = torch.arange(rays_per_image, device=self.device) < round(ANYWHERE_SHARE * rays_per_image)
         low = torch.where(anywhere[:, None], 0, box[:, None, :2])
-        high = torch.where(anywhere[:, None], size, box[:, None, 2:])
+        high = torch.where(anywhere[:, None], self.image_size, box[:, None, 2:])
         pixel = low + uniform * (high - low)
         x, y = pixel.long().unbind(-1)
         x, y = x.clamp_max(self.width - 1), y.clamp_max(self.height - 1)
@@ -131,7 +136,8 @@ class TrainingImages:
         reliable = (self.mask[c, f, y, x] != UNRELIABLE).view(-1)
         weight = torch.where(self.blocks[c, f, y // self.block, x // self.block].view(-1), 2.0, 1.0)
         origins, directions = self.cameras.rays(camera, pixel)
-        pose_ids = torch.arange(shape[0], dtype=torch.int32).repeat_interleave(rays_per_image)
+        pose_ids = torch.arange(shape[0], dtype=torch.int32, device=self.device)
+        pose_ids = pose_ids.repeat_interleave(rays_per_image)
         rays = Rays(origins.reshape(-1, 3), directions.reshape(-1, 3), pose_ids)
         return Batch(camera, frame, rays, rgba[:, :3], rgba[:, 3], weight * reliable)
 
@@ -142,7 +148,8 @@ class TrainingImages:
         image = camera * self.num_frames + frame
         start = self.mask_pixel_start[image]
         count = self.mask_pixel_start[image + 1] - start
-        pick = (torch.rand(len(camera), pixels_per_image, generator=generator) * count[:, None]).long()
+        uniform = torch.rand(len(camera), pixels_per_image, generator=generator, device=self.device)
+        pick = (uniform * count[:, None]).long()
         pick = (start[:, None] + pick).clamp_max(max(len(self.mask_pixels) - 1, 0))
         pixels = (self.mask_pixels[pick].float() + 0.5) / self.guide_side
         return Guides(pixels, (count > 0).float())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -20,9 +22,9 @@ def mask_loss(opacity: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return (weight * (opacity - target) ** 2).mean()
 
 
-def tap_gradient(values: Tensor, tap: float) -> Tensor:
-    """Gradients (N, C, 3) of `values` (4, N, C) taken at ``x + tap * TETRAHEDRON[k]``."""
-    return torch.einsum("knc,ka->nca", values, TETRAHEDRON.to(values)) / (4 * tap)
+def tap_gradient(sdf: Tensor, tap: float) -> Tensor:
+    """Gradients (N, 3) of `sdf` (4, N) taken at ``x + tap * tetrahedron[k]``."""
+    return sdf.t() @ tetrahedron(sdf.device).to(sdf.dtype) / (4 * tap)
 
 
 def eikonal_loss(gradient: Tensor) -> Tensor:
@@ -30,12 +32,10 @@ def eikonal_loss(gradient: Tensor) -> Tensor:
     return ((gradient.norm(dim=-1) - 1) ** 2).mean() if len(gradient) else gradient.sum()
 
 
-def smoothness_loss(gradient: Tensor) -> Tensor:
-    """Total variation of the colour: mean length of its gradient (N, 3, 3), 1 / world units."""
-    return (gradient.square().sum((-1, -2)) + 1e-6).sqrt().mean() if len(gradient) else gradient.sum()
-
-
-TETRAHEDRON = torch.tensor([[1.0, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]])
+@functools.cache
+def tetrahedron(device: torch.device) -> Tensor:
+    """Its corners (4, 3)."""
+    return torch.tensor([[1.0, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]], device=device)
 
 
 def silhouette_chamfer_loss(
@@ -106,8 +106,9 @@ def merge_loss(rotation: Tensor, translation: Tensor) -> Tensor:
     parts = rotation.shape[1]
     if parts < 2:
         return translation.sum() * 0
-    m = relative_motion(rotation, translation)[~torch.eye(parts, dtype=torch.bool, device=rotation.device)]
+    m = relative_motion(rotation, translation)
     with torch.no_grad():
-        scale = m.min().clamp_min(MERGE_DISTANCE)
-        gate = torch.sigmoid((scale - m) / scale)
-    return (m * gate).mean()
+        itself = torch.eye(parts, dtype=torch.bool, device=m.device)
+        scale = m.masked_fill(itself, torch.inf).min().clamp_min(MERGE_DISTANCE)
+        gate = torch.sigmoid((scale - m) / scale).masked_fill(itself, 0)
+    return (m * gate).sum() / (parts * (parts - 1))

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from wim_fast.training import schedule
 from wim_fast.training.run_folder import RunFolder
-from wim_fast.training.step import StepResult
+from wim_fast.training.step import StepReport
 from wim_fast.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Monitor:
         self.path = folder.metrics
         self.step = step
         self.events_folder = folder.path
-        self.window: list[StepResult] = []
+        self.window: list[StepReport] = []
         self.since = time.perf_counter()
         self.rate = RemainingTime(step)
 
@@ -60,10 +60,9 @@ class Monitor:
         self.events.close()
         self.file.close()
 
-    def observe(self, result: StepResult, trainer: Trainer) -> None:
+    def observe(self, report: StepReport, trainer: Trainer) -> None:
         """Take in one step."""
-        terms = {name: term.detach() for name, term in result.terms.items()}
-        self.window.append(result._replace(terms=terms))
+        self.window.append(report)
         if trainer.step % self.log_every and trainer.step < trainer.iterations:
             return
         row = self._row(trainer)
@@ -86,9 +85,10 @@ class Monitor:
         """Means over the steps since the last row."""
         now = time.perf_counter()
         seconds, self.since = now - self.since, now
-        names = dict.fromkeys(name for result in self.window for name in result.terms)
-        losses = {n: mean([float(r.terms[n]) for r in self.window if n in r.terms]) for n in names}
-        squared_error = mean([float(r.squared_error) for r in self.window])
+        terms = [report.losses for report in self.window]
+        names = dict.fromkeys(name for losses in terms for name in losses)
+        losses = {name: mean([row[name] for row in terms if name in row]) for name in names}
+        squared_error = mean([report.squared_error for report in self.window])
         frames = schedule.active_frames(trainer.progress, trainer.images.num_frames, trainer.config.schedule)
         return {
             "step": trainer.step,
@@ -101,6 +101,7 @@ class Monitor:
             "steps_per_second": len(self.window) / seconds,
             "rays_per_second": sum(r.num_rays for r in self.window) / seconds,
             "samples_per_second": sum(r.num_samples for r in self.window) / seconds,
+            "samples_dropped": sum(r.num_dropped for r in self.window),
             "seconds_left": self.rate.left(trainer.step, trainer.iterations),
         }
 

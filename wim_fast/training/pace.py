@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 
@@ -28,21 +29,23 @@ def iterations_until(
     trainer.iterations = 10**6
     trainer.step = trainer.iterations // 2
     trainer.train_step()  # what is needed only there is made now
-    steps = max(LEAST_STEPS, int(measure_seconds / (_seconds(trainer, FIRST_STEPS) / FIRST_STEPS)))
+    first = functools.partial(trainer.processes.first, device=trainer.backend.device)
+    steps = int(first(max(LEAST_STEPS, measure_seconds / (_seconds(trainer, FIRST_STEPS) / FIRST_STEPS))))
     trainer.config = config_module.replace(config, warmup_steps=steps // 10)
     trainer.step, trainer.iterations = 0, steps
     cost = _seconds(trainer, steps) / steps * (1 + SHORTFALL_STEPS / steps)
     elsewhere = overhead()
     trainer.config = config
     restore(trainer, state)
-    return max(1, round((deadline - time.monotonic() - elsewhere) / cost))
+    return int(first(max(1, round((deadline - time.monotonic() - elsewhere) / cost))))
 
 
 def _seconds(trainer: Trainer, steps: int) -> float:
     """What some steps take."""
     start = time.perf_counter()
     for _ in range(steps):
-        trainer.train_step()
+        report = trainer.train_step()
+    report.values.sum().item()  # a GPU has done it all now
     return time.perf_counter() - start
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import shlex
 import signal
 import time
@@ -18,15 +19,17 @@ from wim_fast.errors import UserError
 from wim_fast.training.checkpoint import TrainedOn
 from wim_fast.training.monitor import Monitor
 from wim_fast.training.run_folder import RunFolder
-from wim_fast.training.step import StepResult
+from wim_fast.training.step import StepReport
 from wim_fast.training.trainer import Trainer
+
+STEPS_BETWEEN_LOOKS = 20  # at the losses of a GPU
 
 
 def train(
     trainer: Trainer,
     folder: RunFolder,
     seen: TrainedOn,
-    monitor: Monitor,
+    monitor: Monitor | None,
     preview: Callable[[Trainer], object],
     schedule: ScheduleConfig,
 ) -> int | None:
@@ -34,52 +37,84 @@ def train(
 
     Nothing here touches the numbers: a run that stops and goes on ends as one that did not.
 
-    Returns the signal that stopped it, or None. Raises UserError when a loss is no longer finite and when
-    the disk does not take what is written; the last checkpoint stays good.
+    Of several processes all train; those without a monitor write nothing. Returns the signal that stopped it, or None.
+    Raises UserError when a loss is no longer finite and when the disk does not take what is written; the last checkpoint
+    stays good.
     """
     saved = Timer(60 * schedule.checkpoint_minutes)
     shown = Timer(60 * schedule.preview_minutes)
+    check = FiniteCheck(trainer, folder)
     try:
         with stop_signal() as stop:
-            while trainer.step < trainer.iterations and stop.number is None:
-                result = checked_step(trainer, folder)
-                monitor.observe(result, trainer)
+            while trainer.step < trainer.iterations and not stopping(stop, trainer):
+                report = take_step(trainer, folder)
+                check(report)
+                if monitor is None:
+                    continue
+                monitor.observe(report, trainer)
                 if saved.due():
                     save(trainer, folder, seen)
                 if shown.due():
                     preview(trainer)
-            save(trainer, folder, seen)
+            check.look()
+            if monitor is not None:
+                save(trainer, folder, seen)
             return stop.number
     except OSError as error:
         raise disk_error(error, folder) from None
 
 
-def checked_step(trainer: Trainer, folder: RunFolder) -> StepResult:
-    """One step; UserError if a loss term is not finite after it."""
+def stopping(stop: Stop, trainer: Trainer) -> bool:
+    """Whether a signal asked any of the processes to stop."""
+    asked = trainer.processes.any(stop.number is not None, trainer.backend.device)
+    if asked and stop.number is None:
+        stop.number = signal.SIGTERM
+    return asked
+
+
+def take_step(trainer: Trainer, folder: RunFolder) -> StepReport:
+    """One step; UserError if the tree cannot be chosen, from distances that are not numbers."""
     try:
-        result = trainer.train_step()
-    except ValueError:  # the tree cannot be chosen from distances that are not numbers
+        return trainer.train_step()
+    except ValueError:
         if torch.isfinite(trainer.model.joints.candidate_distance).all():
             raise
-        raise diverged("part distances", trainer, folder) from None
-    terms = torch.stack([term.detach() for term in result.terms.values()])
-    if not torch.isfinite(terms.sum()):
-        bad = [name for name, term in result.terms.items() if not torch.isfinite(term)]
-        raise diverged(f"{', '.join(bad) or 'sum'} loss", trainer, folder)
-    return result
+        raise diverged("part distances", trainer.step, folder) from None
+
+
+class FiniteCheck:
+    """UserError when a loss is no longer finite. A GPU is asked for many steps at once: each time it has to be waited for."""
+
+    def __init__(self, trainer: Trainer, folder: RunFolder) -> None:
+        self.trainer, self.folder = trainer, folder
+        self.every = 1 if trainer.backend.device.type == "cpu" else STEPS_BETWEEN_LOOKS
+        self.reports: list[tuple[int, StepReport]] = []
+
+    def __call__(self, report: StepReport) -> None:
+        self.reports.append((self.trainer.step, report))
+        if len(self.reports) >= self.every:
+            self.look()
+
+    def look(self) -> None:
+        """At all that was not looked at."""
+        for step, report in self.reports:
+            if not torch.isfinite(report.values.sum()):
+                bad = [name for name, value in report.losses.items() if not math.isfinite(value)]
+                raise diverged(f"{', '.join(bad) or 'sum'} loss", step, self.folder)
+        self.reports = []
 
 
 def save(trainer: Trainer, folder: RunFolder, seen: TrainedOn) -> None:
     """A checkpoint, unless the last update has spoilt the model."""
     if not all(torch.isfinite(parameter).all() for parameter in trainer.model.parameters()):
-        raise diverged("model", trainer, folder)
+        raise diverged("model", trainer.step, folder)
     folder.save(trainer, seen)
 
 
-def diverged(what: str, trainer: Trainer, folder: RunFolder) -> UserError:
+def diverged(what: str, step: int, folder: RunFolder) -> UserError:
     return UserError(
         folder.path,
-        f"the {what} is no longer finite at step {trainer.step}; {last_checkpoint(folder)}",
+        f"the {what} is no longer finite at step {step}; {last_checkpoint(folder)}",
         "lower the learning rates (--lr-pose, --lr-grid, --lr-decoder) or try another --seed",
     )
 

@@ -26,7 +26,7 @@ from wim_fast.drawing import write_png
 from wim_fast.errors import UserError
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.ops.backend import Backend, select_backend
-from wim_fast.posing.tree import joint_positions
+from wim_fast.rendering.sequence import edges_of, joints_of, learned_motion, semi_axes_of
 from wim_fast.scene.load import load_scene
 from wim_fast.scene.scene import Scene
 from wim_fast.training.checkpoint import (
@@ -156,12 +156,13 @@ def load_run(path: str | Path, backend_name: str = "auto") -> Run:
     except RuntimeError:
         problem = "does not fit the model settings of config.yaml"
         raise UserError(newest, problem, "put the run's own config.yaml back") from None
-    model.requires_grad_(False).eval()
+    backend = select_backend(backend_name)
+    model.requires_grad_(False).eval().to(backend.device)
     return Run(
         path=folder.path,
         config=config,
         model=model,
-        backend=select_backend(backend_name),
+        backend=backend,
         inv_s=content["inv_s"],
         step=content["step"],
         iterations=content["iterations"],
@@ -178,17 +179,16 @@ def write_trajectory(path: Path, model: ArticulatedModel, seen: TrainedOn) -> No
     of each edge, part_of_joint (P-1, 2) the two parts that each joint joins: its row of edges. frame_ids (T,)
     of the recording.
     """
-    rotation, translation = (x.numpy() for x in model.trajectory(torch.arange(len(seen.frame_ids))))
-    semi_axes, edges = model.semi_axes.numpy(), model.joints.edges.numpy()
-    joints = joint_positions(rotation, translation, semi_axes, edges, model.joints.edge_candidates.numpy())
+    motion, scale = learned_motion(model), seen.coordinate_scale
+    edges = edges_of(model)
     buffer = io.BytesIO()
     np.savez(
         buffer,
-        part_rotation=rotation,
-        part_translation=translation * np.float32(seen.coordinate_scale),
-        semi_axes=semi_axes * np.float32(seen.coordinate_scale),
+        part_rotation=motion.rotation.astype(np.float32),
+        part_translation=(motion.translation * scale).astype(np.float32),
+        semi_axes=(semi_axes_of(model) * scale).astype(np.float32),
         edges=edges,
-        joint_position=(joints * seen.coordinate_scale).astype(np.float32),
+        joint_position=(joints_of(model, motion) * scale).astype(np.float32),
         part_of_joint=edges,
         frame_ids=np.array(seen.frame_ids),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +13,31 @@ from wim_fast.config import Config, ScheduleConfig
 GUIDE_DECAY = 0.1  # share of the iterations in which the silhouette losses fade
 
 
+class Moment(NamedTuple):
+    """What a step takes from the schedule, each a 0-dim float32 tensor: a recorded step (CUDA graph) sees them change."""
+
+    active_frames: Tensor
+    newest_share: Tensor
+    inv_s: Tensor
+    guide_share: Tensor
+    joint_weight: Tensor
+    learning_rate_share: Tensor
+
+
+def moment(step: int, progress: float, num_frames: int, final_inv_s: float, config: Config) -> list[float]:
+    """The fields of `Moment` at a step."""
+    schedule = config.schedule
+    growing = schedule.growth_start < progress < schedule.growth_end
+    return [
+        active_frames(progress, num_frames, schedule),
+        schedule.newest_share if growing else 0.0,
+        inv_s(progress, final_inv_s),
+        guide_share(progress, config),
+        joint_weight(progress, config),
+        learning_rate_share(step, progress, config),
+    ]
+
+
 def active_frames(progress: float, num_frames: int, schedule: ScheduleConfig) -> int:
     """Frames in use: the first T_0, from tau_0 linearly more, all at tau_1."""
     grown = ramp(progress, schedule.growth_start, schedule.growth_end)
@@ -19,17 +45,15 @@ def active_frames(progress: float, num_frames: int, schedule: ScheduleConfig) ->
     return first + math.floor((num_frames - first) * grown + 1e-9)
 
 
-def draw_frames(
-    count: int, progress: float, num_frames: int, schedule: ScheduleConfig, generator: torch.Generator
-) -> Tensor:
+def draw_frames(count: int, moment: Moment, schedule: ScheduleConfig, generator: torch.Generator) -> Tensor:
     """Positions (count,) of the frames of one step; while frames are added, the newest are drawn more often."""
-    active = active_frames(progress, num_frames, schedule)
-    newest = min(schedule.newest_frames, active)
-    frames = torch.randint(active, (count,), generator=generator)
-    recent = torch.randint(active - newest, active, (count,), generator=generator)
-    from_newest = torch.rand(count, generator=generator) < schedule.newest_share
-    growing = schedule.growth_start < progress < schedule.growth_end
-    return torch.where(from_newest, recent, frames) if growing else frames
+    uniform = torch.rand(3, count, generator=generator, device=generator.device)
+    active = moment.active_frames
+    newest = active.clamp_max(schedule.newest_frames)
+    frames = torch.where(
+        uniform[0] < moment.newest_share, active - newest + uniform[1] * newest, uniform[2] * active
+    )
+    return torch.minimum(frames.floor(), active - 1).long()
 
 
 def joint_weight(progress: float, config: Config) -> float:

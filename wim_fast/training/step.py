@@ -11,6 +11,7 @@ from wim_fast.config import Config
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.model.joint_structure import joint_candidates
 from wim_fast.ops.backend import Backend
+from wim_fast.processes import Processes
 from wim_fast.rendering.rays import RaySamples, sample_rays
 from wim_fast.training import losses, schedule
 from wim_fast.training.images import TrainingImages
@@ -24,75 +25,111 @@ EIKONAL_TAP = 0.002  # world units
 MERGE_FRAMES = 64  # frames the merge loss looks at
 
 
+class StepReport(NamedTuple):
+    """What is worth logging of a step that was taken. Reading it waits for the GPU."""
+
+    names: tuple[str, ...]  # of the loss terms
+    values: Tensor  # (n + 3,): n weighted terms, then the squared error and the samples decoded and dropped
+    num_rays: int
+
+    @property
+    def losses(self) -> dict[str, float]:
+        return dict(zip(self.names, self.values.tolist(), strict=False))
+
+    @property
+    def squared_error(self) -> float:
+        """Mean over the rays, on the batch's backgrounds."""
+        return float(self.values[-3])
+
+    @property
+    def num_samples(self) -> int:
+        """Decoded with gradients."""
+        return round(float(self.values[-2]))
+
+    @property
+    def num_dropped(self) -> int:
+        """For want of room in arrays of fixed size."""
+        return round(float(self.values[-1]))
+
+
 class StepResult(NamedTuple):
     """Weighted loss terms (scalars that still carry their graph) and what is worth logging."""
 
     terms: dict[str, Tensor]
     squared_error: Tensor  # () mean over the rays, on the batch's backgrounds
     num_rays: int
-    num_samples: int
+    num_samples: Tensor  # () decoded with gradients
+    overflow: Tensor  # () samples dropped for want of room
+
+    def report(self) -> StepReport:
+        values = [*self.terms.values(), self.squared_error, self.num_samples, self.overflow]
+        return StepReport(tuple(self.terms), torch.stack([v.detach().float() for v in values]), self.num_rays)
 
 
 def training_losses(
     model: ArticulatedModel,
     images: TrainingImages,
     config: Config,
-    progress: float,
-    inv_s: float,
+    moment: schedule.Moment,
+    merging: bool,
     backend: Backend,
     generator: torch.Generator,
+    processes: Processes,
 ) -> StepResult:
-    """Draw a batch, render it, and compare: every weighted term of eq. 10 of the supplement."""
-    render, weights = config.render, config.loss
+    """Draw a batch, render it, and compare: every weighted term of eq. 10 of the supplement.
 
-    # data
-    frame = schedule.draw_frames(
-        render.images_per_step, progress, images.num_frames, config.schedule, generator
-    )
-    camera = torch.randint(images.num_cameras, (render.images_per_step,), generator=generator)
+    Nothing in it waits for a GPU, so that it can be recorded; `merging` says whether the merge loss counts.
+    """
+    render, weights = config.render, config.loss
+    device, inv_s = backend.device, moment.inv_s
+
+    # data; all processes draw the same images, and each takes its share
+    frame = schedule.draw_frames(render.images_per_step, moment, config.schedule, generator)
+    camera = torch.randint(images.num_cameras, (render.images_per_step,), generator=generator, device=device)
+    frame, camera = processes.share(frame), processes.share(camera)
     batch = images.draw(camera, frame, render.rays_per_image, generator)
+    num_rays = len(batch.alpha)
+    marched = num_rays * render.marched_per_ray if backend.needs_capacity else None
+    decoded = num_rays * render.decoded_per_ray if backend.needs_capacity else None
 
     # rendering: samples along the rays, less those that would not show; taps round some of them for the eikonal loss;
     # all of it decoded in one go
-    posed = model.pose(frame)
-    jitter = torch.rand(len(batch.alpha), generator=generator)
-    samples = sample_rays(posed, batch.rays, jitter, model.field.residual_max, inv_s, backend)
+    posed = model.pose(frame, backend)
+    jitter = torch.rand(num_rays, generator=generator, device=device)
+    samples = sample_rays(posed, batch.rays, jitter, model.field.residual_max, inv_s, backend, marched)
     with torch.no_grad():
         sdf = model.evaluate(samples.points, samples.pose_ids, posed, backend).sdf
-    samples = samples.select(backend.visible_samples(sdf, samples.offsets, inv_s))
-    num_samples = len(samples.points)
+    samples = samples.select(backend.visible_samples(sdf, samples.offsets, inv_s), decoded)
+    rows = len(samples.points)
     taps, tap_pose_ids = eikonal_taps(samples, EIKONAL_POINTS if weights.eikonal_weight > 0 else 0, generator)
     points, pose_ids = torch.cat([samples.points, taps]), torch.cat([samples.pose_ids, tap_pose_ids])
     sdf, rgb, _ = model.evaluate(points, pose_ids, posed, backend)
-    seen = backend.composite(sdf[:num_samples], rgb[:num_samples], samples.t, samples.offsets, inv_s)
-
-    at_taps = torch.cat([sdf[num_samples:, None], rgb[num_samples:]], dim=1)
-    gradient = losses.tap_gradient(at_taps.view(4, -1, 4), EIKONAL_TAP)
+    seen = backend.composite(sdf[:rows], rgb[:rows], samples.t, samples.offsets, inv_s)
+    gradient = losses.tap_gradient(sdf[rows:].view(4, -1), EIKONAL_TAP)
 
     # colour, mask, shape
     if weights.random_background:
-        background = torch.rand(len(batch.alpha), 3, generator=generator)
+        background = torch.rand(num_rays, 3, generator=generator, device=device)
     else:
-        background = torch.full((1, 3), 0.5 + 0.5 * config.scene.background)
+        background = torch.full((1, 3), 0.5 + 0.5 * config.scene.background, device=device)
     rgb = seen.rgb + (1 - seen.opacity)[:, None] * background
     target = batch.alpha[:, None] * batch.rgb + (1 - batch.alpha)[:, None] * background
     terms = {
         "photo": weights.photo_weight * losses.photo_loss(rgb, target, batch.weight),
         "mask": weights.mask_weight * losses.mask_loss(seen.opacity, batch.alpha, batch.weight),
-        "eikonal": weights.eikonal_weight * losses.eikonal_loss(gradient[:, 0]),
-        "smoothness": weights.smoothness_weight * losses.smoothness_loss(gradient[:, 1:]),
+        "eikonal": weights.eikonal_weight * losses.eikonal_loss(gradient),
     }
 
     # what lies deep in the visual hull is the object
     if weights.hull_weight > 0:
         core, has_core = images.core_points(frame, CORE_POINTS, generator)
-        core_pose_ids = torch.arange(len(frame), dtype=torch.int32).repeat_interleave(CORE_POINTS)
+        core_pose_ids = torch.arange(len(frame), dtype=torch.int32, device=device)
+        core_pose_ids = core_pose_ids.repeat_interleave(CORE_POINTS)
         union = backend.articulated_lookup(core.view(-1, 3), core_pose_ids, *posed, 1).union
         inside = has_core.repeat_interleave(CORE_POINTS)
         terms["hull"] = weights.hull_weight * losses.hull_loss(union, inside)
 
     # silhouettes
-    guide_share = schedule.guide_share(progress, config)
     guides = images.guides(camera, frame, MASK_PIXELS, generator)
     surface = surface_points(posed, SURFACE_POINTS, generator)
     for name, points, weight, dead_zone in (
@@ -105,37 +142,35 @@ def training_losses(
             loss = losses.silhouette_chamfer_loss(
                 pixels, nearest, guides.mask_pixels, guides.weight, dead_zone
             )
-            terms[name] = weight * guide_share * loss
+            terms[name] = weight * moment.guide_share * loss
 
     # structure
     candidates = joint_candidates(posed.rotation, posed.translation, posed.semi_axes)
-    model.joints.observe(candidates.detach(), posed.translation.detach())
-    terms["joint"] = schedule.joint_weight(progress, config) * losses.joint_loss(
-        *model.joints.joint_ends(candidates)
-    )
+    model.joints.observe(candidates.detach(), posed.translation.detach(), processes)
+    terms["joint"] = moment.joint_weight * losses.joint_loss(*model.joints.joint_ends(candidates))
     terms["separation"] = weights.separation_weight * losses.separation_loss(posed.translation)
-    if progress >= config.schedule.merge_start and weights.merge_weight > 0:
-        some = torch.randperm(images.num_frames, generator=generator)[:MERGE_FRAMES]
-        rotation, translation = model.trajectory(some)
+    if merging:
+        some = torch.rand(images.num_frames, generator=generator, device=device).argsort()[:MERGE_FRAMES]
+        rotation, translation = model.trajectory(some, backend.pose_mlp)
         terms["merge"] = weights.merge_weight * losses.merge_loss(rotation, translation)
 
     with torch.no_grad():
         squared_error = ((rgb - target) ** 2).mean()
-    return StepResult(terms, squared_error, len(batch.alpha), num_samples)
+    return StepResult(terms, squared_error, num_rays, samples.offsets[-1], samples.overflow)
 
 
 def eikonal_taps(samples: RaySamples, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Four points (4 * count, 3) round each of `count` random samples, tap after tap, and their pose ids."""
-    count = min(count, len(samples.points))
-    pick = torch.randint(max(len(samples.points), 1), (count,), generator=generator)
-    taps = samples.points[pick] + EIKONAL_TAP * losses.TETRAHEDRON[:, None]  # (4, count, 3)
+    count, device = min(count, len(samples.points)), samples.points.device
+    pick = (torch.rand(count, generator=generator, device=device) * samples.offsets[-1]).long()
+    taps = samples.points[pick] + EIKONAL_TAP * losses.tetrahedron(device)[:, None]  # (4, count, 3)
     return taps.reshape(-1, 3), samples.pose_ids[pick].repeat(4)
 
 
 def surface_points(posed: Posed, count: int, generator: torch.Generator) -> Tensor:
     """Random points (F, P * count, 3) of the ellipsoids' surfaces, world."""
     frames, parts = posed.translation.shape[:2]
-    sphere = torch.randn(parts, count, 3, generator=generator)
+    sphere = torch.randn(parts, count, 3, generator=generator, device=generator.device)
     local = torch.nn.functional.normalize(sphere, dim=-1) * posed.semi_axes[:, None]
     world = torch.einsum("fpab,pnb->fpna", posed.rotation, local) + posed.translation[:, :, None]
     return world.reshape(frames, parts * count, 3)

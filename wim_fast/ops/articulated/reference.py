@@ -47,7 +47,8 @@ def articulated_lookup(
 
     Args:
         points: (N, 3) world frame and units; gets no gradient.
-        pose_ids: (N,) integer, which of the F poses each point belongs to.
+        pose_ids: (N,) integer, which of the F poses each point belongs to; -1 for a padding row, which gets zeros everywhere
+            and gives no gradient.
         rotation: (F, P, 3, 3) part-to-world.
         translation: (F, P, 3) part centres, world.
         semi_axes: (P, 3).
@@ -55,7 +56,7 @@ def articulated_lookup(
         weight_sharpness: scalar a > 0.
         top_k: K, how many parts to return per point; at most P and `MAX_CANDIDATES`.
     """
-    index = pose_ids.long()
+    index, is_real = pose_ids.long().clamp_min(0), pose_ids >= 0
     offset = points[:, None, :] - translation[index]  # (N, P, 3)
     local = torch.einsum("npa,npab->npb", offset, rotation[index])  # (N, P, 3) = R^T (x - t)
     sdf = ellipsoid_sdf(local, semi_axes)  # (N, P)
@@ -75,4 +76,5 @@ def articulated_lookup(
     is_near, ids, weights = is_near[:, :top_k], ids[:, :top_k], weights[:, :top_k]
     ids = torch.where(is_near, ids, ids[:, :1])
     local = torch.gather(local, 1, ids[..., None].expand(-1, -1, 3))
-    return PartLookup(union, ids.to(torch.int32), weights, local, normal)
+    outputs = union, ids.to(torch.int32), weights, local, normal
+    return PartLookup(*(torch.where(is_real.view(-1, *[1] * (x.dim() - 1)), x, 0) for x in outputs))

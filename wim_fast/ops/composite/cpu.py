@@ -111,10 +111,11 @@ def _visible(sdf, offsets, inv_s, keep):
                 log_phi = next_log_phi
 
 
-def visible_samples(sdf: Tensor, offsets: Tensor, inv_s: float) -> Tensor:
+def visible_samples(sdf: Tensor, offsets: Tensor, inv_s: float | Tensor) -> Tensor:
     """See ``reference.visible_samples``."""
     keep = torch.empty(len(sdf), dtype=torch.bool)
-    _visible(sdf.detach().contiguous().numpy(), offsets.numpy(), np.float32(inv_s), keep.numpy())
+    _visible(sdf.detach().contiguous().numpy(), offsets.numpy(), np.float32(float(inv_s)), keep.numpy())
+    keep[int(offsets[-1]) :] = False
     return keep
 
 
@@ -127,7 +128,7 @@ class _Composite(torch.autograd.Function):
             rgb.detach().contiguous().numpy(),
             t.contiguous().numpy(),
             offsets.numpy(),
-            np.float32(inv_s),
+            np.float32(float(inv_s)),
             np.empty(sdf.shape[0], np.float32),
         )
         out = torch.empty(num_rays, 3), torch.empty(num_rays), torch.empty(num_rays)
@@ -139,9 +140,11 @@ class _Composite(torch.autograd.Function):
     def backward(ctx, *grads):  # type: ignore[override]
         g_sdf, g_color = torch.empty(ctx.arguments[0].shape), torch.empty(ctx.arguments[1].shape)
         _backward(*ctx.arguments, *(g.contiguous().numpy() for g in grads), g_sdf.numpy(), g_color.numpy())
+        end = int(ctx.arguments[3][-1])
+        g_sdf[end:], g_color[end:] = 0, 0
         return g_sdf, g_color, None, None, None
 
 
-def composite(sdf: Tensor, rgb: Tensor, t: Tensor, offsets: Tensor, inv_s: float) -> Composited:
+def composite(sdf: Tensor, rgb: Tensor, t: Tensor, offsets: Tensor, inv_s: float | Tensor) -> Composited:
     """See ``reference.composite``: the same result for CPU float32 tensors."""
     return Composited(*_Composite.apply(sdf, rgb, t, offsets, inv_s))

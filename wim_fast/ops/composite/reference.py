@@ -19,7 +19,7 @@ class Composited(NamedTuple):
     depth: Tensor  # (R,) distance along the ray, premultiplied by the opacity
 
 
-def composite(sdf: Tensor, rgb: Tensor, t: Tensor, offsets: Tensor, inv_s: float) -> Composited:
+def composite(sdf: Tensor, rgb: Tensor, t: Tensor, offsets: Tensor, inv_s: float | Tensor) -> Composited:
     """Opacity, colour and depth of rays whose samples lie one after another in the packed arrays.
 
     ``alpha_k = max((Phi_k - Phi_{k+1}) / Phi_k, 0)`` between consecutive samples, ``Phi = sigmoid(s sdf)`` (paper section
@@ -28,47 +28,43 @@ def composite(sdf: Tensor, rgb: Tensor, t: Tensor, offsets: Tensor, inv_s: float
 
     Args:
         sdf: (N,) world units. rgb: (N, 3). t: (N,) distances along the rays, no gradient.
-        offsets: (R + 1,) ray r has the samples ``offsets[r]:offsets[r + 1]``; a ray may have none.
-        inv_s: s, 1 / world units.
+        offsets: (R + 1,) ray r has the samples ``offsets[r]:offsets[r + 1]``; a ray may have none. Rows behind the last ray's
+            are padding.
+        inv_s: s, 1 / world units; a number or a 0-dim tensor.
     """
     num_rays = offsets.shape[0] - 1
-    counts = offsets[1:] - offsets[:-1]
-    ray_ids = torch.repeat_interleave(torch.arange(num_rays, device=sdf.device), counts)
-    if sdf.shape[0] < 2:
-        zero = sdf.sum() * 0 + rgb.sum() * 0
-        return Composited(
-            zero + rgb.new_zeros(num_rays, 3), zero + sdf.new_zeros(num_rays), sdf.new_zeros(num_rays)
-        )
-    same_ray = ray_ids[1:] == ray_ids[:-1]  # (N - 1,) intervals
-    log_phi = logsigmoid(inv_s * sdf)
-    log_keep = torch.where(same_ray, (log_phi[1:] - log_phi[:-1]).clamp_max(0.0), 0.0)
-    before = torch.cat(
-        [log_keep.new_zeros(1), log_keep.double().cumsum(0)]
-    )  # sum of log_keep before interval k
-    first = offsets[:-1][ray_ids[:-1]]
-    log_transmittance = (before[:-1] - before[first]).to(sdf.dtype)
-    weights = log_transmittance.exp() * -torch.expm1(log_keep)
-    rays = ray_ids[:-1]
+    ray_ids, weights = _intervals(sdf, offsets, inv_s)
     middle_rgb, middle_t = 0.5 * (rgb[1:] + rgb[:-1]), 0.5 * (t[1:] + t[:-1])
-    out = rgb.new_zeros(num_rays, 3).index_add(0, rays, weights[:, None] * middle_rgb)
-    opacity = sdf.new_zeros(num_rays).index_add(0, rays, weights)
-    depth = sdf.new_zeros(num_rays).index_add(0, rays, weights * middle_t)
-    return Composited(out, opacity, depth)
+    out = rgb.new_zeros(num_rays + 1, 3).index_add(0, ray_ids, weights[:, None] * middle_rgb)
+    opacity = sdf.new_zeros(num_rays + 1).index_add(0, ray_ids, weights)
+    depth = sdf.new_zeros(num_rays + 1).index_add(0, ray_ids, weights * middle_t)
+    return Composited(out[:-1], opacity[:-1], depth[:-1])
 
 
-def visible_samples(sdf: Tensor, offsets: Tensor, inv_s: float) -> Tensor:
+def _intervals(sdf: Tensor, offsets: Tensor, inv_s: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Ray and weight (N - 1,) of the interval between each sample and the next; no weight where they share no ray.
+
+    Padding has the ray R.
+    """
+    index = torch.arange(sdf.shape[0], device=sdf.device)
+    ray_ids = torch.searchsorted(offsets, index, right=True) - 1
+    rays = ray_ids[:-1]
+    is_interval = (ray_ids[1:] == rays) & (rays < offsets.shape[0] - 1)
+    log_phi = logsigmoid(inv_s * sdf)
+    log_keep = torch.where(is_interval, (log_phi[1:] - log_phi[:-1]).clamp_max(0.0), 0.0)
+    before = torch.nn.functional.pad(log_keep.double().cumsum(0), (1, 0))  # sum of log_keep before interval k
+    log_transmittance = (before[:-1] - before[offsets[rays]]).to(sdf.dtype)
+    return rays, log_transmittance.exp() * -torch.expm1(log_keep)
+
+
+def visible_samples(sdf: Tensor, offsets: Tensor, inv_s: float | Tensor) -> Tensor:
     """(N,) bool: the samples at the ends of intervals that weigh at least `MIN_WEIGHT`; the arguments are `composite`'s.
 
-    The others are empty space or hidden: neither they nor their gradients would show.
+    The others are empty space, hidden or padding: neither they nor their gradients would show.
     """
     with torch.no_grad():
-        keep = torch.zeros(len(sdf), dtype=torch.bool, device=sdf.device)
-        for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-            if end - start > 1:
-                log_phi = logsigmoid(inv_s * sdf[start:end])
-                transmittance = (log_phi[1:] - log_phi[:-1]).clamp_max(0.0).cumsum(0).exp()
-                before = torch.cat([transmittance.new_ones(1), transmittance[:-1]])
-                heavy = before - transmittance >= MIN_WEIGHT
-                keep[start : end - 1] |= heavy
-                keep[start + 1 : end] |= heavy
+        heavy = _intervals(sdf, offsets, inv_s)[1] >= MIN_WEIGHT
+        keep = torch.zeros(sdf.shape[0], dtype=torch.bool, device=sdf.device)
+        keep[:-1] |= heavy
+        keep[1:] |= heavy
         return keep

@@ -6,23 +6,34 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from wim_fast.ops.articulated.reference import articulated_lookup
 
 MAX_SAMPLES_PER_RAY = 96
+INFLATION = 1.7  # an ellipsoid with semi-axes r + 1.7 d contains all points within d of it (in practice)
 
 
 class Samples(NamedTuple):
-    """N packed samples of R rays."""
+    """N packed samples of R rays, with padding behind them where a capacity was asked for."""
 
-    t: Tensor  # (N,) distance along the ray, ascending within a ray
+    t: Tensor  # (N,) distance along the ray, ascending within a ray; padding 0
+    ray_ids: Tensor  # (N,) int64 the ray of each sample; padding -1
     offsets: Tensor  # (R + 1,) int64: ray r has the samples offsets[r]:offsets[r + 1]
+    overflow: Tensor  # () int64 how many samples there were beyond the capacity, and were dropped
 
-    @property
-    def ray_ids(self) -> Tensor:
-        """(N,) the ray of each sample."""
-        counts = self.offsets[1:] - self.offsets[:-1]
-        return torch.repeat_interleave(torch.arange(counts.shape[0], device=counts.device), counts)
+    @classmethod
+    def packed(cls, t: Tensor, ray_ids: Tensor, offsets: Tensor, capacity: int | None) -> Samples:
+        """From exactly as many samples as there are: as they are, or `capacity` rows of them."""
+        if capacity is None:
+            return cls(t, ray_ids, offsets, torch.zeros_like(offsets[0]))
+        excess = len(t) - capacity
+        return cls(
+            pad(t, (0, -excess)),
+            pad(ray_ids, (0, -excess), value=-1),
+            offsets.clamp_max(capacity),
+            offsets.new_tensor(max(excess, 0)),
+        )
 
 
 def march(
@@ -35,8 +46,9 @@ def march(
     union_sharpness: Tensor,
     weight_sharpness: Tensor,
     jitter: Tensor,
-    band: float,
-    step: float,
+    band: float | Tensor,
+    step: float | Tensor,
+    capacity: int | None = None,
 ) -> Samples:
     """Samples at ``t = (k + jitter) * step`` where ``|s_union| <= band``, up to the first one deeper than the band.
 
@@ -46,7 +58,8 @@ def march(
     Args:
         origins, directions: (R, 3) world; unit directions. pose_ids: (R,) which of the F poses a ray sees.
         rotation (F, P, 3, 3), translation (F, P, 3), semi_axes (P, 3): the posed ellipsoids.
-        jitter: (R,) in [0, 1). band, step: world units.
+        jitter: (R,) in [0, 1). band, step: world units; numbers or 0-dim tensors.
+        capacity: the number of rows to return, whatever the number of samples; None for exactly as many as there are.
     """
     with torch.no_grad():
         reach = (origins[:, None] - translation[pose_ids.long()]).norm(dim=-1) + semi_axes.amax(-1) + 2 * band
@@ -62,4 +75,4 @@ def march(
         keep = visible & (union <= band)
         keep &= keep.cumsum(1) <= MAX_SAMPLES_PER_RAY
         offsets = torch.cat([keep.new_zeros(1, dtype=torch.int64), keep.sum(1).cumsum(0)])
-        return Samples(t[keep], offsets)
+        return Samples.packed(t[keep], keep.nonzero()[:, 0], offsets, capacity)

@@ -1,0 +1,81 @@
+"""Several processes that train one model, each on its share of the images: `torchrun -m wim_fast train ...`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Which of how many this process is."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process speaks for all: it alone writes and prints."""
+        return self.rank == 0
+
+    def share(self, items: Tensor) -> Tensor:
+        """This process's part of the rows of `items`, which `count` divides."""
+        return items.chunk(self.count)[self.rank] if self.count > 1 else items
+
+    def average_(self, *tensors: Tensor) -> None:
+        """Replace tensors of one device by their means over all processes, in one message."""
+        if self.count > 1:
+            flat = torch.cat([tensor.flatten() for tensor in tensors])
+            dist.all_reduce(flat)
+            means = (flat / self.count).split([tensor.numel() for tensor in tensors])
+            for tensor, mean in zip(tensors, means, strict=True):
+                tensor.copy_(mean.view_as(tensor))
+
+    def average_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Means over all processes; a gradient that a process lacks counts as zero."""
+        if self.count > 1:
+            parameters = list(parameters)
+            for parameter in parameters:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+            self.average_(*(parameter.grad for parameter in parameters if parameter.grad is not None))
+
+    def first(self, value: float, device: torch.device) -> float:
+        """The first process's value, for all."""
+        if self.count == 1:
+            return value
+        told = torch.tensor([value], dtype=torch.float64, device=device)
+        dist.broadcast(told, 0)
+        return told.item()
+
+    def any(self, value: bool, device: torch.device) -> bool:
+        """Whether it holds in any process."""
+        if self.count == 1:
+            return value
+        told = torch.tensor([float(value)], device=device)
+        dist.all_reduce(told, dist.ReduceOp.MAX)
+        return bool(told.item())
+
+
+ALONE = Processes()
+
+
+def local_rank() -> int:
+    """Which of this machine's processes this is: the GPU it uses."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def join_processes(device: torch.device) -> Processes:
+    """Those that torchrun started, connected (NCCL between GPUs, else gloo); a process started alone is alone."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        return ALONE
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return Processes(dist.get_rank(), count)
