@@ -15,7 +15,25 @@ from torch import Tensor
 
 from wim_fast.ops.articulated.reference import MAX_CANDIDATES, PartLookup, cutoff
 from wim_fast.ops.compiled import device, kernel
-from wim_fast.ops.ellipsoid.cpu import newton_ellipsoid
+from wim_fast.ops.ellipsoid.cpu import (
+    LENGTH,
+    PITCH,
+    QX,
+    QY,
+    QZ,
+    ROWS,
+    RX,
+    RY,
+    RZ,
+    SDF,
+    X,
+    Y,
+    Z,
+    distance_bounds,
+    distances,
+    ellipsoid_shapes,
+    take_near,
+)
 
 CHUNKS = 16
 _ZERO = np.float32(0.0)
@@ -23,47 +41,47 @@ _ONE = np.float32(1.0)
 
 
 @device
-def _local_and_bound(px, py, pz, rotation, translation, shapes, bounds, lx, ly, lz):
-    """Local coordinates of one point in every part and a true lower bound of each distance, vectorised over parts.
-
-    sdf >= |x| - max(r) everywhere, and sdf >= min(r) (|x / r| - 1) outside. `shapes` is that of `part_shapes`.
-    """
-    for p in range(shapes.shape[1]):
-        dx = px - translation[0, p]
-        dy = py - translation[1, p]
-        dz = pz - translation[2, p]
-        x = rotation[0, 0, p] * dx + rotation[1, 0, p] * dy + rotation[2, 0, p] * dz
-        y = rotation[0, 1, p] * dx + rotation[1, 1, p] * dy + rotation[2, 1, p] * dz
-        z = rotation[0, 2, p] * dx + rotation[1, 2, p] * dy + rotation[2, 2, p] * dz
-        sphere = math.sqrt(x * x + y * y + z * z) - shapes[6, p]
-        sx = x * shapes[3, p]
-        sy = y * shapes[4, p]
-        sz = z * shapes[5, p]
-        scaled = math.sqrt(sx * sx + sy * sy + sz * sz) - _ONE
-        lx[p] = x
-        ly[p] = y
-        lz[p] = z
-        bounds[p] = max(sphere, shapes[7, p] * scaled if scaled > _ZERO else sphere)
+def local_coordinates(px, py, pz, pose, w, m):
+    """Rows X, Y, Z of a scratch array: a world point in the frames of the parts; `pose` is a row of `pose_rows`."""
+    for p in range(m):
+        dx = px - pose[9 * PITCH + p]
+        dy = py - pose[10 * PITCH + p]
+        dz = pz - pose[11 * PITCH + p]
+        w[X + p] = pose[p] * dx + pose[3 * PITCH + p] * dy + pose[6 * PITCH + p] * dz
+        w[Y + p] = pose[PITCH + p] * dx + pose[4 * PITCH + p] * dy + pose[7 * PITCH + p] * dz
+        w[Z + p] = pose[2 * PITCH + p] * dx + pose[5 * PITCH + p] * dy + pose[8 * PITCH + p] * dz
 
 
-def part_shapes(semi_axes: Tensor) -> np.ndarray:
-    """(8, P) float32 of `semi_axes` (P, 3): the semi-axes, their inverses, the largest and the smallest."""
-    axes = semi_axes.detach().t()
-    return torch.cat([axes, 1 / axes, axes.amax(0, True), axes.amin(0, True)]).contiguous().numpy()
+def pose_rows(rotation: Tensor, translation: Tensor) -> np.ndarray:
+    """(F, 12 * PITCH) float32 of rotation (F, P, 3, 3) and translation (F, P, 3): one value of all parts after another."""
+    frames, parts = translation.shape[:2]
+    rows = np.zeros((frames, 12, PITCH), np.float32)
+    rows[:, :9, :parts] = rotation.detach().reshape(frames, parts, 9).transpose(1, 2).numpy()
+    rows[:, 9:, :parts] = translation.detach().transpose(1, 2).numpy()
+    return rows.reshape(frames, -1)
+
+
+@device
+def _swap(w, ids, i, j):
+    """Exchange what is known of two columns after `distances`."""
+    for row in (X, Y, Z, RX, RY, RZ, SDF, QX, QY, QZ, LENGTH):
+        w[row + i], w[row + j] = w[row + j], w[row + i]
+    ids[i], ids[j] = ids[j], ids[i]
 
 
 @kernel
-def _forward(points, pose_ids, rotation, translation, shapes, b, a, cut, top_k, union, ids, weights, local, normal,
-             cand_count, cand_id, cand_sdf, cand_vec):  # fmt: skip
+def _forward(points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, union, ids, weights, local, normal, cand_count,
+             cand_id, cand_sdf, cand_vec):  # fmt: skip
     n_points = points.shape[0]
-    n_parts = shapes.shape[1]
     capacity = cand_id.shape[1]
     size = (n_points + CHUNKS - 1) // CHUNKS
     for chunk in prange(CHUNKS):
-        bounds = np.empty(n_parts, np.float32)
-        lx = np.empty(n_parts, np.float32)
-        ly = np.empty(n_parts, np.float32)
-        lz = np.empty(n_parts, np.float32)
+        w = np.ones(ROWS * PITCH, np.float32)  # all parts
+        w[RX : RX + shapes.shape[0]] = shapes
+        near = np.ones(ROWS * PITCH, np.float32)  # those near the point
+        part = np.empty(PITCH, np.int32)
+        union_weight = np.empty(MAX_CANDIDATES, np.float32)
+        part_weight = np.empty(MAX_CANDIDATES, np.float32)
         for i in range(chunk * size, min(n_points, (chunk + 1) * size)):
             f = pose_ids[i]
             if f < 0:  # padding
@@ -74,80 +92,72 @@ def _forward(points, pose_ids, rotation, translation, shapes, b, a, cut, top_k, 
                 local[i] = _ZERO
                 normal[i] = _ZERO
                 continue
-            _local_and_bound(points[i, 0], points[i, 1], points[i, 2], rotation[f], translation[f], shapes,
-                             bounds, lx, ly, lz)  # fmt: skip
-            first = 0
-            for p in range(1, n_parts):
-                if bounds[p] < bounds[first]:
-                    first = p
-            nearest = np.float32(np.inf)
+            local_coordinates(points[i, 0], points[i, 1], points[i, 2], poses[f], w, n_parts)
+            distance_bounds(w, n_parts)
+            found = take_near(w, n_parts, cut, near, part)
+            distances(near, found)
+            # the nearest ones first, as many as are read or kept
+            sorted_ones = found if found > capacity else top_k
+            for c in range(min(sorted_ones, found, capacity)):
+                best = c
+                for other in range(c + 1, found):
+                    if near[SDF + other] < near[SDF + best]:
+                        best = other
+                if best != c:
+                    _swap(near, part, c, best)
+            nearest = near[SDF]
             count = 0
-            for step in range(n_parts):  # the most promising part first, then the others in order
-                p = first if step == 0 else (step - 1 if step <= first else step)
-                if bounds[p] > nearest + cut:
-                    continue
-                sdf, length, qx, qy, qz = newton_ellipsoid(
-                    lx[p], ly[p], lz[p], shapes[0, p], shapes[1, p], shapes[2, p]
-                )
-                if sdf > nearest + cut or (count == capacity and sdf >= cand_sdf[i, capacity - 1]):
-                    continue
-                nearest = min(nearest, sdf)
-                slot = count if count < capacity else capacity - 1
-                count = min(count + 1, capacity)
-                while slot > 0 and cand_sdf[i, slot - 1] > sdf:  # keep the list ascending
-                    cand_sdf[i, slot] = cand_sdf[i, slot - 1]
-                    cand_id[i, slot] = cand_id[i, slot - 1]
-                    for k in range(6):
-                        cand_vec[i, slot, k] = cand_vec[i, slot - 1, k]
-                    slot -= 1
-                cand_sdf[i, slot] = sdf
-                cand_id[i, slot] = p
-                inverse = _ONE / length
-                cand_vec[i, slot, 0] = qx * inverse
-                cand_vec[i, slot, 1] = qy * inverse
-                cand_vec[i, slot, 2] = qz * inverse
-                cand_vec[i, slot, 3] = qx * shapes[0, p]
-                cand_vec[i, slot, 4] = qy * shapes[1, p]
-                cand_vec[i, slot, 5] = qz * shapes[2, p]
-            while cand_sdf[i, count - 1] > nearest + cut:
-                count -= 1
-            cand_count[i] = count
             sum_b = _ZERO
             sum_a = _ZERO
-            for c in range(count):
-                gap = cand_sdf[i, c] - nearest
-                sum_b += np.float32(math.exp(-b * gap))
-                sum_a += np.float32(math.exp(-a * gap))
+            for c in range(min(found, capacity)):
+                gap = near[SDF + c] - nearest
+                if gap > cut:
+                    continue
+                if count != c:
+                    _swap(near, part, count, c)
+                union_weight[count] = np.float32(math.exp(-b * gap))
+                part_weight[count] = np.float32(math.exp(-a * gap))
+                sum_b += union_weight[count]
+                sum_a += part_weight[count]
+                count += 1
+            cand_count[i] = count
             union[i] = nearest - np.float32(math.log(sum_b)) / b
             nx = _ZERO
             ny = _ZERO
             nz = _ZERO
+            pose = poses[f]
             for c in range(count):
-                p = cand_id[i, c]
-                u = np.float32(math.exp(-b * (cand_sdf[i, c] - nearest))) / sum_b
-                x = u * cand_vec[i, c, 0]
-                y = u * cand_vec[i, c, 1]
-                z = u * cand_vec[i, c, 2]
-                nx += rotation[f, 0, 0, p] * x + rotation[f, 0, 1, p] * y + rotation[f, 0, 2, p] * z
-                ny += rotation[f, 1, 0, p] * x + rotation[f, 1, 1, p] * y + rotation[f, 1, 2, p] * z
-                nz += rotation[f, 2, 0, p] * x + rotation[f, 2, 1, p] * y + rotation[f, 2, 2, p] * z
+                p = part[c]
+                cand_id[i, c] = p
+                cand_sdf[i, c] = near[SDF + c]
+                inverse = _ONE / near[LENGTH + c]
+                x = near[QX + c] * inverse
+                y = near[QY + c] * inverse
+                z = near[QZ + c] * inverse
+                cand_vec[i, c, 0] = x
+                cand_vec[i, c, 1] = y
+                cand_vec[i, c, 2] = z
+                cand_vec[i, c, 3] = near[QX + c] * near[RX + c]
+                cand_vec[i, c, 4] = near[QY + c] * near[RY + c]
+                cand_vec[i, c, 5] = near[QZ + c] * near[RZ + c]
+                u = union_weight[c] / sum_b
+                nx += u * (pose[p] * x + pose[PITCH + p] * y + pose[2 * PITCH + p] * z)
+                ny += u * (pose[3 * PITCH + p] * x + pose[4 * PITCH + p] * y + pose[5 * PITCH + p] * z)
+                nz += u * (pose[6 * PITCH + p] * x + pose[7 * PITCH + p] * y + pose[8 * PITCH + p] * z)
             normal[i, 0] = nx
             normal[i, 1] = ny
             normal[i, 2] = nz
             for k in range(top_k):
                 c = k if k < count else 0
-                p = cand_id[i, c]
-                ids[i, k] = p
-                weights[i, k] = (
-                    np.float32(math.exp(-a * (cand_sdf[i, c] - nearest))) / sum_a if k < count else _ZERO
-                )
-                local[i, k, 0] = lx[p]
-                local[i, k, 1] = ly[p]
-                local[i, k, 2] = lz[p]
+                ids[i, k] = part[c]
+                weights[i, k] = part_weight[c] / sum_a if k < count else _ZERO
+                local[i, k, 0] = near[X + c]
+                local[i, k, 1] = near[Y + c]
+                local[i, k, 2] = near[Z + c]
 
 
 @kernel
-def _backward(points, pose_ids, rotation, translation, b, a, union, g_union, g_weights, g_local, cand_count, cand_id,
+def _backward(points, pose_ids, poses, b, a, union, g_union, g_weights, g_local, cand_count, cand_id,
               cand_sdf, cand_vec, g_rotation, g_translation, g_axes, g_sharpness):  # fmt: skip
     n_points = points.shape[0]
     top_k = g_weights.shape[1]
@@ -203,14 +213,14 @@ def _backward(points, pose_ids, rotation, translation, b, a, union, g_union, g_w
                     gx += g_local[i, c, 0]
                     gy += g_local[i, c, 1]
                     gz += g_local[i, c, 2]
+                pose = poses[f]
                 for k in range(3):
-                    offset = points[i, k] - translation[f, k, p]
+                    offset = points[i, k] - pose[(9 + k) * PITCH + p]
                     g_rot[f, k, 0, p] += offset * gx
                     g_rot[f, k, 1, p] += offset * gy
                     g_rot[f, k, 2, p] += offset * gz
-                    g_tra[f, k, p] -= (
-                        rotation[f, k, 0, p] * gx + rotation[f, k, 1, p] * gy + rotation[f, k, 2, p] * gz
-                    )
+                    row = 3 * k * PITCH + p
+                    g_tra[f, k, p] -= pose[row] * gx + pose[row + PITCH] * gy + pose[row + 2 * PITCH] * gz
         g_sharpness[chunk, 0] = total_b
         g_sharpness[chunk, 1] = total_a
 
@@ -220,8 +230,7 @@ class _ArticulatedLookup(torch.autograd.Function):
     def forward(ctx, points, pose_ids, rotation, translation, semi_axes, b, a, top_k):  # type: ignore[override]
         n, n_parts = points.shape[0], semi_axes.shape[0]
         points_, pose_ids_ = points.contiguous().numpy(), pose_ids.to(torch.int32).contiguous().numpy()
-        rotation_ = rotation.detach().permute(0, 2, 3, 1).contiguous().numpy()  # (F, 3, 3, P)
-        translation_ = translation.detach().transpose(1, 2).contiguous().numpy()  # (F, 3, P)
+        poses = pose_rows(rotation, translation)
         sharpness = np.float32(b.item()), np.float32(a.item())
         union, weights = torch.empty(n), torch.empty(n, top_k)
         ids, local = torch.empty(n, top_k, dtype=torch.int32), torch.empty(n, top_k, 3)
@@ -234,17 +243,18 @@ class _ArticulatedLookup(torch.autograd.Function):
             np.empty((n, capacity, 6), np.float32),
         )
         if n:
-            _forward(points_, pose_ids_, rotation_, translation_, part_shapes(semi_axes), *sharpness,
+            _forward(points_, pose_ids_, poses, ellipsoid_shapes(semi_axes), n_parts, *sharpness,
                      np.float32(cutoff(b, a).item()), top_k, union.numpy(), ids.numpy(), weights.numpy(), local.numpy(),
                      normal.numpy(), *candidates)  # fmt: skip
-        ctx.inputs = (points_, pose_ids_, rotation_, translation_, *sharpness, union.numpy())
+        ctx.inputs = (points_, pose_ids_, poses, *sharpness, union.numpy())
         ctx.candidates = candidates
+        ctx.sizes = len(translation), n_parts
         ctx.mark_non_differentiable(ids, normal)
         return union, ids, weights, local, normal
 
     @staticmethod
     def backward(ctx, g_union, _g_ids, g_weights, g_local, _g_normal):  # type: ignore[override]
-        n_poses, _, _, n_parts = ctx.inputs[2].shape
+        n_poses, n_parts = ctx.sizes
         g_rotation = torch.zeros(CHUNKS, n_poses, 3, 3, n_parts)
         g_translation = torch.zeros(CHUNKS, n_poses, 3, n_parts)
         g_axes = torch.zeros(CHUNKS, 3, n_parts)

@@ -10,112 +10,121 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from wim_fast.ops.articulated.cpu import part_shapes
+from wim_fast.ops.articulated.cpu import local_coordinates, pose_rows
 from wim_fast.ops.articulated.reference import cutoff
 from wim_fast.ops.compiled import kernel
-from wim_fast.ops.ellipsoid.cpu import newton_ellipsoid
+from wim_fast.ops.ellipsoid.cpu import (
+    LOWER,
+    PITCH,
+    QX,
+    QY,
+    QZ,
+    R_MAX,
+    ROWS,
+    RX,
+    RY,
+    RZ,
+    SDF,
+    X,
+    Y,
+    Z,
+    distance_bounds,
+    distances,
+    ellipsoid_shapes,
+    take_near,
+)
 from wim_fast.ops.march.reference import INFLATION, MAX_SAMPLES_PER_RAY, Samples
 
 CHUNKS = 64
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
 _INFLATION = np.float32(INFLATION)
+_NEAR, _FAR, _MISS = QX, QY, QZ  # rows that are free before `distances`
 
 
 @kernel
-def _march(
-    origins, directions, pose_ids, rotation, translation, shapes, b, cut, jitter, band, step, out, counts
-):
+def _march(origins, directions, pose_ids, poses, shapes, n_parts, b, cut, jitter, band, step, out, counts):
     n_rays = origins.shape[0]
-    n_parts = shapes.shape[1]
     size = (n_rays + CHUNKS - 1) // CHUNKS
     reach = (
         band + np.float32(math.log(min(n_parts, 8))) / b
     )  # the union is at most log(n) / b below the nearest part
     for chunk in prange(CHUNKS):
-        ox = np.empty(n_parts, np.float32)  # the ray in the frame of each part that matters to it
-        oy = np.empty(n_parts, np.float32)
-        oz = np.empty(n_parts, np.float32)
-        dx = np.empty(n_parts, np.float32)
-        dy = np.empty(n_parts, np.float32)
-        dz = np.empty(n_parts, np.float32)
-        near_shapes = np.empty((8, n_parts), np.float32)
-        bounds = np.empty(n_parts, np.float32)
+        start = np.ones(ROWS * PITCH, np.float32)  # the ray's origin in the frames of all parts
+        start[RX : RX + shapes.shape[0]] = shapes
+        along = np.ones(3 * PITCH, np.float32)  # its direction there
+        ray_along = np.ones(
+            3 * PITCH, np.float32
+        )  # ... and in the frames of the parts that the ray comes near to
+        ray_start = np.ones(3 * PITCH, np.float32)
+        w = np.ones(ROWS * PITCH, np.float32)  # a point of the ray in those
+        near = np.ones(ROWS * PITCH, np.float32)  # ... and in those near the point
+        part = np.empty(PITCH, np.int32)
         for ray in range(chunk * size, min(n_rays, (chunk + 1) * size)):
-            f = pose_ids[ray]
-            near = np.float32(np.inf)
-            far = -near
+            pose = poses[pose_ids[ray]]
+            local_coordinates(origins[ray, 0], origins[ray, 1], origins[ray, 2], pose, start, n_parts)
+            dx, dy, dz = directions[ray, 0], directions[ray, 1], directions[ray, 2]
+            for p in range(n_parts):
+                along[X + p] = pose[p] * dx + pose[3 * PITCH + p] * dy + pose[6 * PITCH + p] * dz
+                along[Y + p] = pose[PITCH + p] * dx + pose[4 * PITCH + p] * dy + pose[7 * PITCH + p] * dz
+                along[Z + p] = pose[2 * PITCH + p] * dx + pose[5 * PITCH + p] * dy + pose[8 * PITCH + p] * dz
+            for p in range(n_parts):
+                # where the ray is inside the inflated ellipsoid
+                ix = _ONE / (start[RX + p] + _INFLATION * reach)
+                iy = _ONE / (start[RY + p] + _INFLATION * reach)
+                iz = _ONE / (start[RZ + p] + _INFLATION * reach)
+                ax, ay, az = along[X + p] * ix, along[Y + p] * iy, along[Z + p] * iz
+                ox, oy, oz = start[X + p] * ix, start[Y + p] * iy, start[Z + p] * iz
+                qa = ax * ax + ay * ay + az * az
+                qb = ox * ax + oy * ay + oz * az
+                qc = ox * ox + oy * oy + oz * oz - _ONE
+                disc = qb * qb - qa * qc
+                root = np.float32(math.sqrt(max(disc, _ZERO)))
+                start[_NEAR + p] = (-qb - root) / qa if disc > _ZERO else np.float32(np.inf)
+                start[_FAR + p] = (-qb + root) / qa if disc > _ZERO else -np.float32(np.inf)
+                x, y, z = start[X + p], start[Y + p], start[Z + p]
+                middle = x * along[X + p] + y * along[Y + p] + z * along[Z + p]
+                widest = start[R_MAX + p] + reach + cut
+                start[_MISS + p] = x * x + y * y + z * z - middle * middle - widest * widest
+            near_t = np.float32(np.inf)
+            far_t = -near_t
             m = 0
             for p in range(n_parts):
-                ax = origins[ray, 0] - translation[f, 0, p]
-                ay = origins[ray, 1] - translation[f, 1, p]
-                az = origins[ray, 2] - translation[f, 2, p]
-                along = ax * directions[ray, 0] + ay * directions[ray, 1] + az * directions[ray, 2]
-                off2 = ax * ax + ay * ay + az * az - along * along
-                if off2 > (shapes[6, p] + reach + cut) ** 2:
-                    continue
-                ox[m] = rotation[f, 0, 0, p] * ax + rotation[f, 1, 0, p] * ay + rotation[f, 2, 0, p] * az
-                oy[m] = rotation[f, 0, 1, p] * ax + rotation[f, 1, 1, p] * ay + rotation[f, 2, 1, p] * az
-                oz[m] = rotation[f, 0, 2, p] * ax + rotation[f, 1, 2, p] * ay + rotation[f, 2, 2, p] * az
-                ax, ay, az = directions[ray, 0], directions[ray, 1], directions[ray, 2]
-                dx[m] = rotation[f, 0, 0, p] * ax + rotation[f, 1, 0, p] * ay + rotation[f, 2, 0, p] * az
-                dy[m] = rotation[f, 0, 1, p] * ax + rotation[f, 1, 1, p] * ay + rotation[f, 2, 1, p] * az
-                dz[m] = rotation[f, 0, 2, p] * ax + rotation[f, 1, 2, p] * ay + rotation[f, 2, 2, p] * az
-                for k in range(8):
-                    near_shapes[k, m] = shapes[k, p]
-                # where the ray is inside the inflated ellipsoid
-                ix = _ONE / (shapes[0, p] + _INFLATION * reach)
-                iy = _ONE / (shapes[1, p] + _INFLATION * reach)
-                iz = _ONE / (shapes[2, p] + _INFLATION * reach)
-                qa = (dx[m] * ix) ** 2 + (dy[m] * iy) ** 2 + (dz[m] * iz) ** 2
-                qb = ox[m] * dx[m] * ix * ix + oy[m] * dy[m] * iy * iy + oz[m] * dz[m] * iz * iz
-                qc = (ox[m] * ix) ** 2 + (oy[m] * iy) ** 2 + (oz[m] * iz) ** 2 - _ONE
-                disc = qb * qb - qa * qc
-                m += 1
-                if disc > _ZERO:
-                    root = np.float32(math.sqrt(disc))
-                    near = min(near, (-qb - root) / qa)
-                    far = max(far, (-qb + root) / qa)
+                if start[_MISS + p] <= _ZERO:
+                    near_t = min(near_t, start[_NEAR + p])
+                    far_t = max(far_t, start[_FAR + p])
+                    for row in range(3):
+                        ray_start[row * PITCH + m] = start[row * PITCH + p]
+                        ray_along[row * PITCH + m] = along[row * PITCH + p]
+                    for row in range(3, 11):
+                        w[row * PITCH + m] = start[row * PITCH + p]
+                    m += 1
             count = 0
-            k = np.int64(math.ceil(max(near, _ZERO) / step - jitter[ray])) if far > near else 0
-            while far > near and count < MAX_SAMPLES_PER_RAY:
+            k = np.int64(math.ceil(max(near_t, _ZERO) / step - jitter[ray])) if far_t > near_t else 0
+            while far_t > near_t and count < MAX_SAMPLES_PER_RAY:
                 t = (np.float32(k) + jitter[ray]) * step
-                if t > far:
+                if t > far_t:
                     break
                 for p in range(m):
-                    x = ox[p] + t * dx[p]
-                    y = oy[p] + t * dy[p]
-                    z = oz[p] + t * dz[p]
-                    sphere = math.sqrt(x * x + y * y + z * z) - near_shapes[6, p]
-                    sx = x * near_shapes[3, p]
-                    sy = y * near_shapes[4, p]
-                    sz = z * near_shapes[5, p]
-                    scaled = math.sqrt(sx * sx + sy * sy + sz * sz) - _ONE
-                    bounds[p] = max(sphere, near_shapes[7, p] * scaled if scaled > _ZERO else sphere)
-                first = 0
+                    w[X + p] = ray_start[X + p] + t * ray_along[X + p]
+                    w[Y + p] = ray_start[Y + p] + t * ray_along[Y + p]
+                    w[Z + p] = ray_start[Z + p] + t * ray_along[Z + p]
+                distance_bounds(w, m)
+                least = w[LOWER]
                 for p in range(1, m):
-                    if bounds[p] < bounds[first]:
-                        first = p
-                if bounds[first] > reach:
-                    k += max(1, np.int64((bounds[first] - reach) / step))
+                    if w[LOWER + p] < least:
+                        least = w[LOWER + p]
+                if least > reach:
+                    k += max(1, np.int64((least - reach) / step))
                     continue
-                nearest = np.float32(np.inf)
+                found = take_near(w, m, cut, near, part)
+                distances(near, found)
+                nearest = near[SDF]
+                for c in range(1, found):
+                    nearest = min(nearest, near[SDF + c])
                 total = _ZERO
-                for index in range(m):  # the most promising part first
-                    p = first if index == 0 else (index - 1 if index <= first else index)
-                    if bounds[p] > nearest + cut:
-                        continue
-                    sdf, _, _, _, _ = newton_ellipsoid(
-                        ox[p] + t * dx[p], oy[p] + t * dy[p], oz[p] + t * dz[p],
-                        near_shapes[0, p], near_shapes[1, p], near_shapes[2, p],
-                    )  # fmt: skip
-                    if sdf < nearest:
-                        total = (
-                            total * np.float32(math.exp(-b * (nearest - sdf))) + _ONE if index > 0 else _ONE
-                        )
-                        nearest = sdf
-                    else:
-                        total += np.float32(math.exp(-b * (sdf - nearest)))
+                for c in range(found):
+                    total += np.float32(math.exp(-b * (near[SDF + c] - nearest)))
                 union = nearest - np.float32(math.log(total)) / b
                 if union > band:
                     k += max(1, np.int64((union - band) / step))
@@ -158,9 +167,9 @@ def march(
         origins.contiguous().numpy(),
         directions.contiguous().numpy(),
         pose_ids.to(torch.int32).contiguous().numpy(),
-        rotation.detach().permute(0, 2, 3, 1).contiguous().numpy(),
-        translation.detach().transpose(1, 2).contiguous().numpy(),
-        part_shapes(semi_axes),
+        pose_rows(rotation, translation),
+        ellipsoid_shapes(semi_axes),
+        len(semi_axes),
         np.float32(union_sharpness.item()),
         np.float32(cutoff(union_sharpness).item()),
         jitter.contiguous().numpy(),
