@@ -1,6 +1,5 @@
 """Several processes train as one."""
 
-import dataclasses
 import os
 import socket
 import subprocess
