@@ -42,6 +42,7 @@ class Monitor:
         self.step = step
         self.events_folder = folder.path
         self.window: list[StepReport] = []
+        self.has_warned = False
         self.since = time.perf_counter()
         self.rate = RemainingTime(step)
 
@@ -67,6 +68,10 @@ class Monitor:
             return
         row = self._row(trainer)
         self.window = []
+        if row["samples_dropped"] and not self.has_warned:
+            self.has_warned = True
+            dropped = f"{row['samples_dropped']} samples were dropped by step {trainer.step} for want of room"
+            self.say(f"{dropped}; if this goes on, raise --marched-per-ray and --decoded-per-ray")
         self.file.write(json.dumps(row) + "\n")
         self.file.flush()
         for name, value in scalars(row).items():
