@@ -77,6 +77,7 @@ class LossConfig:
     photo_weight: float = field(1.0, "weight of the colour loss", minimum=0)
     mask_weight: float = field(1.0, "weight of the mask loss", minimum=0)
     eikonal_weight: float = field(0.02, "weight of the eikonal loss", minimum=0)
+    volume_weight: float = field(0.01, "weight of the loss that shrinks what no view needs", minimum=0)
     hull_weight: float = field(
         3.0, "weight of the loss that keeps the core of the visual hull filled", minimum=0
     )

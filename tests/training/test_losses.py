@@ -44,6 +44,16 @@ def test_eikonal_of_linear_and_curved_distances():
     assert float(eikonal(torch.zeros(4, 0))) == 0
 
 
+def test_volume_loss():
+    """The share inside; its gradient pushes the surface inwards."""
+    sdf = torch.tensor([-1.0, -0.5, 0.0, 2.0], requires_grad=True)
+    loss = losses.volume_loss(sdf, torch.tensor(100.0))
+    loss.backward()
+    assert float(loss) == pytest.approx((1 + 1 + 0.5 + 0) / 4)
+    assert float(sdf.grad[2]) == pytest.approx(-100 / 4 / 4)
+    assert float(losses.volume_loss(torch.zeros(0), torch.tensor(100.0))) == 0
+
+
 def eikonal(sdf):
     """Of distances (4, N) at taps 1e-3 away."""
     return losses.eikonal_loss(losses.tap_gradient(sdf, 1e-3))

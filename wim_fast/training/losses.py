@@ -32,6 +32,11 @@ def eikonal_loss(gradient: Tensor) -> Tensor:
     return ((gradient.norm(dim=-1) - 1) ** 2).mean() if len(gradient) else gradient.sum()
 
 
+def volume_loss(sdf: Tensor, inv_s: Tensor) -> Tensor:
+    """Share of points (N,) near the surface that lie inside: what no view needs shrinks under it."""
+    return torch.sigmoid(-inv_s * sdf).mean() if len(sdf) else sdf.sum()
+
+
 @functools.cache
 def tetrahedron(device: torch.device) -> Tensor:
     """Its corners (4, 3)."""

@@ -118,6 +118,7 @@ def training_losses(
         "photo": weights.photo_weight * losses.photo_loss(rgb, target, batch.weight),
         "mask": weights.mask_weight * losses.mask_loss(seen.opacity, batch.alpha, batch.weight),
         "eikonal": weights.eikonal_weight * losses.eikonal_loss(gradient),
+        "volume": weights.volume_weight * losses.volume_loss(sdf[rows:], inv_s),
     }
 
     # what lies deep in the visual hull is the object
