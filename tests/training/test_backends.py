@@ -10,7 +10,7 @@ from wim_fast.config import Config
 from wim_fast.errors import UserError
 from wim_fast.ops.backend import select_backend
 from wim_fast.scene.load import load_scene
-from wim_fast.training.checkpoint import restore, snapshot
+from wim_fast.training.checkpoint import TrainedOn, load_checkpoint, restore, save_checkpoint, snapshot
 from wim_fast.training.trainer import Trainer
 
 
@@ -59,6 +59,22 @@ def test_a_step_is_that_of_the_references(scene, name):
         assert ((a - b).abs() < 1e-4).float().mean() > 0.9, name
 
 
+@pytest.mark.parametrize("name", ["torch", "triton", "tcnn"])
+def test_a_checkpoint_goes_on_on_every_backend(scene, name, tmp_path):
+    trainer, other = make_trainer(scene, "numba"), make_trainer(scene, name)
+    for _ in range(2):
+        trainer.train_step()
+    save_checkpoint(tmp_path / "state.pt", trainer, TrainedOn((0, 1, 2), (0, 1, 2), 1.0))
+    restore(other, load_checkpoint(tmp_path / "state.pt"))
+    for mine, theirs in zip(trainer.model.parameters(), other.model.parameters(), strict=True):
+        assert torch.equal(mine, theirs.cpu())
+    ours, theirs = trainer.train_step(), other.train_step()
+    assert other.step == 3
+    for term, value in ours.losses.items():  # where the random numbers are the same
+        if other.backend.device.type == "cpu":
+            assert theirs.losses[term] == pytest.approx(value, rel=2e-3, abs=3e-4), term
+
+
 @pytest.mark.cuda
 @pytest.mark.parametrize("name", ["triton", "tcnn"])
 def test_training_on_a_gpu(scene, name):
@@ -82,7 +98,7 @@ def test_training_on_a_gpu(scene, name):
 @pytest.mark.parametrize("name", ["triton", "tcnn"])
 def test_a_gpu_is_asked_for_where_there_is_none(name, monkeypatch):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    with pytest.raises(UserError, match="it needs an NVIDIA GPU.*--backend numba"):
+    with pytest.raises(UserError, match=r"it needs an NVIDIA GPU.*--backend numba"):
         select_backend(name)
 
 

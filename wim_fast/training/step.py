@@ -163,8 +163,8 @@ def training_losses(
 def eikonal_taps(samples: RaySamples, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Four points (4 * count, 3) round each of `count` random samples, tap after tap, and their pose ids."""
     device = samples.points.device
-    uniform = torch.rand(count, generator=generator, device=device)[: len(samples.points)]
-    pick = (uniform * samples.offsets[-1]).long()
+    uniform = torch.rand(count, generator=generator, device=device)
+    pick = (uniform * samples.offsets[-1]).long() if len(samples.points) else uniform[:0].long()
     taps = samples.points[pick] + EIKONAL_TAP * losses.tetrahedron(device)[:, None]  # (4, count, 3)
     return taps.reshape(-1, 3), samples.pose_ids[pick].repeat(4)
 
