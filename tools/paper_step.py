@@ -92,12 +92,17 @@ def weights(alpha: Tensor) -> Tensor:
     return alpha * before
 
 
+def stratified(rays: int, count: int, device: torch.device) -> Tensor:
+    """Random numbers (R, count) in [0, 1), ascending, one in each of `count` equal intervals."""
+    return (torch.arange(count, device=device) + torch.rand(rays, count, device=device)) / count
+
+
 @torch.no_grad()
 def sample(model: PaperModel, origins: Tensor, directions: Tensor, pose: tuple[Tensor, Tensor]) -> Tensor:
     """Distances (R, 128) along rays: evenly spread, then drawn near the surface, ever more sharply."""
-    rays = len(origins)
+    rays, device = len(origins), origins.device
     middle = (pose[1].mean(0) - origins).norm(dim=-1, keepdim=True)
-    t = middle - 1 + 2 * (torch.arange(COARSE) + torch.rand(rays, COARSE)) / COARSE
+    t = middle - 1 + 2 * stratified(rays, COARSE, device)
 
     def distance(t: Tensor) -> Tensor:
         points = origins[:, None] + t[..., None] * directions[:, None]
@@ -106,8 +111,8 @@ def sample(model: PaperModel, origins: Tensor, directions: Tensor, pose: tuple[T
     sdf = distance(t)
     for i in range(ROUNDS):
         share = weights(alphas(sdf, 32.0 * 2**i)) + 1e-5
-        cdf = torch.cat([torch.zeros(rays, 1), share.cumsum(1) / share.sum(1, keepdim=True)], dim=1)
-        u = (torch.arange(PER_ROUND) + torch.rand(rays, PER_ROUND)) / PER_ROUND
+        cdf = torch.nn.functional.pad(share.cumsum(1) / share.sum(1, keepdim=True), (1, 0))
+        u = stratified(rays, PER_ROUND, device)
         above = torch.searchsorted(cdf, u).clamp(1, cdf.shape[1] - 1)
         low, high = cdf.gather(1, above - 1), cdf.gather(1, above)
         t_low, t_high = t.gather(1, above - 1), t.gather(1, above)
@@ -130,7 +135,7 @@ def image_losses(model: PaperModel, rays: Rays, rgb: Tensor, alpha: Tensor, fram
     seen = (weight[..., None] * color[:, :-1]).sum(1) + (1 - weight.sum(1, keepdim=True))
     target = alpha[:, None] * (2 * rgb - 1) + (1 - alpha[:, None])
 
-    pick = torch.randint(t.shape[1], (len(t), EIKONAL_PER_RAY, 1)).expand(-1, -1, 3)
+    pick = torch.randint(t.shape[1], (len(t), EIKONAL_PER_RAY, 1), device=t.device).expand(-1, -1, 3)
     x = points.gather(1, pick).view(-1, 3).detach().requires_grad_()
     (gradient,) = torch.autograd.grad(model(x, *pose)[0].sum(), x, create_graph=True)
     eikonal = ((gradient.norm(dim=-1) - 1) ** 2).mean()

@@ -1,0 +1,142 @@
+"""The benchmark: every backend taken to pieces without a change to what it computes, and the whole command."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_scene import ring, write_scene
+
+from wim_fast.config import Config
+from wim_fast.errors import UserError
+from wim_fast.ops.backend import select_backend
+from wim_fast.ops.mlp import reference
+from wim_fast.scene.load import load_scene
+from wim_fast.training.trainer import Trainer
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+import step_work
+import stopwatch
+
+TOOLS = Path(stopwatch.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("benchmark") / "tiny"
+    write_scene(path, frames=3, eyes=ring(3), width=16, solid="ellipsoid")
+    return path
+
+
+def make_trainer(folder: Path, name: str, lighting: bool = True) -> Trainer:
+    """Late enough that all losses count but those that need many points, which Triton's interpreter is slow at."""
+    if name == "triton":
+        pytest.importorskip("triton", reason="triton is not installed")
+    try:
+        backend = select_backend(name)
+    except UserError as error:
+        pytest.skip(str(error))
+    config = Config()
+    small = {"parts": 3, "hash_log2_entries": 8, "pose_width": 16, "decoder_width": 16}
+    model = dataclasses.replace(config.model, lighting=lighting, **small)
+    render = dataclasses.replace(config.render, images_per_step=2, rays_per_image=6)
+    loss = dataclasses.replace(config.loss, eikonal_weight=0.0, hull_weight=0.0)
+    config = dataclasses.replace(config, model=model, render=render, loss=loss)
+    trainer = Trainer(load_scene(folder), config, 10, backend)
+    trainer.step = 9
+    return trainer
+
+
+@pytest.mark.parametrize("name", ["numba", "torch", "triton", "tcnn"])
+def test_a_step_under_the_clock_is_the_same(folder: Path, name: str) -> None:
+    """The same losses and gradients; every stage takes time, and together they take all of it."""
+    plain, timed = make_trainer(folder, name), make_trainer(folder, name)
+    with stopwatch.unrecorded(plain):
+        expected = plain.train_step()
+    clock = stopwatch.clock_for(timed.backend.device, threads=2)
+    backend = timed.backend
+    with stopwatch.timed_stages(timed, clock) as watch:
+        start = time.perf_counter()
+        report = timed.train_step()
+        took = time.perf_counter() - start
+    assert timed.backend is backend
+    on_cpu = backend.device.type == "cpu"  # sums on a GPU have no order
+    assert torch.allclose(report.values, expected.values, rtol=0 if on_cpu else 1e-3, atol=0)
+    for a, b in zip(timed.model.parameters(), plain.model.parameters(), strict=True):
+        assert a.grad is not None
+        torch.testing.assert_close(
+            a.grad, b.grad, rtol=1e-5 if on_cpu else 1e-2, atol=1e-7 if on_cpu else 1e-3
+        )
+    assert set(watch.seconds) == set(stopwatch.STAGES)
+    assert min(watch.seconds.values()) > 0
+    assert sum(watch.seconds.values()) == pytest.approx(took, rel=0.05)
+
+
+def test_every_kernel_has_a_stage() -> None:
+    backend = select_backend("numba")
+    assert set(stopwatch.KERNELS) == {name for name, value in backend._asdict().items() if callable(value)}
+    assert set(stopwatch.KERNELS.values()) < set(stopwatch.STAGES)
+
+
+def test_work_is_that_of_samples_not_of_padding(folder: Path) -> None:
+    """Triton's arrays are padded and its MLPs are hidden from torch; what a step does is the same."""
+    # without the lighting, which is a product in torch of all rows, padding too
+    plain = step_work.count_work(make_trainer(folder, "numba", lighting=False), steps=1)
+    padded = step_work.count_work(make_trainer(folder, "triton", lighting=False), steps=1)
+    if torch.cuda.is_available():
+        pytest.skip("other random numbers than the CPU's")
+    assert padded.rays == plain.rays == 12
+    assert padded.marched == pytest.approx(plain.marched, abs=2)
+    assert plain.marched > plain.decoded > 0
+    assert plain.fused_flops == plain.dropped == padded.dropped == 0
+    assert padded.flops == pytest.approx(plain.flops, rel=0.1)
+    assert padded.fused_flops > 0.5 * padded.flops
+    assert padded.bytes == pytest.approx(plain.bytes, rel=0.05)
+
+
+def test_the_estimate_for_fused_mlps_is_what_torch_counts() -> None:
+    weights = [torch.randn(16, 8, requires_grad=True), torch.randn(4, 16, requires_grad=True)]
+    x = torch.randn(50, 8, requires_grad=True)
+    with torch.utils.flop_counter.FlopCounterMode(display=False) as counter:
+        reference.mlp(x, weights, "relu").sum().backward()
+    assert step_work.fused_flops(len(x), weights) == counter.get_total_flops()
+
+
+def test_each_backend_is_measured_or_has_a_reason(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "results.json"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment.pop("TRITON_INTERPRET", None)
+    sizes = {"parts": 3, "images": 2, "rays": 6, "size": 16}
+    effort = {"warm-steps": 3, "repeats": 2, "images-timed": 1, "json": output, "scene": folder}
+    options = [f"--{name}={value}" for name, value in {**sizes, **effort}.items()]
+    command = [sys.executable, str(TOOLS / "benchmark.py"), "--backend", "each", *options]
+    command += ["--skip-paper", "--skip-growth"]
+    result = subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=600, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    results = json.loads(output.read_text())
+    assert results["failed"] == {}
+    assert all("it needs an NVIDIA GPU" in results["unavailable"][name] for name in ("triton", "tcnn"))
+    assert results["batch"] == sizes
+    assert set(results["backends"]) == {"numba", "torch"}
+    for measured in results["backends"].values():
+        step = measured["step"]
+        assert measured["device"] == "cpu"
+        assert step["recorded_seconds"] is None
+        assert step["seconds"] == step["eager_seconds"] > 0
+        assert step["minutes_for_200000"] == pytest.approx(200_000 * step["seconds"] / 60)
+        assert step["rays"] == 12
+        assert step["marched"] > step["decoded"] > 0 == step["dropped"]
+        assert set(step["stages"]) == set(stopwatch.STAGES)
+        assert 0 < step["flops_per_second"] < measured["limits"]["float32_flops_per_second"]
+        assert 0 < step["bytes_per_second"] < measured["limits"]["bytes_per_second"]
+        assert measured["memory"]["host"] > 0
+    assert results["backends"]["numba"]["image_seconds"] > 0
