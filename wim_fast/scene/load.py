@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,50 @@ import numpy as np
 from wim_fast.errors import SceneWarning, UserError
 from wim_fast.resources import resource_folder
 from wim_fast.scene.cameras import coverage
+from wim_fast.scene.easymocap import is_easymocap, read_easymocap, scan_easymocap
+from wim_fast.scene.neural_body import is_neural_body, read_neural_body, scan_neural_body
+from wim_fast.scene.rgbd_dog import is_rgbd_dog, read_rgbd_dog, scan_rgbd_dog
 from wim_fast.scene.scene import BACKGROUND, OBJECT, GroundTruth, Scene, SceneContents, parse_frames
 from wim_fast.scene.visual_hull import look_at, visual_hull
-from wim_fast.scene.wim_raw import read_wim_raw, scan_wim_raw
+from wim_fast.scene.wim_cache import is_wim_cache, read_wim_cache, scan_wim_cache
+from wim_fast.scene.wim_raw import is_wim_raw, read_wim_raw, scan_wim_raw
 
 OBJECT_EXTENT = 1.2  # world units: the longest side of the object's box under the automatic scale
+
+
+@dataclass(frozen=True)
+class Format:
+    """A way in which recordings lie on disk."""
+
+    holds: str  # what its folder is known by
+    is_there: Callable[[Path], bool]
+    scan: Callable[[Path], SceneContents]
+    read: Callable[..., Scene]
+
+
+FORMATS = (
+    Format("frame_00000_cam_000.png and cam_000.json", is_wim_raw, scan_wim_raw, read_wim_raw),
+    Format("cache.pickle", is_wim_cache, scan_wim_cache, read_wim_cache),
+    Format("annots.npy", is_neural_body, scan_neural_body, read_neural_body),
+    Format("intri.yml and extri.yml", is_easymocap, scan_easymocap, read_easymocap),
+    Format("sony/camera00/", is_rgbd_dog, scan_rgbd_dog, read_rgbd_dog),
+)
+
+
+def find_format(path: Path) -> Format:
+    """The first format whose files lie in the folder; UserError if there is none."""
+    try:
+        found = next((known for known in FORMATS if known.is_there(path)), None)
+    except OSError as error:
+        raise UserError(path, f"cannot be read ({error.strerror})", "check the folder") from None
+    if found:
+        return found
+    holds = "; ".join(known.holds for known in FORMATS)
+    raise UserError(
+        path,
+        "there are no images or videos in a layout that is known",
+        f"a scene's folder holds one of: {holds} (docs/data.md)",
+    )
 
 
 def scene_names() -> list[str]:
@@ -42,7 +82,8 @@ def find_scene(path_or_name: str | Path) -> Path:
 
 def scan_scene(path_or_name: str | Path, coordinate_scale: float) -> SceneContents:
     """All cameras and frames of a scene and its ground truth in world units; no image is read."""
-    contents = scan_wim_raw(find_scene(path_or_name))
+    path = find_scene(path_or_name)
+    contents = find_format(path).scan(path)
     truth = contents.ground_truth
     return dataclasses.replace(contents, ground_truth=truth and _scaled_truth(truth, coordinate_scale))
 
@@ -63,6 +104,7 @@ def load_scene(
     path_or_name : a folder, or the name of a scene that ships with wim-fast.
     cameras : ids of the cameras to read, in this order; None: all.
     frames : which of the sorted frames to read, as a slice, `"start:stop[:step]"` or positions; None: all.
+        Start and stop may be shares of all frames, as in `"0:80%"`.
     size : longer side of the images in pixels; None: as they are.
     coordinate_scale : file units per world unit; None: such that the object in the first frame read is
         1.2 units long, by its visual hull. It depends on cameras and frames: keep it with what is learned.
@@ -71,10 +113,13 @@ def load_scene(
     Raises UserError (file, what is wrong, what to do) for anything that cannot be read.
     """
     path = find_scene(path_or_name)
-    scene = read_wim_raw(
+    layout = find_format(path)
+    if isinstance(frames, str):
+        frames = parse_frames(frames, len(layout.scan(path).frame_ids) if "%" in frames else None)
+    scene = layout.read(
         path,
         cameras=cameras,
-        frames=parse_frames(frames) if isinstance(frames, str) else frames or slice(None),
+        frames=frames or slice(None),
         size=size,
         allow_missing=allow_missing,
     )

@@ -32,10 +32,17 @@ from wim_fast.scene.scene import (
     Scene,
     SceneContents,
     camera_positions,
+    check_missing,
+    resized_shape,
+    select_frames,
 )
 
 _IMAGE = re.compile(r"frame_(\d{5,})_cam_(\d{3,})\.png")
 _CAMERA = re.compile(r"cam_(\d{3,})\.json")
+
+
+def is_wim_raw(path: Path) -> bool:
+    return any(_IMAGE.fullmatch(name) or _CAMERA.fullmatch(name) for name in os.listdir(path))
 
 
 def read_wim_raw(
@@ -52,21 +59,12 @@ def read_wim_raw(
     camera_ids = sorted(camera_files)
     if cameras is not None:
         camera_ids = [camera_ids[i] for i in camera_positions(path, camera_ids, cameras)]
-    frame_ids = all_frames[frames] if isinstance(frames, slice) else [all_frames[i] for i in frames]
-    if not frame_ids:
-        raise UserError(
-            path, f"no frames are left of its {len(all_frames)}", "choose --frames within the recording"
-        )
+    frame_ids = select_frames(path, all_frames, frames)
     wanted = {(v, f): images.get((f, v)) for v in camera_ids for f in frame_ids}
     missing = [key for key, file in wanted.items() if file is None]
-    if missing and (not allow_missing or len(missing) == len(wanted)):
+    if missing:
         v, f = missing[0]
-        others = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise UserError(
-            path / f"frame_{f:05d}_cam_{v:03d}.png",
-            f"frame {f} of camera {v} is missing{others}",
-            "add the image, leave out the camera, or give --allow-missing to go on without it",
-        )
+        check_missing(path / f"frame_{f:05d}_cam_{v:03d}.png", missing, len(wanted), allow_missing)
     read = [_read_camera(camera_files[v]) for v in camera_ids]
     rgba, native = _read_images(list(wanted.values()), size)
     shape = (len(camera_ids), len(frame_ids))
@@ -173,10 +171,7 @@ def _read_images(files: list[Path | None], size: int | None) -> tuple[NDArray[np
     """Images (N, H, W, 4), zeros where the file is None, and their (height, width) in the files."""
     first = next(file for file in files if file is not None)
     native = _read_png(first).shape[:2]
-    shape = native
-    if size is not None:
-        factor = size / max(native)
-        shape = (max(1, round(native[0] * factor)), max(1, round(native[1] * factor)))
+    shape = resized_shape((native[0], native[1]), size)
     rows, columns = area_weights(native[0], shape[0]), area_weights(native[1], shape[1])
     out = np.zeros((len(files), *shape, 4), dtype=np.uint8)
 

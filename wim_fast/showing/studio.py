@@ -42,7 +42,7 @@ def positions(text: str | None, count: int, what: str, flag: str = "--frames") -
     """A range of frames as positions among `count`; all without a range. UserError if it leaves them."""
     if text is None:
         return list(range(count))
-    chosen = parse_frames(text)
+    chosen = parse_frames(text, count)
     found = list(range(count))[chosen]
     ends = [end for end in (chosen.start, chosen.stop) if end is not None]
     if not found or any(abs(end) > count for end in ends):

@@ -63,7 +63,8 @@ def read_recording(config: Config) -> Recording:
     check_trainable(scene)
     check_parts(scene, config.model.parts)
 
-    frames = range(len(contents.frame_ids))[parse_frames(wanted.frames) if wanted.frames else slice(None)]
+    count = len(contents.frame_ids)
+    frames = range(count)[parse_frames(wanted.frames, count) if wanted.frames else slice(None)]
     positions = np.unique(np.linspace(0, len(frames) - 1, VIEW_FRAMES).round().astype(int)).tolist()
     how |= {"frames": [frames[p] for p in positions], "coordinate_scale": scene.coordinate_scale}
     test = test or tuple(i for i in contents.camera_ids if i not in train)

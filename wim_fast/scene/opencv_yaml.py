@@ -1,0 +1,45 @@
+"""Matrices from YAML files that OpenCV's FileStorage wrote."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wim_fast.errors import UserError
+
+MAX_BYTES = 1 << 24
+_MATRIX = re.compile(
+    r"^\s*([\w-]+)\s*:\s*!!opencv-matrix\s+rows\s*:\s*(\d+)\s+cols\s*:\s*(\d+)\s+dt\s*:\s*\"?\w+\"?\s+data\s*:\s*\[([^\]]*)\]",
+    re.MULTILINE,
+)
+
+
+def read_matrices(file: Path) -> dict[str, NDArray[np.float64]]:
+    """{name: (rows, columns)} of every matrix at the top level; what else is in the file is left out.
+
+    FileStorage writes YAML 1.0 with a directive (`%YAML:1.0`) and tags that YAML parsers refuse, so the blocks
+    `name: !!opencv-matrix`, `rows`, `cols`, `dt`, `data: [...]` are looked for by themselves.
+    """
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            raise UserError(file, "is too large for a camera file", "check that it is one")
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(file, f"cannot be read ({error})", "check the file") from None
+    found: dict[str, NDArray[np.float64]] = {}
+    for name, rows, columns, data in _MATRIX.findall(text):
+        try:
+            values = np.array([float(v) for v in data.split(",")]) if data.strip() else np.zeros(0)
+            found[name] = values.reshape(int(rows), int(columns))
+        except ValueError as error:
+            raise UserError(
+                file, f"{name} is no matrix of {rows} x {columns} ({error})", "write the file anew"
+            ) from None
+        if not np.isfinite(found[name]).all():
+            raise UserError(file, f"{name} is not finite", "calibrate this camera again or leave it out")
+    if not found:
+        raise UserError(file, "holds no matrices", "it must be a file that OpenCV's FileStorage wrote")
+    return found
