@@ -1,3 +1,5 @@
+import shutil
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -11,11 +13,23 @@ from wim_fast.scene.cameras import project
 from wim_fast.scene.load import load_scene, scan_scene
 from wim_fast.scene.rgbd_dog import three_valued
 
+FILM = Film(width=96, height=64, unit=1000.0)
+
+
+@pytest.fixture(autouse=True)
+def small_crops(monkeypatch):
+    monkeypatch.setattr(filmed, "LEAST_CROP", 40)
+
+
+@pytest.fixture(scope="module")
+def filmed_dog(tmp_path_factory):
+    return write_rgbd_dog(tmp_path_factory.mktemp("dogs") / "dog", FILM, mask_scale=1).parent
+
 
 @pytest.fixture
-def film(monkeypatch) -> Film:
-    monkeypatch.setattr(filmed, "LEAST_CROP", 40)
-    return Film(width=128, height=72, unit=1000.0)
+def dog(filmed_dog, tmp_path):
+    """A copy that a test may change."""
+    return shutil.copytree(filmed_dog, tmp_path / "dog")
 
 
 def check_against(scene, film, frames):
@@ -32,16 +46,15 @@ def check_against(scene, film, frames):
             assert np.abs(np.median(inner.astype(int), 0) - film.color(frame)).max() < 8
 
 
-@pytest.mark.parametrize("mask_scale", [1, 2])
-def test_a_motion(tmp_path, film, mask_scale):
-    motion = write_rgbd_dog(tmp_path / "dog1", film, mask_scale=mask_scale)
+def test_a_motion(dog):
+    film, motion = FILM, dog / "motion_testSeq"
     contents = scan_scene(motion, 1000.0)
     assert (contents.camera_ids, contents.frame_ids) == ((0, 1, 2, 3), tuple(range(6)))
     scene = load_scene(motion, size=64, coordinate_scale=1000.0)
     assert scene.size == (64, 64)
     np.testing.assert_allclose(scene.cameras.centers, film.eyes, atol=1e-6)
     check_against(scene, film, range(6))
-    some = load_scene(tmp_path / "dog1", cameras=(2,), frames="3:5", size=64, coordinate_scale=1000.0)
+    some = load_scene(dog, cameras=(2,), frames="3:5", size=64, coordinate_scale=1000.0)
     np.testing.assert_array_equal(some.rgba, scene.rgba[2:3, 3:5])
     np.testing.assert_array_equal(some.mask, scene.mask[2:3, 3:5])
     np.testing.assert_array_equal(some.cameras.intrinsics, scene.cameras.intrinsics[2:3])
@@ -50,9 +63,17 @@ def test_a_motion(tmp_path, film, mask_scale):
     check_against(large, film, range(6))
 
 
-def test_beyond_the_edge_of_the_film_it_is_unreliable(tmp_path, film):
+def test_masks_of_4k(tmp_path):
+    film = Film(eyes=ring(2), frames=2, width=96, height=64, unit=1000.0)
+    scene = load_scene(write_rgbd_dog(tmp_path / "dog", film), coordinate_scale=1000.0)
+    check_against(scene, film, range(2))
+
+
+def test_beyond_the_edge_of_the_film_it_is_unreliable(tmp_path):
     """The dog leaves the image: nothing is known about what is not in it."""
-    aside = Film(eyes=ring(3), width=128, height=72, unit=1000.0, aim=(0.0, 0.9, 0.5), lens=(0.0,) * 5)
+    aside = Film(
+        eyes=ring(3), frames=2, width=128, height=72, unit=1000.0, aim=(0.0, 0.9, 0.5), lens=(0.0,) * 5
+    )
     scene = load_scene(write_rgbd_dog(tmp_path / "dog", aside), size=60, coordinate_scale=1000.0)
     K = scene.cameras.intrinsics
     for v in range(3):
@@ -69,11 +90,11 @@ def test_beyond_the_edge_of_the_film_it_is_unreliable(tmp_path, film):
 
 
 @pytest.mark.parametrize("unsure", [128, 2])
-def test_painted_pixels_are_unreliable(tmp_path, film, unsure):
-    motion = write_rgbd_dog(tmp_path / "dog", film, mask_scale=1)
+def test_painted_pixels_are_unreliable(dog, unsure):
+    motion = dog / "motion_testSeq"
     file = motion / "sony" / "camera01" / "masks" / "01_00000002_4K.png"
     mask = iio.imread(file)
-    mask[30:40, 60:66] = 128
+    mask[30:40, 44:50] = 128
     iio.imwrite(file, mask if unsure == 128 else np.select([mask == 128, mask > 0], [2, 1]).astype(np.uint8))
     scene = load_scene(motion, coordinate_scale=1000.0)
     assert (scene.mask[1, 2] == 2).sum() > 50
@@ -119,10 +140,9 @@ def test_the_papers_settings():
         ),
     ],
 )
-def test_bad_recordings(tmp_path, film, change, problem):
-    write_rgbd_dog(tmp_path / "dog", film, mask_scale=1)
-    change(tmp_path / "dog")
+def test_bad_recordings(dog, change, problem):
+    change(dog)
     with pytest.raises(UserError) as caught:
-        load_scene(tmp_path / "dog", coordinate_scale=1000.0)
+        load_scene(dog, coordinate_scale=1000.0)
     assert problem in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -197,7 +197,7 @@ def check_coverage(scene: Scene) -> None:
         text = f"{scene.path}: with one camera, depth is a guess; add cameras round the object"
         warnings.warn(text, SceneWarning, stacklevel=2)
         return
-    share = coverage(scene.cameras, look_at(scene.cameras, scene.mask[:, 0] != BACKGROUND))
+    share = coverage(scene.cameras, look_at(scene.cameras, scene.mask[:, 0] == OBJECT))
     if share <= 0.5:
         text = (
             f"{scene.path}: its {scene.num_cameras} cameras see {share:.0%} of all sides of the object;"

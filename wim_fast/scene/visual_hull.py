@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wim_fast.scene.cameras import Array, Cameras, closest_to_rays, pixel_rays, project
+from wim_fast.scene.scene import UNRELIABLE
 
 Masks = NDArray[np.bool_]
 
@@ -79,6 +80,20 @@ def hull_core(cameras: Cameras, masks: Masks, depth: float, resolution: int = 48
         keep = inner * distance[i] >= depth * cameras.intrinsics[i, 0, 0]
         points, pixels, distance = points[keep], pixels[:, keep], distance[:, keep]
     return points
+
+
+def on_unreliable_pixel(cameras: Cameras, mask: NDArray[np.uint8], points: Array) -> Masks:
+    """Which of the points (N, 3) fall on an unreliable pixel of some mask (V, H, W); images without any reliable
+    pixel do not count."""
+    found = np.zeros(len(points), dtype=bool)
+    pixels, depth = project(cameras, points)
+    for i in np.flatnonzero((mask == UNRELIABLE).any((1, 2)) & (mask != UNRELIABLE).any((1, 2))):
+        x, y = pixels[i].T
+        seen = np.flatnonzero(
+            (depth[i] > 0) & (x >= 0) & (x < cameras.width) & (y >= 0) & (y < cameras.height)
+        )
+        found[seen] |= mask[i, y[seen].astype(np.int64), x[seen].astype(np.int64)] == UNRELIABLE
+    return found
 
 
 class _Silhouette:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from wim_fast.rendering.rays import RayCameras, Rays
 from wim_fast.scene.scene import BACKGROUND, OBJECT, UNRELIABLE, Scene
-from wim_fast.scene.visual_hull import hull_core
+from wim_fast.scene.visual_hull import hull_core, on_unreliable_pixel
 
 GUIDE_SIZE = 128  # the silhouette losses look at masks of at most this size
 BLOCK_SHARE = (
@@ -71,7 +71,7 @@ class TrainingImages:
         rows, columns = -(-self.height // block), -(-self.width // block)
         blocks = np.zeros((*shape, rows, columns), bool)
         for v, f in np.ndindex(shape):
-            inside = mask[v, f] != 0
+            inside = mask[v, f] == OBJECT
             if inside.any():
                 y, x = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
                 low = np.maximum([x[0] - margin, y[0] - margin], 0)
@@ -86,7 +86,13 @@ class TrainingImages:
         from scipy.ndimage import distance_transform_edt
 
         every = -(-max(self.height, self.width) // GUIDE_SIZE)
-        coarse = mask[:, :, every // 2 :: every, every // 2 :: every]
+        coarse = mask[:, :, every // 2 :: every, every // 2 :: every].copy()
+        if (
+            every > 1 and (mask == UNRELIABLE).any()
+        ):  # a pixel of the guides is unreliable if any part of it is
+            for dy, dx in np.ndindex(every, every):
+                part = mask[:, :, dy::every, dx::every][:, :, : coarse.shape[2], : coarse.shape[3]]
+                coarse[:, :, : part.shape[2], : part.shape[3]][part == UNRELIABLE] = UNRELIABLE
         self.guide_side = max(self.height, self.width) / every  # in pixels of the guides
         shape = coarse.shape[:2]
         nearest = np.zeros((*coarse.shape, 2), np.int16)
@@ -111,6 +117,7 @@ class TrainingImages:
         self.has_core = torch.zeros(self.num_frames, dtype=torch.bool)
         for f in range(0, self.num_frames, every):
             points = hull_core(scene.cameras, scene.mask[:, f] != BACKGROUND, CORE_DEPTH)
+            points = points[~on_unreliable_pixel(scene.cameras, scene.mask[:, f], points)]
             if len(points):
                 self.core[f] = torch.from_numpy(points[rng.integers(len(points), size=CORE_POINTS)])
                 self.has_core[f] = True

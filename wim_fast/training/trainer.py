@@ -146,7 +146,7 @@ def set_learning_rates_up(optimizer: torch.optim.Optimizer, device: torch.device
 
 def pixel_size(scene: Scene) -> float:
     """Side of a pixel at the object, world units."""
-    middle = look_at(scene.cameras, scene.mask[:, 0] != BACKGROUND)
+    middle = look_at(scene.cameras, scene.mask[:, 0] == OBJECT)
     distance = np.linalg.norm(scene.cameras.centers - middle, axis=1)
     return float(np.median(distance / scene.cameras.intrinsics[:, 0, 0]))
 
