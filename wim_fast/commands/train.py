@@ -45,6 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--config", metavar="FILE", help="settings to use instead of the scene's own")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all)")
+    parser.add_argument(
+        "--view",
+        nargs="?",
+        type=int,
+        const=8080,
+        metavar="PORT",
+        help="show occupancy grid, parts, rays and samples in a browser while training (default port: 8080)",
+    )
     add_config_flags(parser)
 
 
@@ -62,6 +70,8 @@ def run(args: argparse.Namespace) -> None:
     from wim_fast.training.run import disk_error, resume_command, train
     from wim_fast.training.run_folder import RunFolder
     from wim_fast.training.trainer import Trainer
+    from wim_fast.viewer.live import watched
+    from wim_fast.viewer.server import HOST, check_viewer
 
     use_threads(args.threads)
     keep_memory()
@@ -74,6 +84,8 @@ def run(args: argparse.Namespace) -> None:
         config = load_config(None, flags, config_file=args.config)
         folder = RunFolder(args.output or new_run(config.scene.scene))
         check_free(folder.path)
+    if args.view is not None and local_rank() == 0:
+        check_viewer(HOST, args.view)
     backend = select_backend(config.render.backend, local_rank())
     processes = join_processes(backend.device)
     say(console, describe(backend, processes))
@@ -108,7 +120,8 @@ def run(args: argparse.Namespace) -> None:
                 monitor.picture(image, trainer.step)
 
             monitor.say(f"{trainer.iterations} iterations; writing to {folder.path}")
-            stopped = train(trainer, folder, seen, monitor, preview, config.schedule)
+            with watched(monitor, folder.path, seen, args.view) as observer:
+                stopped = train(trainer, folder, seen, observer, preview, config.schedule)
             if stopped is None:
                 preview(trainer)
     except OSError as error:

@@ -1,0 +1,287 @@
+"""`wim-fast view-occupancy`: the page, driven by its handles and by a browser; the export; what goes wrong."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chromium import chromium, executable
+from PIL import Image
+from trained_run import SIZE, TRAINED_FRAMES, TinyRun
+
+from wim_fast.cli import main
+from wim_fast.training.run_folder import load_run
+from wim_fast.viewer.inspect_grid import visible_cells
+from wim_fast.viewer.subject import Film, Subject
+
+needs_viser = pytest.mark.skipif(importlib.util.find_spec("viser") is None, reason="viser is not installed")
+PICTURES = {
+    "cells.png", "slices.png", "ellipsoids.png", "surface.png", "ray.png", "ray_plot.png", "pixel.png", "image.png",
+    "missed_mass.png",
+}  # fmt: skip
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def page(tiny_run: TinyRun) -> Iterator:
+    if importlib.util.find_spec("viser") is None:
+        pytest.skip("viser is not installed")
+    from wim_fast.viewer.serve import open_page
+
+    run = load_run(tiny_run.path, "numba")
+    page = open_page(Subject.of_run(run), Film(run), "127.0.0.1", free_port(), "tiny")
+    page.update()
+    yield page
+    page.close()
+
+
+def cells(page) -> np.ndarray:
+    return np.asarray(page.server.scene.get_handle_by_name("/cells").batched_positions)
+
+
+def test_slider_changes_the_cells_drawn(page) -> None:
+    before = cells(page)
+    grid = page.look.grid(page.choice)
+    assert len(before) == len(visible_cells(grid)) > 100
+    np.testing.assert_allclose(before, grid.centers(visible_cells(grid)).numpy(), atol=1e-5)
+    page.frame.value = TRAINED_FRAMES - 1
+    page.update()
+    after = cells(page)
+    assert after.mean(0)[0] > before.mean(0)[0]  # the object moves along x
+    page.grid.resolution.value = 16
+    page.update()
+    assert len(cells(page)) < len(after)
+    assert f"{page.grid.settings.resolution}³" in page.numbers.content
+    page.grid.as_in_training()
+    page.frame.value = 0
+    page.update()
+    assert not page.problem.visible
+    np.testing.assert_allclose(cells(page), before)
+
+
+def test_threshold_shows_missed_mass(page) -> None:
+    scene = page.server.scene
+    page.grid.threshold.value = 0.99
+    page.grid.axis.value, page.grid.color.value = "y", "occupancy"
+    page.update()
+    numbers = page.look.numbers(page.choice)
+    assert numbers.missed_mass > 0.01
+    assert len(scene.get_handle_by_name("/missed").points) > 0
+    assert scene.get_handle_by_name("/slice") is not None
+    while page.grid.measure_next_frame():
+        pass
+    curve = page.grid.curve.data[1]
+    assert len(curve) == TRAINED_FRAMES
+    assert curve[0] == pytest.approx(100 * numbers.missed_mass, rel=1e-3)
+    page.grid.as_in_training()
+    page.grid.axis.value, page.grid.color.value = "none", "part"
+    page.update()
+    assert scene.get_handle_by_name("/slice") is None
+    assert not page.problem.visible
+
+
+def test_a_pixel_draws_its_ray(page) -> None:
+    """By its numbers, by a click on the image in the view, and by a click into the view."""
+    cameras, ray = page.film.cameras, page.ray
+    ray.camera.value, ray.x.value, ray.y.value = str(cameras.ids[1]), SIZE // 2, SIZE // 2
+    page.update()
+    line = np.asarray(page.server.scene.get_handle_by_name("/ray").points)[0]
+    np.testing.assert_allclose(line[0], cameras.centers[1], atol=1e-5)
+    assert "opacity" in ray.text.content
+    assert len(page.server.scene.get_handle_by_name("/ray/samples").batched_positions) > 3
+    assert len(ray.plot.data) == 4
+    assert float(np.nanmax(ray.plot.data[2])) > 0.05
+
+    from wim_fast.viewer.inspect_shape import image_corners
+
+    corners = image_corners(cameras, 2, 0.2)
+    target = corners[0] + 0.3 * (corners[1] - corners[0]) + 0.6 * (corners[3] - corners[0])
+    eye = np.array([0.0, 0.0, 9.0])
+    ray.clicked_image(2, corners, eye, target - eye)
+    assert (ray.index, ray.x.value, ray.y.value) == (2, int(0.3 * SIZE), int(0.6 * SIZE))
+    ray.clicked_view(eye, np.array([0.0, 0.0, -2.0]))
+    page.update()
+    np.testing.assert_allclose(page.server.scene.get_handle_by_name("/ray").points[0][0], eye)
+    ray.x.value = 3  # a pixel again
+    page.update()
+    assert ray.free is None
+    assert not page.problem.visible
+
+
+def test_every_layer_can_be_shown_and_hidden(page) -> None:
+    shown = page.object
+    switches = shown.candidates, shown.labels, shown.surface, page.grid.show, shown.ellipsoids, shown.tree
+    names = "/candidates", "/labels/0", "/surface", "/cells", "/ellipsoids", "/tree"
+    before = [switch.value for switch in switches]
+    for state in (True, False):
+        for switch in switches:
+            switch.value = state
+        shown.cameras.value = "all" if state else "none"
+        page.update()
+        there = [page.server.scene.get_handle_by_name(name) is not None for name in names]
+        assert there == [state] * len(names)
+        assert (page.server.scene.get_handle_by_name("/cameras/5/image") is not None) == state
+    for switch, state in zip(switches, before, strict=True):
+        switch.value = state
+    shown.cameras.value = "trained on"
+    page.image.camera.value = "where I look"
+    page.image.viewpoint = (0.0, -3.0, 0.5), (0.7071, -0.7071, 0.0, 0.0), 0.8, 1.5
+    page.update()
+    assert page.image.picture.image.shape == (192, 288, 3)
+    page.image.camera.value = "camera 0"
+    page.update()
+    assert "PSNR" in page.image.text.content
+    assert not page.problem.visible
+
+
+def test_a_joint_slider_moves_its_part_and_the_saved_pose_renders(page, tiny_run: TinyRun, tmp_path) -> None:
+    placed = np.array(page.server.scene.get_handle_by_name("/ellipsoids").batched_positions)
+    joints = page.look.articulation(0)
+    part = next(p for p in joints.motions if not joints.tree.children(p))
+    assert "nothing is turned" in page.pose.write()
+    page.pose.sliders[part].value = 70
+    page.pose.part.value = str(part)
+    page.update()
+    turned = np.asarray(page.server.scene.get_handle_by_name("/ellipsoids").batched_positions)
+    moved = np.linalg.norm(turned - placed, axis=1)
+    assert moved[part] > 1e-3
+    assert np.delete(moved, part).max() < 1e-5
+    assert page.server.scene.get_handle_by_name("/gizmo") is not None
+    page.pose.turned(part, np.array([0.9239, 0.0, 0.0, 0.3827]))
+    page.update()
+    assert (
+        np.abs(
+            np.asarray(page.server.scene.get_handle_by_name("/ellipsoids").batched_positions) - turned
+        ).max()
+        > 1e-3
+    )
+
+    page.pose.name.value = "../pose.yaml"
+    assert "Not saved" in page.pose.write()
+    page.pose.name.value = "by_hand.yaml"
+    assert "render-novel-pose" in page.pose.write()
+    assert not page.problem.visible
+    page.pose.back()
+    page.pose.part.value = "none"
+    page.update()
+    np.testing.assert_allclose(page.server.scene.get_handle_by_name("/ellipsoids").batched_positions, placed)
+    arguments = [
+        "--pose",
+        str(tiny_run.path / "by_hand.yaml"),
+        "--size",
+        "24",
+        "--fps",
+        "1",
+        "--output",
+        str(tmp_path),
+    ]
+    assert main(["render-novel-pose", str(tiny_run.path), *arguments]) == 0
+    first, last = sorted(tmp_path.glob("*.png"))[:: len(list(tmp_path.glob("*.png"))) - 1]
+    assert (np.asarray(Image.open(first)) != np.asarray(Image.open(last))).any()
+
+
+def test_a_layer_that_fails_says_so_and_the_others_go_on(page, monkeypatch, capsys) -> None:
+    def fail() -> None:
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr(page.layers[2], "draw", fail)
+    page.frame.value = 3
+    page.update()
+    assert "no such thing" in page.problem.content
+    assert page.layers[-1].drawn is not None
+    assert "no such thing" in capsys.readouterr().err
+    page.problem.visible = False
+    page.frame.value = 0
+    monkeypatch.undo()
+    page.update()
+
+
+@pytest.mark.skipif(executable() is None, reason="there is no Chromium")
+def test_in_a_browser(page, tmp_path) -> None:
+    """It loads, says its numbers, takes a click, and nothing ends when the browser leaves mid-way."""
+    thread = page.start()
+    with chromium(f"http://127.0.0.1:{page.server.get_port()}", tmp_path / "profile", 640, 480) as tab:
+        tab.wait_for("document.body.innerText.includes('missed mass')")
+        tab.wait_for("document.querySelector('canvas') !== null")
+        tab.click_text("Pose")
+        tab.wait_for("document.body.innerText.includes('back to the learned pose')")
+        page.frame.value = 5
+        page.touch()
+        tab.wait_for("document.body.innerText.includes('frame 5 (number 5')")
+        picture = np.asarray(Image.open(tab.screenshot(tmp_path / "page.png")).convert("RGB"))
+        assert picture.std() > 10
+    end = time.monotonic() + 20
+    while page.server.get_clients() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not page.server.get_clients()
+    assert thread.is_alive()
+    page.frame.value = 0
+
+
+def test_export(tiny_run: TinyRun, tmp_path, capsys) -> None:
+    out = tmp_path / "views"
+    arguments = ["--export", str(out), "--size", "64", "--frame", "2", "--camera", "1", "--pixel", "12", "12"]
+    assert main(["view-occupancy", str(tiny_run.path), *arguments]) == 0
+    assert {path.name for path in out.iterdir()} == PICTURES | {"numbers.json"}
+    said = capsys.readouterr().out
+    assert all(str(out / name) in said for name in PICTURES)
+    for name in PICTURES:
+        assert np.asarray(Image.open(out / name)).std() > 1, name
+    content = json.loads((out / "numbers.json").read_text())
+    assert len(content["frames"]) == TRAINED_FRAMES
+    # after so few steps s is low, and the sigmoid's tail beyond the band of training weighs something
+    assert all(0 <= row["missed_mass"] < 0.1 for row in content["frames"])
+    assert content["ray"]["camera"] == 1
+    assert len(content["ray"]["samples"]["t"]) == len(content["ray"]["samples"]["weight"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--export", "x", "--frame", "99"], "10 frames trained on"),
+        (["--export", "x", "--camera", "77"], "there is no camera 77"),
+        (["--export", "x", "--pixel", "99", "0"], "24 x 24"),
+        (["--frame", "1"], "goes with --export"),
+        (["--port", "0"], "no such port"),
+    ],
+)
+@needs_viser
+def test_impossible_wishes(tiny_run: TinyRun, capsys, arguments: list[str], words: str) -> None:
+    assert main(["view-occupancy", str(tiny_run.path), *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+@needs_viser
+def test_a_port_in_use_and_no_run(tiny_run: TinyRun, tmp_path, capsys) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        assert main(["view-occupancy", str(tiny_run.path), "--port", port]) == 2
+        assert "is in use" in capsys.readouterr().err
+    assert main(["view-occupancy", str(tmp_path), "--port", str(free_port())]) == 2
+    assert "is not a run" in capsys.readouterr().err
+
+
+def test_without_viser_it_says_how_to_get_it(tiny_run: TinyRun, monkeypatch, capsys) -> None:
+    monkeypatch.setitem(sys.modules, "viser", None)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "viser" else find(name, *rest)
+    )
+    assert main(["view-occupancy", str(tiny_run.path)]) == 2
+    assert "pip install" in capsys.readouterr().err
+    assert main(["train", "--scene", str(tiny_run.scene), "--view", "--output", str(Path("never"))]) == 2
+    assert "viser is not installed" in capsys.readouterr().err

@@ -1,0 +1,275 @@
+"""What the viewer computes, against independent computations."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from arm_scene import SEMI_AXES
+from looked_at import INV_S, arm_cameras, arm_subject
+
+from wim_fast.model.articulated_model import Posed
+from wim_fast.ops.composite.reference import composite
+from wim_fast.rendering.image import render_image
+from wim_fast.rendering.rays import sample_rays
+from wim_fast.scene.cameras import pixel_rays, project
+from wim_fast.viewer.inspect_frame import frame_numbers
+from wim_fast.viewer.inspect_grid import (
+    GridSettings,
+    cells_on_ray,
+    frame_grid,
+    grid_slice,
+    training_band,
+    visible_cells,
+)
+from wim_fast.viewer.inspect_rays import (
+    camera_rays,
+    dense_render,
+    interval_weights,
+    missed_mass,
+    probe_ray,
+    remembered,
+    sample_of_rays,
+    training_step_length,
+)
+from wim_fast.viewer.inspect_shape import (
+    ellipsoids,
+    frustum_lines,
+    icosphere,
+    image_corners,
+    pixel_on_image,
+    skeleton,
+    surface_mesh,
+)
+from wim_fast.viewer.subject import Subject
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    return arm_subject()
+
+
+@pytest.fixture(scope="module")
+def posed(subject: Subject) -> Posed:
+    return subject.posed(2)
+
+
+@pytest.fixture(scope="module")
+def rays(subject: Subject):
+    return sample_of_rays(subject, arm_cameras(), [0, 1, 2], 1200)
+
+
+@pytest.fixture(scope="module")
+def dense(subject: Subject, posed: Posed, rays):
+    return dense_render(subject, posed, rays)
+
+
+@pytest.mark.parametrize("resolution", [16, 48, 61])
+def test_occupied_cells_hold_all_samples_of_the_exact_march(subject, posed, rays, resolution: int) -> None:
+    grid = frame_grid(subject, posed, GridSettings(resolution))
+    jitter = torch.rand(len(rays.origins), generator=torch.Generator().manual_seed(1))
+    samples = sample_rays(posed, rays, jitter, subject.model.field.residual_max, INV_S, subject.backend)
+    assert len(samples.points) > 500
+    assert bool(grid.contains(samples.points).all())
+    assert 0.01 < grid.occupied_share < 0.9
+
+
+def test_an_empty_cell_is_far_from_every_ellipsoid(subject, posed) -> None:
+    """Against distances to points spread over the ellipsoids' surfaces."""
+    grid = frame_grid(subject, posed, GridSettings(24))
+    vertices = icosphere(4)[0]
+    surface = np.einsum("pab,npb->pna", posed.rotation[0].numpy(), vertices[:, None] * SEMI_AXES)
+    surface = (surface + posed.translation[0].numpy()[:, None]).reshape(-1, 3)
+    empty = grid.centers((~grid.occupied).nonzero()).numpy()[::7]
+    nearest = np.linalg.norm(empty[:, None] - surface[None, ::3], axis=-1).min(1)
+    assert nearest.min() > training_band(subject)
+
+
+def test_margin_and_threshold_only_take_away(subject, posed) -> None:
+    full = frame_grid(subject, posed)
+    box = full.low, full.cell
+    tight = frame_grid(subject, posed, GridSettings(threshold=0.5))
+    assert torch.equal(tight.low, box[0])
+    assert bool((full.occupied | ~tight.occupied).all())
+    assert 0 < tight.occupied_share < full.occupied_share
+    assert float(full.occupancy[tight.occupied].min()) >= 0.5
+    assert frame_grid(subject, posed, GridSettings(margin=-0.05)).occupied.sum() * 1.0 > 0
+
+
+def test_no_mass_is_missed_by_the_grid_of_training_and_some_by_a_shrunken_one(subject, posed, dense) -> None:
+    missed = [
+        missed_mass(dense, frame_grid(subject, posed, GridSettings(48, margin))) for margin in (0.05, 0.0)
+    ]
+    assert missed[0] < 1e-6
+    assert missed[1] < 1e-3  # what the sigmoid has beyond 3 / s of where the decoder can put the surface
+    shrunken = [
+        missed_mass(dense, frame_grid(subject, posed, GridSettings(48, 0.0, t))) for t in (0.9, 0.9999)
+    ]
+    assert 1e-3 < shrunken[0] < shrunken[1]
+    assert missed_mass(dense, frame_grid(subject, posed, GridSettings(48, -0.4))) > 0.01
+    grid = frame_grid(subject, posed, GridSettings(48, 0.0, 0.9))
+    assert missed_mass(remembered(dense), grid) == pytest.approx(shrunken[0], rel=1e-3)
+
+
+def test_missed_mass_by_hand(subject, posed, dense) -> None:
+    """Sample by sample in numpy: half of either interval's weight, where the cell is not occupied."""
+    grid = frame_grid(subject, posed, GridSettings(20, 0.0, 0.95))
+    occupied, low, cell = grid.occupied.numpy(), grid.low.numpy(), grid.cell.numpy()
+    total = lost = 0.0
+    weight, ray_ids = dense.weight.double().numpy(), dense.ray_ids.numpy()
+    for n, point in enumerate(dense.points.numpy()):
+        before = weight[n - 1] if n and ray_ids[n - 1] == ray_ids[n] else 0.0
+        mass = 0.5 * (before + weight[n])
+        total += mass
+        index = np.floor((point - low) / cell).astype(int)
+        inside = (index >= 0).all() and (index < 20).all() and occupied[tuple(index)]
+        lost += 0.0 if inside else mass
+    assert missed_mass(dense, grid) == pytest.approx(lost / total, rel=1e-4)
+
+
+def test_dense_render_sees_what_the_renderer_sees(subject, posed) -> None:
+    cameras = arm_cameras()
+    image = render_image(subject.model, posed, cameras, 1, INV_S, subject.backend, rays_per_edge_pixel=1)
+    y, x = torch.meshgrid(torch.arange(24), torch.arange(24), indexing="ij")
+    rays = camera_rays(cameras, [1], torch.stack([x, y], -1).view(-1, 2) + 0.5)
+    opacity = dense_render(subject, posed, rays).opacity.view(24, 24).numpy()
+    assert image.opacity.max() > 0.9
+    np.testing.assert_allclose(opacity, image.opacity, atol=2e-2)  # the march stops where the band ends
+
+
+def test_interval_weights_composite() -> None:
+    """Their sums are the opacities of the reference; and alpha is that of the paper."""
+    torch.manual_seed(3)
+    lengths = torch.tensor([5, 0, 1, 9, 2])
+    offsets = torch.nn.functional.pad(lengths.cumsum(0), (1, 0))
+    ray_ids = torch.repeat_interleave(torch.arange(5), lengths)
+    sdf, t = 0.02 * torch.randn(17), torch.rand(17)
+    alpha, weight = interval_weights(sdf, ray_ids, 100.0)
+    expected = composite(sdf, torch.rand(17, 3), t, offsets, 100.0).opacity
+    sums = torch.zeros(5).index_add(0, ray_ids, weight)
+    torch.testing.assert_close(sums, expected, rtol=1e-4, atol=1e-5)
+    phi = torch.sigmoid(100 * sdf.double())
+    assert float(alpha[0]) == pytest.approx(max(float((phi[0] - phi[1]) / phi[0]), 0), abs=1e-5)
+    assert float(alpha[4]) == 0  # the last of its ray
+    empty = torch.zeros(0)
+    assert interval_weights(empty, empty.long(), 1.0)[0].shape == (0,)
+
+
+def test_cells_on_a_ray_against_small_steps(subject, posed) -> None:
+    grid = frame_grid(subject, posed, GridSettings(16))
+    origin, direction = arm_cameras().centers[0], posed.translation[0, 1].numpy() - arm_cameras().centers[0]
+    direction = direction / np.linalg.norm(direction)
+    start, along = (torch.as_tensor(v, dtype=torch.float32) for v in (origin, direction))
+    cells, t = cells_on_ray(grid, start, along)
+    steps = torch.arange(0, 6, 5e-4)
+    index = ((start + steps[:, None] * along - grid.low) / grid.cell).floor().long()
+    index = index[((index >= 0) & (index < 16)).all(1)]
+    crossed = {tuple(c) for c in cells.tolist()}
+    assert {tuple(c) for c in index.tolist()} <= crossed
+    assert len(crossed) == len(cells)
+    assert bool((cells.diff(dim=0).abs().sum(1) == 1).all())  # neighbours share a face
+    torch.testing.assert_close(t[1:, 0], t[:-1, 1])
+    away = cells_on_ray(grid, start, -along)
+    assert away[0].shape == (0, 3)
+
+
+def test_visible_cells_are_those_with_an_empty_neighbour(subject, posed) -> None:
+    grid = frame_grid(subject, posed, GridSettings(16))
+    occupied = grid.occupied.numpy()
+    padded = np.pad(occupied, 1)
+    expected = {
+        (i, j, k)
+        for i, j, k in np.argwhere(occupied)
+        if not all(padded[tuple(np.add((i + 1, j + 1, k + 1), step))]
+                   for step in ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)))
+    }  # fmt: skip
+    assert {tuple(c) for c in visible_cells(grid).tolist()} == expected
+    cut = visible_cells(grid, 1, 7)
+    assert int(cut[:, 1].max()) == 7
+    assert int((cut[:, 1] == 7).sum()) == int(occupied[:, 7].sum())  # the whole of the cut is open
+    plane = grid_slice(grid, 1, 7)
+    assert np.array_equal(plane.occupied, occupied[:, 7])
+    assert plane.corner[1] == pytest.approx(float(grid.low[1] + 7.5 * grid.cell[1]))
+
+
+def test_a_probed_ray_agrees_with_the_march_and_the_depth(subject, posed) -> None:
+    cameras, grid = arm_cameras(), frame_grid(subject, posed)
+    at = project(cameras, posed.translation[0, 1].double().numpy())[0][0]
+    origin, direction = pixel_rays(cameras.intrinsics[0], cameras.T_camera_world[0], at)
+    probe = probe_ray(subject, posed, grid, origin, direction)
+    rays = camera_rays(cameras, [0], torch.as_tensor(at, dtype=torch.float32)[None])
+    jitter = torch.full((1,), 0.5)
+    samples = sample_rays(posed, rays, jitter, subject.model.field.residual_max, INV_S, subject.backend)
+    np.testing.assert_allclose(probe.t[probe.taken], samples.t.numpy(), atol=1e-5)
+    assert probe.opacity == pytest.approx(1, abs=0.01)
+    assert probe.in_grid[probe.taken].all()
+    assert abs(np.interp(probe.depth, probe.t, probe.sdf)) < 2 * training_step_length(subject)
+    assert probe.missed < 1e-3
+    miss = probe_ray(subject, posed, grid, origin, -direction)
+    assert miss.opacity == 0
+    assert math.isnan(miss.depth)
+
+
+def test_numbers_count_samples(subject, posed, rays, dense) -> None:
+    grid = frame_grid(subject, posed)
+    numbers = frame_numbers(subject, posed, grid, rays, dense)
+    jitter = torch.full((len(rays.origins),), 0.5)
+    samples = sample_rays(posed, rays, jitter, subject.model.field.residual_max, INV_S, subject.backend)
+    counts = samples.offsets.diff().numpy()
+    assert numbers.samples_per_ray == pytest.approx(counts.mean())
+    assert numbers.rays_without_samples == pytest.approx((counts == 0).mean())
+    assert numbers.samples_per_hit == pytest.approx(counts[counts > 0].mean())
+    assert numbers.grid_steps_per_ray > numbers.samples_per_ray  # a grid is coarser than the exact march
+    assert numbers.occupied_cells == round(numbers.occupied_share * 48**3)
+
+
+def test_surface_mesh_lies_where_the_field_is_zero(subject, posed) -> None:
+    mesh = surface_mesh(subject, posed, 48)
+    points = torch.as_tensor(mesh.vertices, dtype=torch.float32)
+    ids = torch.zeros(len(points), dtype=torch.int32)
+    sdf = subject.model.evaluate(points, ids, posed, subject.backend).sdf
+    assert len(mesh.faces) > 1000
+    assert float(sdf.abs().median()) < 2e-3
+    corners = mesh.vertices[mesh.faces]
+    volume = np.einsum("ni,ni->n", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum() / 6
+    assert volume > 0.01  # counter-clockwise from outside
+
+
+def test_unit_spheres_become_the_ellipsoids(subject, posed) -> None:
+    from scipy.spatial.transform import Rotation
+
+    placed, (vertices, faces) = ellipsoids(posed), icosphere(1)
+    assert vertices.shape == (42, 3)
+    assert faces.shape == (80, 3)
+    for part in range(3):
+        rotation = Rotation.from_quat(np.roll(placed.wxyz[part], -1))
+        world = rotation.apply(vertices * placed.semi_axes[part]) + placed.position[part]
+        local = (world - posed.translation[0, part].numpy()) @ posed.rotation[0, part].numpy()
+        np.testing.assert_allclose(((local / SEMI_AXES[part]) ** 2).sum(1), 1, atol=1e-4)
+
+
+def test_skeleton_joins_part_centres_by_joints(subject) -> None:
+    pose = subject.motion.at([1])
+    bones = skeleton(subject, pose)
+    np.testing.assert_allclose(bones.chosen.mean(1), bones.joints)
+    assert bones.candidates.shape == (3, 6, 3)
+    edges = subject.model.joints.edges.numpy()
+    for k, (i, j) in enumerate(edges):
+        np.testing.assert_allclose(bones.bones[2 * k : 2 * k + 2, 0], pose.translation[0][[i, j]])
+        np.testing.assert_allclose(bones.bones[2 * k : 2 * k + 2, 1], [bones.joints[k]] * 2)
+
+
+def test_a_click_on_an_image_finds_its_pixel() -> None:
+    cameras = arm_cameras()
+    corners = image_corners(cameras, 2, 0.3)
+    pixels, depth = project(cameras, corners)
+    np.testing.assert_allclose(pixels[2], [[0, 0], [24, 0], [24, 24], [0, 24]], atol=1e-6)
+    np.testing.assert_allclose(depth[2], 0.3)
+    eye = np.array([1.0, 2.0, 3.0])
+    target = corners[0] + 0.25 * (corners[1] - corners[0]) + 0.75 * (corners[3] - corners[0])
+    np.testing.assert_allclose(pixel_on_image(corners, eye, target - eye), [0.25, 0.75])
+    assert pixel_on_image(corners, eye, eye - target) is None
+    assert pixel_on_image(corners, eye, corners[0] - 0.1 * (corners[1] - corners[0]) - eye) is None
+    assert frustum_lines(cameras, 2, 0.3).shape == (8, 2, 3)

@@ -1,0 +1,54 @@
+"""`wim-fast view-occupancy`: a page that shows what training sees: the occupancy grid, its cells, rays and samples."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from wim_fast.commands.flags import image_size
+from wim_fast.ops.backend import BACKENDS
+from wim_fast.viewer.server import HOST, PORT
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the command."""
+    parser.add_argument("run", metavar="RUN", help="folder that wim-fast train made")
+    parser.add_argument(
+        "--port", type=int, default=PORT, metavar="N", help=f"port of the page (default: {PORT})"
+    )
+    parser.add_argument(
+        "--host", default=HOST, metavar="ADDRESS", help=f"who may look: {HOST}, this machine only (default)"
+    )
+    parser.add_argument("--backend", choices=BACKENDS, default="auto", help="kernels to use (default: auto)")
+    export = parser.add_argument_group("without a browser")
+    export.add_argument(
+        "--export", type=Path, metavar="DIR", help="write the views as PNGs and the numbers as JSON instead"
+    )
+    export.add_argument("--frame", type=int, metavar="F", help="frame trained on to export (default: 0)")
+    export.add_argument(
+        "--camera", type=int, metavar="ID", help="camera to export (default: the first trained on)"
+    )
+    export.add_argument(
+        "--pixel",
+        type=int,
+        nargs=2,
+        metavar=("X", "Y"),
+        help="ray to export (default: through the middle of the object)",
+    )
+    export.add_argument(
+        "--size", type=image_size, metavar="N", help="longer side of the pictures (default: 640)"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Opens the page, or writes what it would show."""
+    if args.export is not None:
+        from wim_fast.viewer.export import export
+
+        export(
+            args.run, args.backend, args.export, args.frame or 0, args.camera, args.pixel, args.size or 640
+        )
+        return
+    from wim_fast.viewer.serve import serve_run
+
+    serve_run(args)

@@ -1,0 +1,287 @@
+"""What the page shows, as pictures and numbers in a folder: for machines without a browser, and for papers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wim_fast import drawing
+from wim_fast.drawing import part_palette, write_png
+from wim_fast.errors import UserError
+from wim_fast.rendering.sequence import on_background
+from wim_fast.scene.cameras import Cameras, pixel_rays, project
+from wim_fast.scene.scene import camera_positions
+from wim_fast.training.checkpoint import write_whole
+from wim_fast.training.run_folder import load_run
+from wim_fast.viewer import colors
+from wim_fast.viewer.inspect_frame import frame_numbers
+from wim_fast.viewer.inspect_grid import FrameGrid, frame_grid, grid_slice, training_band, visible_cells
+from wim_fast.viewer.inspect_images import compare
+from wim_fast.viewer.inspect_rays import RayProbe
+from wim_fast.viewer.inspect_shape import ellipsoids, icosphere, skeleton
+from wim_fast.viewer.look import Choice, Look
+from wim_fast.viewer.pictures import enlarge_to, line_plot, marked_pixel
+from wim_fast.viewer.raster import Painting
+from wim_fast.viewer.subject import Film, Subject
+
+BLUE, ORANGE, GREEN, RED = (31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40)
+HARDLY = 0.01  # occupancy of cells that the field leaves empty
+AROUND = 12  # steps of the ray before and behind its samples that its plot shows
+
+
+def export(
+    run_path: str,
+    backend: str,
+    folder: Path,
+    frame: int,
+    camera: int | None,
+    pixel: Sequence[int] | None,
+    size: int,
+) -> None:
+    """Write all views of a frame and the numbers of all frames; say what was written.
+
+    Args:
+        camera: id; None for the first trained on. pixel: (x, y); None for the middle of the object.
+        size: longer side of the pictures in pixels.
+    """
+    run = load_run(run_path, backend)
+    subject, film = Subject.of_run(run), Film(run)
+    if not 0 <= frame < subject.num_frames:
+        problem = f"there are {subject.num_frames} frames trained on"
+        raise UserError(f"--frame {frame}", problem, f"choose one from 0 to {subject.num_frames - 1}")
+    cameras = film.cameras
+    index = 0 if camera is None else camera_positions(f"--camera {camera}", cameras.ids, [camera])[0]
+    if pixel is not None and not (0 <= pixel[0] < cameras.width and 0 <= pixel[1] < cameras.height):
+        problem = f"images are {cameras.width} x {cameras.height} pixels"
+        raise UserError(f"--pixel {pixel[0]} {pixel[1]}", problem, "choose one inside, counted from 0")
+    look, choice = Look(subject, film), Choice(frame)
+    x, y = pixel if pixel is not None else middle_pixel(film.images(frame)[index])
+    origin, direction = pixel_rays(
+        cameras.intrinsics[index], cameras.T_camera_world[index], np.array([x + 0.5, y + 0.5])
+    )
+    probe = look.probe(choice, origin, direction)
+    eye = near_eye(cameras.select([index]), look.grid(choice), size)
+    comparison = compare(subject, look.posed(choice), film, frame, index)
+    numbers = all_numbers(look)
+    ray = {"camera": cameras.ids[index], "pixel": [int(x), int(y)], **ray_numbers(probe)}
+    content = {
+        "run": str(run.path),
+        "step": subject.step,
+        "inv_s": subject.inv_s,
+        "band": training_band(subject),
+        "shown_frame": frame,
+        "psnr": comparison.psnr,
+        "ray": ray,
+        "frames": numbers,
+    }
+    pictures = {
+        "cells.png": cells_picture(look, choice, eye),
+        "slices.png": slices_picture(look.grid(choice), training_band(subject)),
+        "ellipsoids.png": ellipsoids_picture(look, choice, eye),
+        "surface.png": surface_picture(look, choice, eye),
+        "ray.png": ray_picture(
+            look, choice, probe, near_eye(across(cameras, index), look.grid(choice), size)
+        ),
+        "ray_plot.png": ray_plot(probe, subject.inv_s),
+        "pixel.png": marked_pixel(
+            enlarge_to(on_background(film.images(frame)[index], film.background), size),
+            (x + 0.5) / cameras.width,
+            (y + 0.5) / cameras.height,
+        ),
+        "image.png": drawing.grid(
+            [[enlarge_to(picture, min(size, 512)) for picture in comparison[:3]]],
+            ("rendered", "filmed", f"difference, PSNR {comparison.psnr:.1f} dB"),
+        ),
+        "missed_mass.png": missed_plot(numbers),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, picture in pictures.items():
+            print(f"wrote {write_png(folder / name, picture)}")
+        write_whole(folder / "numbers.json", json.dumps(without_nan(content), indent=1).encode())
+        print(f"wrote {folder / 'numbers.json'}")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(
+            error.filename or folder, f"cannot be written ({reason})", "choose another --export"
+        ) from None
+
+
+def all_numbers(look: Look) -> list[dict[str, Any]]:
+    """Of every frame, with the grid of training."""
+    subject, rows = look.subject, []
+    for frame in range(subject.num_frames):
+        posed = subject.posed(frame)
+        grid = frame_grid(subject, posed, with_field=False)
+        numbers = frame_numbers(subject, posed, grid, look.rays)
+        rows.append({"frame": frame, "frame_id": look.film.run.frame_ids[frame], **numbers.to_dict()})
+    return rows
+
+
+def ray_numbers(probe: RayProbe) -> dict[str, Any]:
+    """Of the samples taken, in order along the ray."""
+    taken = probe.taken
+    rows = {"t": probe.t, "sdf": probe.sdf, "alpha": probe.alpha, "weight": probe.weight}
+    return {
+        "origin": probe.origin.tolist(),
+        "direction": probe.direction.tolist(),
+        "opacity": probe.opacity,
+        "depth": probe.depth,
+        "missed_mass": probe.missed,
+        "cells_crossed": len(probe.cells),
+        "cells_occupied": int(probe.cell_occupied.sum()),
+        "samples": {name: values[taken].tolist() for name, values in rows.items()},
+    }
+
+
+def middle_pixel(rgba: np.ndarray) -> tuple[int, int]:
+    """The pixel (x, y) of the object nearest to the middle of its mask; the image's middle if it sees nothing."""
+    y, x = np.nonzero(rgba[..., 3] > 127)
+    if not len(x):
+        return rgba.shape[1] // 2, rgba.shape[0] // 2
+    k = ((x - x.mean()) ** 2 + (y - y.mean()) ** 2).argmin()
+    return int(x[k]), int(y[k])
+
+
+def cells_picture(look: Look, choice: Choice, eye: Cameras) -> np.ndarray:
+    """The occupied cells by part, and those that the field fills by occupancy."""
+    grid, pictures = look.grid(choice), []
+    for threshold in (0.0, HARDLY):
+        there = grid._replace(occupied=grid.occupied & (grid.occupancy >= threshold))
+        cells = visible_cells(there)
+        i, j, k = cells.unbind(-1)
+        if threshold:
+            color = colors.occupancy_colors(grid.occupancy[i, j, k].cpu().numpy())
+        else:
+            color = colors.part_colors(grid.part[i, j, k].cpu().numpy(), look.subject.num_parts)
+        painting = Painting(eye)
+        painting.boxes(grid.centers(cells).cpu().numpy(), 0.9 * grid.cell.cpu().numpy(), color)
+        pictures.append(painting.finish())
+    names = "occupied cells, by nearest part", f"occupancy above {HARDLY:g}: violet {HARDLY:g}, yellow 1"
+    return drawing.grid([pictures], names)
+
+
+def slices_picture(grid: FrameGrid, reach: float) -> np.ndarray:
+    """Across the middle of each axis: signed distance above, occupancy below."""
+    rows: list[list[np.ndarray]] = [[], []]
+    middle = grid.resolution // 2
+    for axis in range(3):
+        plane = grid_slice(grid, axis, middle)
+        known = np.isfinite(plane.sdf)[..., None]
+        for row, color in zip(
+            rows, (colors.sdf_colors(plane.sdf, reach), colors.occupancy_colors(plane.occupancy)), strict=True
+        ):
+            picture = np.where(known & plane.occupied[..., None], color, 255).astype(np.uint8)
+            row.append(enlarge_to(np.ascontiguousarray(picture.swapaxes(0, 1)[::-1]), 320))
+    names = [f"across {'xyz'[axis]}, cell {middle} of {grid.resolution}" for axis in range(3)]
+    return drawing.grid(
+        rows, names, (f"signed distance: red {-reach:.3f}, blue {reach:.3f} world units", "occupancy")
+    )
+
+
+def ellipsoids_picture(look: Look, choice: Choice, eye: Cameras) -> np.ndarray:
+    """The ellipsoids, their joint candidates (dots), chosen joints (white) and the tree."""
+    placed, bones = ellipsoids(look.posed(choice)), skeleton(look.subject, look.pose(choice))
+    palette = part_palette(look.subject.num_parts)
+    vertices, faces = icosphere(3)
+    rotation, center = look.pose(choice).rotation[0], look.pose(choice).translation[0]
+    world = np.einsum("pab,npb->pna", rotation, vertices[:, None] * placed.semi_axes) + center[:, None]
+    painting = Painting(eye)
+    painting.polygons(world[:, faces].reshape(-1, 3, 3), np.repeat(palette, len(faces), axis=0), 0.4)
+    structure = Painting(eye, (40, 40, 40))
+    structure.dots(bones.candidates.reshape(-1, 3), np.repeat(palette, 6, axis=0), 2.0)
+    structure.lines(bones.bones, bones.bone_colors, 2.5)
+    structure.lines(bones.chosen, np.array([255, 255, 255]), 1.5)
+    structure.dots(bones.joints, np.array([255, 255, 255]), 3.5)
+    return drawing.grid(
+        [[painting.finish(), structure.finish()]], ("ellipsoids", "candidates, joints (white) and tree")
+    )
+
+
+def surface_picture(look: Look, choice: Choice, eye: Cameras) -> np.ndarray:
+    """The field's surface, as learned and by part."""
+    mesh = look.mesh(choice, 96)
+    pictures = []
+    for color in (mesh.rgb, colors.part_colors(mesh.part, look.subject.num_parts)):
+        painting = Painting(eye)
+        painting.polygons(mesh.vertices[mesh.faces], color[mesh.faces].mean(1))
+        pictures.append(painting.finish())
+    return drawing.grid([pictures], ("surface, colours as learned", "surface, by part"))
+
+
+def ray_picture(look: Look, choice: Choice, probe: RayProbe, eye: Cameras) -> np.ndarray:
+    """The ray from aside: cells crossed (orange: occupied), samples by weight, and the object's surface behind."""
+    grid, mesh = look.grid(choice), look.mesh(choice, 96)
+    painting = Painting(eye)
+    painting.polygons(mesh.vertices[mesh.faces], np.full((len(mesh.faces), 3), 190), 0.35)
+    if len(probe.cells):
+        low, cell = grid.low.cpu().numpy(), grid.cell.cpu().numpy()
+        color = np.where(probe.cell_occupied[:, None], (255, 160, 60), (215, 215, 215))
+        painting.boxes(low + (probe.cells + 0.5) * cell, 0.95 * cell, color, 0.35)
+    reach = float(probe.t[-1]) if len(probe.t) else 1.0
+    painting.lines(np.stack([probe.origin, probe.origin + reach * probe.direction])[None], np.zeros(3), 1.0)
+    weight = probe.weight[probe.taken]
+    painting.dots(
+        probe.points[probe.taken],
+        colors.occupancy_colors(weight / max(float(weight.max(initial=0)), 1e-6)),
+        3.0,
+    )
+    return painting.finish()
+
+
+def ray_plot(probe: RayProbe, inv_s: float) -> np.ndarray:
+    """Signed distance above; alpha and weight below."""
+    near = slice(None)
+    if probe.taken.any():
+        first, last = np.flatnonzero(probe.taken)[[0, -1]]
+        near = slice(max(0, first - AROUND), last + AROUND + 1)
+    t, taken = probe.t[near], probe.taken[near]
+    where = "distance along the ray, world units; dots: samples taken"
+    above = line_plot(
+        t, [("sdf", probe.sdf[near], BLUE)], f"signed distance, s = {inv_s:.0f}", where, "world units", taken
+    )
+    curves = [("alpha", probe.alpha[near], ORANGE), ("weight", probe.weight[near], GREEN)]
+    return np.concatenate(
+        [above, line_plot(t, curves, "alpha and weight of each step", where, "share", taken)]
+    )
+
+
+def missed_plot(numbers: Sequence[dict[str, Any]]) -> np.ndarray:
+    """Missed mass of each frame."""
+    frames = np.array([row["frame"] for row in numbers], float)
+    missed = np.array([100 * row["missed_mass"] for row in numbers])
+    return line_plot(frames, [("missed mass", missed, RED)], "opacity outside the grid", "frame", "%")
+
+
+def across(cameras: Cameras, index: int) -> Cameras:
+    """The camera (V = 1) that looks most across the axis of camera number `index`."""
+    ahead = cameras.T_camera_world[:, 2, :3]
+    return cameras.select([int(np.abs(ahead @ ahead[index]).argmin())])
+
+
+def near_eye(camera: Cameras, grid: FrameGrid, size: int) -> Cameras:
+    """A camera (V = 1) with its square image, `size` pixels wide, cropped to the occupied cells."""
+    points = grid.centers(grid.occupied.nonzero()).cpu().numpy()
+    if not len(points):
+        return camera.resized(size, size)
+    at = project(camera, points)[0][0]
+    low, high = at.min(0), at.max(0)
+    zoom = 0.94 * size / float((high - low).max())
+    crop = np.array([[zoom, 0, 0], [0, zoom, 0], [0, 0, 1.0]])
+    crop[:2, 2] = 0.5 * size - zoom * 0.5 * (low + high)
+    return dataclasses.replace(camera, intrinsics=crop @ camera.intrinsics, width=size, height=size)
+
+
+def without_nan(value: Any) -> Any:
+    """NaN becomes null: JSON has none."""
+    if isinstance(value, dict):
+        return {key: without_nan(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [without_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
