@@ -9,8 +9,9 @@ import numpy as np
 CANDIDATE_SHARE = 0.75
 """Candidates lie at this share of each semi-axis (supplement A.4)."""
 
-CENTER_WEIGHT = 0.02
-"""Weight of the centre distance in the choice of edges (supplement A.7, lambda_l)."""
+CENTER_WEIGHT = 0.1
+"""Weight of the centre distance in the choice of edges (lambda_l; 0.02 in supplement A.7, with which the dog's tail hung on
+a hind leg, see docs/log.md)."""
 
 
 def joint_candidates(
