@@ -50,7 +50,7 @@ class Film:
         return trace(self.eyes[camera], directions, self.centers[frame], HALF, "box")
 
     def color(self, frame: int) -> np.ndarray:
-        return np.array([40 + 25 * frame, 120, 220 - 25 * frame], np.uint8)
+        return np.array([40 + 20 * frame, 120, 220 - 20 * frame], np.uint8)
 
     def image(self, camera: int, frame: int) -> np.ndarray:
         """Opaque, on a busy background."""

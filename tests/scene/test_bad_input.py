@@ -173,6 +173,7 @@ def mirror(camera):
         (lambda c: c.update(camera_view_matrix="x"), "is no camera"),
         (lambda c: c.update(intrinsics=None), "is no camera"),
         (lambda c: c["intrinsics"].update(fx="wide"), "is no camera"),
+        (lambda c: c["intrinsics"].update(fx=10**400), "is no camera"),
     ],
 )
 def test_bad_camera(tiny, change, problem):

@@ -61,6 +61,9 @@ def test_a_motion(dog):
     large = load_scene(motion, coordinate_scale=1000.0)
     assert large.size[0] == large.size[1] >= 40
     check_against(large, film, range(6))
+    np.testing.assert_allclose(large.cameras.intrinsics[:, [0, 1], [0, 1]], film.K[0, 0], rtol=1e-9)
+    moved = large.cameras.intrinsics[:, :2, 2] - (film.K[:2, 2] + 0.5)  # by whole pixels
+    assert np.abs(moved - np.round(moved)).max() < 1e-6
 
 
 def test_masks_of_4k(tmp_path):
@@ -69,8 +72,9 @@ def test_masks_of_4k(tmp_path):
     check_against(scene, film, range(2))
 
 
-def test_beyond_the_edge_of_the_film_it_is_unreliable(tmp_path):
-    """The dog leaves the image: nothing is known about what is not in it."""
+def test_beyond_the_edge_of_the_film_it_is_unreliable(tmp_path, monkeypatch):
+    """The square is higher than the image: nothing is known about what is not in it."""
+    monkeypatch.setattr(filmed, "LEAST_CROP", 100)
     aside = Film(
         eyes=ring(3), frames=2, width=128, height=72, unit=1000.0, aim=(0.0, 0.9, 0.5), lens=(0.0,) * 5
     )
@@ -87,6 +91,17 @@ def test_beyond_the_edge_of_the_film_it_is_unreliable(tmp_path):
         assert (scene.mask[v][:, off] == 2).all()
         assert (scene.mask[v][:, well_inside] != 2).all()
     assert (scene.mask == 2).any()
+
+
+def test_the_square_stays_in_the_image(dog):
+    masks = {0: dog / "square.png"}
+    for x, y, side, expected in ((0, 0, 8, (0, 0, 40)), (88, 10, 8, (56, 0, 40)), (20, 10, 44, (18, 8, 49))):
+        image = np.zeros((64, 96), np.uint8)
+        image[y : y + side, x : x + side] = 255
+        iio.imwrite(masks[0], image)
+        window = filmed.square_window(masks, (64, 96), three_valued)
+        assert (window.x0, window.y0, window.x1 - window.x0) == expected
+        assert window.y1 - window.y0 == expected[2]
 
 
 @pytest.mark.parametrize("unsure", [128, 2])

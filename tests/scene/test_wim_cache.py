@@ -123,6 +123,10 @@ def at(position, value):
         (lambda d: d.pop("img"), "img is missing"),
         (setter("frame_id", lambda a: a[:-1]), "camera_id is 16"),
         (setter("frame_id", lambda a: a * 0), "twice"),
+        (
+            lambda d: d.update(frame_id=np.arange(16), camera_id=np.arange(16)),
+            "frame 1 of camera 0 is missing",
+        ),
         (setter("camera_id", lambda a: a - 1), "camera_id holds no"),
         (setter("camera_id", lambda a: a * 1.0), "camera_id holds no"),
         (setter("camera_rotation", lambda a: a[:, :2]), "camera_rotation is 16 x 2 x 3"),
@@ -146,6 +150,17 @@ def test_bad_caches(tmp_path, raw, change, problem):
         load_scene(tmp_path / "c")
     assert problem in str(caught.value)
     assert str(caught.value.where).startswith(str(tmp_path / "c" / "cache.pickle"))
+
+
+def test_cameras_and_frames_that_would_fill_the_memory(tmp_path):
+    count = 30000
+    data = {"frame_id": np.arange(count), "camera_id": np.arange(count)}
+    data |= {key: np.array([b""] * count, object) for key in ("img", "mask")}
+    data |= {f"camera_{k}": np.zeros((count, 3, 3)) for k in ("intrinsic", "rotation")}
+    data["camera_translation"] = np.zeros((count, 3, 1))
+    (tmp_path / "cache.pickle").write_bytes(pickle.dumps(data, 4))
+    with pytest.raises(UserError, match="most are missing"):
+        load_scene(tmp_path, allow_missing=True)
 
 
 def test_no_dict(tmp_path):

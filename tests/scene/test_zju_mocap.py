@@ -54,6 +54,8 @@ def test_easymocap(tmp_path, video):
     scene = load_scene(tmp_path / "p", cameras=(4, 2), frames="1::2", coordinate_scale=1.5)
     assert scene.size == (64, 64)
     check_against(scene, film, [1, 3, 5], [3, 1])
+    shift = [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]  # OpenCV's pixel centres are whole numbers
+    np.testing.assert_allclose(scene.cameras.intrinsics, [film.K + shift] * 2, rtol=1e-9)
     small = load_scene(tmp_path / "p", size=32, coordinate_scale=1.5)
     check_against(small, film, range(6), range(4))
 
@@ -199,6 +201,7 @@ def replace(file, old, new):
         (lambda p: (p / "intri.yml").write_bytes(b"\xff\xfe\xfa"), "intri.yml: cannot be read"),
         (lambda p: replace(p / "intri.yml", "rows: 3", "rows: 7"), "K_01 is no matrix of 7 x 3"),
         (lambda p: replace(p / "intri.yml", "data: [ ", "data: [ x"), "K_01 is no matrix"),
+        (lambda p: replace(p / "intri.yml", "rows: 3", f"rows: {10**30}"), "K_01 is no matrix"),
         (lambda p: replace(p / "intri.yml", "data: [ ", "data: [ -"), "K_01 is no camera matrix"),
         (lambda p: replace(p / "extri.yml", "Rot_02", "Rat_02"), "Rot_02 or T_02 is missing"),
         (lambda p: replace(p / "extri.yml", "data: [ ", "data: [ 1"), "Rot_01, T_01 is no rotation"),
@@ -234,6 +237,7 @@ def test_bad_easymocap(tmp_path, change, problem):
         ("{", "holds no body parameters"),
         ('[{"Rh": [[0, 0, 0]]}]', "Th is missing"),
         ('[{"Rh": [[0, 0]]}]', "Rh is missing"),
+        (f'[{{"Rh": [0, 0, {10**400}]}}]', "Rh is missing"),
         ('[{"Rh": [0,0,0], "Th": [0,0,0], "shapes": [0], "poses": [1, 2]}]', "poses holds 2 numbers"),
         (None, "every frame needs its parameters"),
     ],

@@ -10,11 +10,10 @@ smplx/000000.json            or smpl: Rh, Th, poses, shapes (and expression), fo
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from wim_fast.errors import SceneWarning, UserError
+from wim_fast.errors import UserError
 from wim_fast.scene.filmed import (
     Filmed,
     FilmedCamera,
@@ -31,6 +30,7 @@ from wim_fast.scene.smpl import (
     find_body_model,
     read_parameters,
     rotation_matrices,
+    say_once,
     where_body_model_goes,
 )
 
@@ -129,7 +129,7 @@ def _truth(path: Path, frame_ids: Sequence[int]) -> GroundTruth | None:
     model = find_body_model(path, kind)
     if model is None:
         problem = f"there is no {kind.upper()} model: poses cannot be driven and joints not be measured"
-        warnings.warn(f"{path}: {problem}; {where_body_model_goes(path, kind)}", SceneWarning, stacklevel=2)
+        say_once(f"{path}: {problem}; {where_body_model_goes(path, kind)}")
         return None
     files = numbered_files(path / kind, (".json",))
     sources = [files.get(frame, path / kind / f"{frame:06d}.json") for frame in frame_ids]

@@ -147,7 +147,7 @@ def square_window(
     """The square, at least `LEAST_CROP` pixels wide, round the object in all frames of images of (height, width).
 
     It is found in `CROP_FRAMES` of the masks, evenly over all that there are, so that it does not depend on which frames
-    are read; the margin is for what lies between them. It may reach over the edges of the image.
+    are read; the margin is for what lies between them. It lies in the image, unless that is too small for it.
     """
     files = [mask_files[f] for f in sorted(mask_files)]
     files = files[:: max(1, -(-len(files) // CROP_FRAMES))]
@@ -161,6 +161,8 @@ def square_window(
         low, high = np.zeros(2), np.array([size[1], size[0]], float)
     side = max(LEAST_CROP, float(np.ceil((high - low).max() * (1 + 2 * CROP_MARGIN))))
     corner = np.round((low + high - side) / 2)
+    room = np.array([size[1], size[0]]) - side
+    corner = np.where(room >= 0, np.clip(corner, 0, np.maximum(room, 0)), np.round(room / 2))
     return Window(corner[0], corner[1], corner[0] + side, corner[1] + side)
 
 

@@ -11,14 +11,13 @@ new_params/0.npy                   (or params/) a pickled dict of Rh, Th, poses,
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from wim_fast.errors import SceneWarning, UserError
+from wim_fast.errors import UserError
 from wim_fast.scene.filmed import (
     Filmed,
     FilmedCamera,
@@ -29,7 +28,7 @@ from wim_fast.scene.filmed import (
 )
 from wim_fast.scene.numpy_pickle import load_npy
 from wim_fast.scene.scene import GroundTruth, Scene, SceneContents
-from wim_fast.scene.smpl import NUM_POINTS, body_truth, find_body_model, where_body_model_goes
+from wim_fast.scene.smpl import NUM_POINTS, body_truth, find_body_model, say_once, where_body_model_goes
 
 MASK_FOLDERS = ("masks", "mask_cihp", "mask")  # the first that is there
 MAX_BYTES = 1 << 30  # of annots.npy
@@ -129,7 +128,7 @@ def _camera(
             values[key] = np.asarray(cams[key][v], dtype=float)
             if size and values[key].size != size:
                 raise ValueError
-        except (KeyError, IndexError, TypeError, ValueError):
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError):
             raise UserError(file, f"cams.{key} of camera {camera_id} is missing or wrong", _AGAIN) from None
     what = f"of camera {camera_id}"
     return FilmedCamera(
@@ -171,7 +170,7 @@ def _truth(path: Path, frame_ids: Sequence[int]) -> GroundTruth | None:
         model = find_body_model(path, "smpl")
         if model is None:
             text = f"{path}: there is no SMPL model, joints cannot be measured; {where_body_model_goes(path, 'smpl')}"
-            warnings.warn(text, SceneWarning, stacklevel=2)
+            say_once(text)
         else:
             files = [parameters / f"{frame}.npy" for frame in frame_ids]
             body = body_truth(model, "smpl", [_parameters(file) for file in files], files)

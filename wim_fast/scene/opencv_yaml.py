@@ -34,7 +34,7 @@ def read_matrices(file: Path) -> dict[str, NDArray[np.float64]]:
         try:
             values = np.array([float(v) for v in data.split(",")]) if data.strip() else np.zeros(0)
             found[name] = values.reshape(int(rows), int(columns))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise UserError(
                 file, f"{name} is no matrix of {rows} x {columns} ({error})", "write the file anew"
             ) from None

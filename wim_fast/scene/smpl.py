@@ -6,7 +6,9 @@ be shipped, see <https://smpl-x.is.tue.mpg.de>. Only the .npz releases are read:
 
 from __future__ import annotations
 
+import functools
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wim_fast.errors import UserError
+from wim_fast.errors import SceneWarning, UserError
 from wim_fast.scene.scene import GroundTruth
 
 Array = NDArray[np.float64]
@@ -64,6 +66,12 @@ def where_body_model_goes(scene: Path, kind: str) -> str:
     return (
         f"put {kind.upper()}_NEUTRAL.npz from its authors into {scene / 'body_models'}, or beside the scene"
     )
+
+
+@functools.cache
+def say_once(text: str) -> None:
+    """A SceneWarning; a command opens a recording several times."""
+    warnings.warn(text, SceneWarning, stacklevel=2)
 
 
 def load_body_model(file: Path, kind: str) -> BodyModel:
@@ -199,7 +207,7 @@ def body_truth(
 def _numbers(values: Mapping[str, Any], key: str, source: Path, count: int | None = None) -> Array:
     try:
         numbers = np.asarray(values[key], float).reshape(-1)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         numbers = np.full(1, np.nan)
     if not np.isfinite(numbers).all() or (count is not None and len(numbers) != count):
         wanted = f"{count} numbers" if count else "numbers"

@@ -35,6 +35,7 @@ from wim_fast.scene.scene import (
 )
 
 NAME = "cache.pickle"
+MOST_MISSING = 20  # cameras times frames per image that is there
 _SHAPES = {"camera_intrinsic": (3, 3), "camera_rotation": (3, 3), "camera_translation": (3, 1)}
 
 
@@ -131,6 +132,11 @@ def _open(file: Path) -> _Cache:
     if len(rows) < count:
         raise UserError(file, "holds an image of the same camera and frame twice", _AGAIN)
     camera_ids, frame_ids = sorted({v for v, _ in keys}), sorted({f for _, f in keys})
+    if len(camera_ids) * len(frame_ids) > MOST_MISSING * count:
+        few = (
+            f"holds {count} images of {len(camera_ids)} cameras and {len(frame_ids)} frames: most are missing"
+        )
+        raise UserError(file, few, _AGAIN)
     poses = content.get("smpl_pose")
     truth = None if poses is None else _truth(file, _as_array(file, "smpl_pose", poses), keys, frame_ids)
     return _Cache(file, rows, camera_ids, frame_ids, arrays, truth)

@@ -136,7 +136,7 @@ def _read_camera(file: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     except KeyError as error:
         needs = "camera_data needs intrinsics {fx, fy, cx, cy} and camera_view_matrix"
         raise UserError(file, f"{error.args[0]} is missing", needs) from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         needs = "camera_data.intrinsics holds four numbers and camera_view_matrix 4 rows of 4 numbers"
         raise UserError(file, f"is no camera ({error})", needs) from None
     if M.shape != (4, 4):
