@@ -80,7 +80,7 @@ class GridPanel:
             "missed mass", True, hint="Red points: what a dense render sees outside the occupied cells."
         )
         self.curve = gui.add_uplot(
-            (np.arange(frames, dtype=float), np.full(frames, np.nan)),
+            (np.array([0.0, max(frames - 1.0, 1.0)]), np.zeros(2)),
             (
                 {"label": "frame"},
                 {
@@ -171,7 +171,7 @@ class GridPanel:
             color = colors.sdf_colors(grid.sdf[i, j, k].cpu().numpy(), training_band(self.page.subject))
         empty = ~grid.occupied[i, j, k].cpu().numpy()
         color[empty] = color[empty] // 3  # emptied by the threshold
-        thin = GAP * grid.cell.cpu().numpy()
+        thin = grid.cell.cpu().numpy().copy()
         thin[axis] *= 0.1
         self._boxes("/slice", grid.centers(cells).cpu().numpy(), thin, color, 1.0)
 
@@ -202,8 +202,9 @@ class GridPanel:
         frame = min(missing, key=lambda f: (f in self._measured, abs(f - here)))
         self._measured[frame] = now, page.look.missed(frame, self.settings)
         if len(missing) % 5 == 1 or len(self._measured) < 3:
-            values = [100 * self._measured[f][1] if f in self._measured else np.nan for f in range(frames)]
-            self.curve.data = np.arange(frames, dtype=float), np.array(values)
+            measured = sorted(self._measured)
+            values = [100 * self._measured[f][1] for f in measured]
+            self.curve.data = np.array(measured, float), np.array(values)
         return len(missing) > 1
 
     def _boxes(

@@ -72,7 +72,7 @@ class RayPanel:
                 {"label": "taken", "stroke": "#000000", "width": 0, "points": {"show": True, "size": 5}},
             ),
             title="alpha and weight; black: samples that training takes",
-            scales={"x": uplot.Scale(time=False)},
+            scales={"x": uplot.Scale(time=False), "y": uplot.Scale(auto=False, range=(0.0, 1.05))},
             axes=(x_axis, {"label": "share", "size": 60}),
             height=210,
         )
@@ -175,10 +175,10 @@ class RayPanel:
             near = slice(max(0, first - 12), last + 13)
         t = probe.t[near].astype(float)
         if len(t) < 2:
-            t, nothing = np.array([0.0, 1.0]), np.full(2, np.nan)
+            t, nothing = np.array([0.0, 1.0]), np.zeros(2)
             self.sdf_plot.data, self.plot.data = (t, nothing), (t, nothing, nothing, nothing)
             return
-        taken = np.where(probe.taken[near], 0.0, np.nan)
+        taken = np.where(probe.taken[near], 0.01, -1.0)  # below the plot: uPlot takes no NaN
         self.sdf_plot.data = t, probe.sdf[near].astype(float)
         self.plot.data = t, probe.alpha[near].astype(float), probe.weight[near].astype(float), taken
 
