@@ -52,13 +52,11 @@ def render_image(
     """The picture that camera number `index` takes of the first pose in `posed` (F = 1).
 
     Args:
-        inv_s: sharpness of the surface, as it was trained; with several rays per edge pixel it is raised by `SHARPENING`.
+        inv_s: sharpness of the surface, as it was trained; for edge pixels with several rays it is raised by `SHARPENING`.
         rays_per_edge_pixel: rays through a pixel with an edge, on a square grid (rounded to a square number); 1 for none.
     """
     height, width = cameras.height, cameras.width
     device = backend.device
-    side = round(rays_per_edge_pixel**0.5)
-    inv_s = SHARPENING * inv_s if side > 1 else inv_s
     calibration = RayCameras.from_matrices(
         cameras.intrinsics[index : index + 1], cameras.T_camera_world[index : index + 1]
     ).to(device)
@@ -68,12 +66,13 @@ def render_image(
     centers = torch.stack([x, y], -1).view(-1, 2) + 0.5
 
     color, part = _shoot(model, posed, calibration, centers, inv_s, backend)  # (HW, 5), (HW,)
+    side = round(rays_per_edge_pixel**0.5)
     if side > 1:
         edge = _edges(color.view(height, width, 5)[..., :4]).view(-1).nonzero().squeeze(1)
         shift = (torch.arange(side, device=device) + 0.5) / side - 0.5
         shifts = torch.cartesian_prod(shift, shift)
         pixels = (centers[edge, None] + shifts).view(-1, 2)
-        fine, _ = _shoot(model, posed, calibration, pixels, inv_s, backend)
+        fine, _ = _shoot(model, posed, calibration, pixels, SHARPENING * inv_s, backend)
         color[edge] = fine.view(len(edge), side * side, 5).mean(1)
     color = color.view(height, width, 5)
     opacity = color[..., 3]
