@@ -71,6 +71,19 @@ def test_slider_changes_the_cells_drawn(page) -> None:
     np.testing.assert_allclose(cells(page), before)
 
 
+def test_playing_leaves_out_what_takes_long(page) -> None:
+    kept = page.look._kept["dense"]
+    page.play.value, page.frame.value = True, 4
+    page.update()
+    assert page.look._kept["dense"] is kept
+    assert "frame 4 (number 4" in page.numbers.content
+    assert "missed mass" not in page.numbers.content
+    page.play.value, page.frame.value = False, 0
+    page.update()
+    assert "missed mass" in page.numbers.content
+    assert not page.problem.visible
+
+
 def test_threshold_shows_missed_mass(page) -> None:
     scene = page.server.scene
     page.grid.threshold.value = 0.99

@@ -19,7 +19,7 @@ from wim_fast.viewer.page_image import ImagePanel
 from wim_fast.viewer.page_object import ObjectPanel
 from wim_fast.viewer.page_pose import PosePanel
 from wim_fast.viewer.page_ray import RayPanel
-from wim_fast.viewer.page_text import HELP, heading, numbers_table
+from wim_fast.viewer.page_text import HELP, heading, numbers_table, playing_table
 from wim_fast.viewer.subject import Film, Subject
 
 IDLE_SECONDS = 0.5  # between looks for something to do
@@ -70,7 +70,7 @@ class Page:
             *self.object.layers(),
             *self.grid.layers(),
             *self.ray.layers(),
-            Layer("numbers", lambda: self.choice.key, self._draw_numbers),
+            Layer("numbers", lambda: (self.choice.key, self.play.value), self._draw_numbers),
             *self.object.slow_layers(),
             *self.image.layers(),
         ]
@@ -155,8 +155,12 @@ class Page:
             self.problem.visible = True
 
     def _draw_numbers(self) -> None:
-        choice = self.choice
-        self.numbers.content = numbers_table(self.look.numbers(choice), choice, self.film.run.frame_ids)
+        """While frames are played, only those that cost nothing."""
+        choice, ids = self.choice, self.film.run.frame_ids
+        if self.play.value:
+            self.numbers.content = playing_table(self.look.grid(choice), choice, ids)
+        else:
+            self.numbers.content = numbers_table(self.look.numbers(choice), choice, ids)
 
     def _prepare_scene(self) -> None:
         server, cameras = self.server, self.film.cameras

@@ -117,6 +117,9 @@ class GridPanel:
         def cut() -> tuple:
             return self.page.choice.key, self.axis.value, self.at.value
 
+        def missed() -> tuple:
+            return (self.page.choice.key,) if self.shows_missed else ()
+
         return [
             Layer(
                 "cells",
@@ -124,8 +127,13 @@ class GridPanel:
                 self.draw_cells,
             ),
             Layer("slice", lambda: (*cut(), self.slice_color.value), self.draw_slice),
-            Layer("missed mass", lambda: (self.page.choice.key, self.lost.value), self.draw_missed),
+            Layer("missed mass", missed, self.draw_missed),
         ]
+
+    @property
+    def shows_missed(self) -> bool:
+        """Not while frames are played: a dense render of each would hold them up."""
+        return bool(self.lost.value) and not self.page.play.value
 
     def cut(self) -> tuple[int | None, int]:
         """Axis and layer of cells of the slice."""
@@ -178,7 +186,7 @@ class GridPanel:
     def draw_missed(self) -> None:
         choice, scene = self.page.choice, self.page.server.scene
         points = np.zeros((0, 3))
-        if self.lost.value:
+        if self.shows_missed:
             dense, grid = self.page.look.dense(choice), self.page.look.grid(choice)
             outside = (dense.mass > 0.01) & ~grid.contains(dense.points)
             points = dense.points[outside][:MISSED_POINTS].cpu().numpy()

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from html import escape
 
 from wim_fast.viewer.inspect_frame import FrameNumbers
+from wim_fast.viewer.inspect_grid import FrameGrid
 from wim_fast.viewer.look import Choice
 from wim_fast.viewer.subject import Subject
+
+Row = tuple[str, str, str]  # name, text, style
 
 HELP = """
 **Grid.** The cells that training marches through in this frame, how they change with resolution, margin and threshold, and
@@ -39,29 +42,39 @@ def heading(title: str, subject: Subject) -> str:
 
 
 def numbers_table(numbers: FrameNumbers, choice: Choice, frame_ids: Sequence[int]) -> str:
-    """HTML."""
-    posed = "" if choice.turns.is_learned else ", posed by hand"
+    """HTML: all numbers of a frame."""
     warn = "color:#c00" if numbers.missed_mass > 1e-3 else "color:#080"
-    rows = [
-        ("shown", f"frame {choice.frame} (number {frame_ids[choice.frame]} of the film){posed}", ""),
+    march = f"{numbers.samples_per_ray:.1f} marched, {numbers.samples_per_hit:.1f} where there are any"
+    return _table(
+        shown_row(choice, frame_ids),
         ("missed mass", f"{percent(numbers.missed_mass)} of the opacity is outside the grid", warn),
-        (
-            "occupied",
-            f"{percent(numbers.occupied_share)} of {numbers.resolution}³ cells ({numbers.occupied_cells})",
-            "",
-        ),
-        (
-            "samples per ray",
-            f"{numbers.samples_per_ray:.1f} marched, {numbers.samples_per_hit:.1f} where there are any;"
-            f" {numbers.grid_steps_per_ray:.1f} steps in the grid",
-            "",
-        ),
+        occupied_row(numbers.occupied_share, numbers.occupied_cells, numbers.resolution),
+        ("samples per ray", f"{march}; {numbers.grid_steps_per_ray:.1f} steps in the grid", ""),
         (
             "rays without",
             f"{percent(numbers.rays_without_samples)} of {numbers.rays} rays have no samples",
             "",
         ),
-    ]
+    )
+
+
+def playing_table(grid: FrameGrid, choice: Choice, frame_ids: Sequence[int]) -> str:
+    """HTML: what is known of a frame without rendering it; as high as `numbers_table`."""
+    later = ("", "the rest is measured when playing stops", "opacity:.6")
+    occupied = occupied_row(grid.occupied_share, int(grid.occupied.sum()), grid.resolution)
+    return _table(shown_row(choice, frame_ids), occupied, later, *[("", "&nbsp;", "")] * 3)
+
+
+def shown_row(choice: Choice, frame_ids: Sequence[int]) -> Row:
+    posed = "" if choice.turns.is_learned else ", posed by hand"
+    return "shown", f"frame {choice.frame} (number {frame_ids[choice.frame]} of the film){posed}", ""
+
+
+def occupied_row(share: float, cells: int, resolution: int) -> Row:
+    return "occupied", f"{percent(share)} of {resolution}³ cells ({cells})", ""
+
+
+def _table(*rows: Row) -> str:
     cells = "".join(
         f'<tr><td style="padding-right:.6em;white-space:nowrap;opacity:.7">{name}</td>'
         f'<td style="{style}">{text}</td></tr>'
