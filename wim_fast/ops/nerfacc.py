@@ -45,12 +45,13 @@ def occupancy_grids(
 ) -> tuple[Tensor, Tensor]:
     """Where the union of the ellipsoids can be within `reach`: cells (F, r, r, r) bool, and boxes (F, 6), min and max corner.
 
-    A cell is occupied if a lower bound of the union in its centre is at most `reach` plus half its diagonal: the union
-    is at most ``log(n) / b`` below the nearest distance, which is at least ``|x| - max(r)`` and, outside,
-    ``min(r) (|x / r| - 1)``. So no point of an empty cell is within `reach`. Shapes as in ``march``; no gradient.
+    A cell is occupied if a lower bound of the union in its centre is at most `reach` plus half its diagonal: the smooth
+    union of lower bounds of the distances. A distance is at least ``|x| - max(r)`` and, outside, that of the plane that
+    touches the ellipsoid with normal ``x / r^2``: ``k0 (k0 - 1) / k1`` for ``k0 = |x / r|``, ``k1 = |x / r^2|``. So no
+    point of an empty cell is within `reach`. Shapes as in ``march``; no gradient.
     """
     with torch.no_grad():
-        largest, smallest = semi_axes.amax(-1), semi_axes.amin(-1)  # (P,)
+        largest = semi_axes.amax(-1)  # (P,)
         dip = math.log(min(MAX_CANDIDATES, len(semi_axes))) / union_sharpness
         margin = (largest + dip + reach)[:, None]
         low, high = (translation - margin).amin(1), (translation + margin).amax(1)  # (F, 3)
@@ -64,9 +65,11 @@ def occupancy_grids(
         monomials = _monomials(centers)  # (r^3, 10)
         norm = _norms(monomials, to_local, offset)  # |x|, (r^3, F, P)
         scaled = _norms(monomials, to_local / semi_axes[..., None], offset / semi_axes)  # |x / r|
-        bound = torch.where(scaled > 1, smallest * (scaled - 1), -torch.inf)
-        bound = torch.maximum(bound, norm - largest).amin(-1)  # (r^3, F)
-        occupied = bound <= reach + dip + half_diagonal + ROUNDING
+        steep = _norms(monomials, to_local / semi_axes[..., None] ** 2, offset / semi_axes**2)  # |x / r^2|
+        bound = torch.where(scaled > 1, scaled * (scaled - 1) / steep.clamp_min(1e-6), -torch.inf)
+        bound = torch.maximum(bound, norm - largest)  # (r^3, F, P)
+        bound = -torch.logsumexp(-union_sharpness * bound, dim=-1) / union_sharpness
+        occupied = bound <= reach + half_diagonal + ROUNDING
         occupied = occupied.t().reshape(-1, resolution, resolution, resolution)
         return occupied, torch.cat([low, high], dim=-1)
 
