@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ from arm_scene import SEMI_AXES
 from looked_at import INV_S, arm_cameras, arm_subject
 
 from wim_fast.model.articulated_model import Posed
+from wim_fast.ops.backend import select_backend
 from wim_fast.ops.composite.reference import composite
 from wim_fast.rendering.image import render_image
 from wim_fast.rendering.rays import sample_rays
@@ -273,3 +275,20 @@ def test_a_click_on_an_image_finds_its_pixel() -> None:
     assert pixel_on_image(corners, eye, eye - target) is None
     assert pixel_on_image(corners, eye, corners[0] - 0.1 * (corners[1] - corners[0]) - eye) is None
     assert frustum_lines(cameras, 2, 0.3).shape == (8, 2, 3)
+
+
+@pytest.mark.parametrize("name", ["torch", pytest.param("triton", marks=pytest.mark.slow)])
+def test_backends_show_the_same(subject, posed, name: str) -> None:
+    """Also those whose arrays have fixed sizes."""
+    if name == "triton":
+        pytest.importorskip("triton", reason="Triton is not installed")
+    backend = select_backend(name)
+    if backend.device.type != "cpu":
+        pytest.skip("the tiny subject is on the CPU")
+    other = dataclasses.replace(subject, backend=backend)
+    rays = sample_of_rays(subject, arm_cameras(), [0], 60)
+    rows = [
+        frame_numbers(s, posed, frame_grid(s, posed, GridSettings(10)), rays).to_dict()
+        for s in (subject, other)
+    ]
+    assert rows[0] == pytest.approx(rows[1], rel=1e-3, abs=1e-6)

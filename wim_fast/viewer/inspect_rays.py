@@ -16,6 +16,7 @@ from wim_fast.viewer.inspect_grid import FrameGrid, cells_on_ray
 from wim_fast.viewer.subject import Subject
 
 FADE_SIGMOIDS = 12.0  # farther from where the decoder can put a surface, 1 - Phi is below exp(-12)
+ROOM = 32  # samples per ray, on average, that arrays of fixed size have room for at first
 RAYS_PER_FRAME = 2048  # that the numbers of a frame are taken from, over all cameras
 NEGLIGIBLE = 1e-7  # weights below need not be remembered
 
@@ -155,11 +156,19 @@ def counts_of(samples: Tensor) -> SampleCounts:
 
 
 def exact_samples(subject: Subject, posed: Posed, rays: Rays) -> RaySamples:
-    """The `RaySamples` that rendering takes, in the middle of their steps."""
+    """The samples that rendering takes, in the middle of their steps; padded where the backend's arrays have fixed sizes."""
     jitter = torch.full((len(rays.origins),), 0.5, device=rays.origins.device)
-    return sample_rays(
-        posed, rays, jitter, subject.model.field.residual_max, subject.inv_s, subject.backend, None
-    )
+
+    def sampled(capacity: int | None) -> RaySamples:
+        d_max, inv_s, backend = subject.model.field.residual_max, subject.inv_s, subject.backend
+        return sample_rays(posed, rays, jitter, d_max, inv_s, backend, capacity)
+
+    if not subject.backend.needs_capacity:
+        return sampled(None)
+    capacity = ROOM * len(jitter)
+    samples = sampled(capacity)
+    missing = int(samples.overflow)
+    return sampled(capacity + missing) if missing else samples
 
 
 class RayProbe(NamedTuple):
@@ -195,7 +204,8 @@ def probe_ray(
     step = training_step_length(subject)
     exact = exact_samples(subject, posed, rays)
     number = (dense.t / step - 0.5).round().long()
-    taken = torch.isin(number, (exact.t / step - 0.5).round().long())
+    marched = exact.t[: int(exact.offsets[-1])]
+    taken = torch.isin(number, (marched / step - 0.5).round().long())
     cells, cell_t = cells_on_ray(grid, start, along)
     i, j, k = cells.unbind(-1)
     opacity = float(dense.mass.sum())
