@@ -16,7 +16,9 @@ from wim_fast.scene.cameras import Cameras
 
 CHUNK = 1 << 16  # rays at a time
 ROOM = 16  # samples per ray, on average, that arrays of fixed size have room for at first
-SHARPENING = 1.5  # of the surface, where several rays per edge pixel smooth what its softness smoothed in training
+SHARPENING = (
+    1.5  # of the surface, where several rays per edge pixel smooth what its softness smoothed in training
+)
 EDGE_CONTRAST = 0.2  # pixels whose neighbourhood varies by more, in colour or opacity, get more rays
 
 
