@@ -54,7 +54,7 @@ class Page:
         with tabs.add_tab("Grid"):
             self.grid = GridPanel(self)
         with tabs.add_tab("Object"):
-            self.object = ObjectPanel(self)
+            self.object = ObjectPanel(self, lambda *click: self.ray.clicked_image(*click))
         with tabs.add_tab("Ray"):
             self.ray = RayPanel(self)
         with tabs.add_tab("Image"):

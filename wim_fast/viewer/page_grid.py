@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import viser
 import viser.uplot as uplot
@@ -12,9 +10,7 @@ from wim_fast.ops.nerfacc import RESOLUTION
 from wim_fast.viewer import colors
 from wim_fast.viewer.inspect_grid import GridSettings, training_band, visible_cells
 from wim_fast.viewer.layer import Layer, set_value
-
-if TYPE_CHECKING:
-    from wim_fast.viewer.page import Page
+from wim_fast.viewer.panel import Host
 
 CUBE = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
 CUBE_FACES = np.array(
@@ -29,7 +25,7 @@ MISSED_POINTS = 3000  # shown at most
 class GridPanel:
     """Choices about the grid; draws cells, a slice, the mass outside, and the curve of missed mass."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Host) -> None:
         self.page = page
         gui, frames = page.server.gui, page.subject.num_frames
         gui.add_markdown("The cells that training marches through in this frame; all others are skipped.")

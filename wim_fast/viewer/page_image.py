@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import viser
 from scipy.spatial.transform import Rotation
@@ -11,10 +9,8 @@ from scipy.spatial.transform import Rotation
 from wim_fast import drawing
 from wim_fast.viewer.inspect_images import compare, free_camera, render
 from wim_fast.viewer.layer import Layer
+from wim_fast.viewer.panel import Host
 from wim_fast.viewer.pictures import enlarge_to
-
-if TYPE_CHECKING:
-    from wim_fast.viewer.page import Page
 
 VIEWPOINT = "where I look"
 PICTURE_SIZE = 256  # of each picture of a comparison
@@ -24,7 +20,7 @@ Viewpoint = tuple[tuple[float, ...], tuple[float, ...], float, float]  # positio
 class ImagePanel:
     """Chooses a camera; shows what it filmed, what the model renders, and the difference."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Host) -> None:
         self.page = page
         self.viewpoint: Viewpoint | None = None  # of the browser that moved last
         gui, cameras = page.server.gui, page.film.cameras

@@ -20,20 +20,24 @@ from wim_fast.viewer.inspect_shape import (
     skeleton,
 )
 from wim_fast.viewer.layer import Layer
+from wim_fast.viewer.panel import Host
 
 if TYPE_CHECKING:
     import viser
 
-    from wim_fast.viewer.page import Page
 
 SPHERE = icosphere(2)
+
+
+# what a click on a camera's picture does: its index among the cameras, corners (4, 3), the click's ray: origin and direction
+ClickedImage = Callable[[int, np.ndarray, np.ndarray, np.ndarray], None]
 
 
 class ObjectPanel:
     """Choices about geometry; draws it."""
 
-    def __init__(self, page: Page) -> None:
-        self.page = page
+    def __init__(self, page: Host, clicked_image: ClickedImage) -> None:
+        self.page, self._clicked_image = page, clicked_image
         gui = page.server.gui
         gui.add_markdown("What the model is made of, in this frame's pose.")
         self.ellipsoids = gui.add_checkbox(
@@ -205,8 +209,6 @@ class ObjectPanel:
 
     def _clicked(self, index: int, corners: np.ndarray) -> Callable[[Any], None]:
         def shoot(event: viser.SceneNodePointerEvent) -> None:
-            self.page.ray.clicked_image(
-                index, corners, np.array(event.ray_origin), np.array(event.ray_direction)
-            )
+            self._clicked_image(index, corners, np.array(event.ray_origin), np.array(event.ray_direction))
 
         return shoot

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import numpy as np
 import viser
@@ -13,10 +12,8 @@ from wim_fast.posing.pose_file import write_pose_file
 from wim_fast.rendering.sequence import joints_of
 from wim_fast.viewer.inspect_shape import quaternion
 from wim_fast.viewer.layer import Layer, set_value
+from wim_fast.viewer.panel import Host
 from wim_fast.viewer.posing import Turns, Vector, free_turn, gizmo_rotation, pose_file
-
-if TYPE_CHECKING:
-    from wim_fast.viewer.page import Page
 
 NO_PART = "none"
 LARGEST = 180  # degrees
@@ -25,7 +22,7 @@ LARGEST = 180  # degrees
 class PosePanel:
     """Turns parts away from the frame's learned pose."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Host) -> None:
         self.page = page
         self.free: dict[int, Vector] = {}
         self.sliders: list[viser.GuiSliderHandle[float]] = []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import viser
 import viser.uplot as uplot
@@ -16,10 +14,8 @@ from wim_fast.viewer.inspect_shape import pixel_on_image
 from wim_fast.viewer.layer import Layer, set_value
 from wim_fast.viewer.page_grid import CUBE, CUBE_FACES
 from wim_fast.viewer.page_text import percent
+from wim_fast.viewer.panel import Host
 from wim_fast.viewer.pictures import enlarge_to, marked_pixel
-
-if TYPE_CHECKING:
-    from wim_fast.viewer.page import Page
 
 PICTURE_SIZE = 320  # pixels, of the camera's image in the panel
 
@@ -27,7 +23,7 @@ PICTURE_SIZE = 320  # pixels, of the camera's image in the panel
 class RayPanel:
     """Chooses a ray, by camera and pixel or by a click; draws it, the cells it crosses, its samples and their plot."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Host) -> None:
         self.page = page
         self.free: tuple[tuple[float, ...], tuple[float, ...]] | None = (
             None  # origin and direction of a click
