@@ -48,15 +48,30 @@ def object_extent(joints: np.ndarray, points: np.ndarray | None = None) -> float
     return float((cloud.max(axis=1) - cloud.min(axis=1)).max(axis=1).mean())
 
 
-def joint_error(
+@dataclass(frozen=True)
+class JointDistances:
+    """How far regressed joints are from the true ones on F test frames; (F, J), world units.
+
+    Attributes:
+        test_frames: (F,) positions among the frames given.
+        ridge, paper_ridge, least_norm, mean_pose: by regression, as in `JointError`.
+    """
+
+    test_frames: np.ndarray
+    ridge: np.ndarray
+    paper_ridge: np.ndarray
+    least_norm: np.ndarray
+    mean_pose: np.ndarray
+
+
+def joint_distances(
     part_rotation: np.ndarray,
     part_translation: np.ndarray,
     semi_axes: np.ndarray,
     joints: np.ndarray,
-    points: np.ndarray | None = None,
     fit_every: int = 10,
-) -> JointError | None:
-    """MPJPE of the true joints regressed from part centres and joint candidates (supplement A.10, eq. 19).
+) -> JointDistances | None:
+    """True joints regressed from part centres and joint candidates, frame by frame (supplement A.10, eq. 19).
 
     The frames given are consecutive ones of a video: frames 0, 10, 20, ... fit the map, the others test it.
 
@@ -64,7 +79,6 @@ def joint_error(
         part_rotation, part_translation: (T, P, 3, 3), (T, P, 3).
         semi_axes: (P, 3).
         joints: (T, J, 3) true joints of the same frames, world units.
-        points: (T, M, 3) true points of the object, for its extent.
 
     Returns:
         None if there are no joints, or no frame to test on.
@@ -76,20 +90,48 @@ def joint_error(
     if fits.all() or joints.shape[1] == 0:
         return None
     source = part_points(part_rotation, part_translation, semi_axes)
+
+    def distances(regressed: np.ndarray) -> np.ndarray:
+        return np.linalg.norm(regressed - joints[~fits], axis=-1)
+
+    def with_ridge(ridge: float) -> np.ndarray:
+        return distances(fit_linear_map(source[fits], joints[fits], ridge) @ source[~fits])
+
+    return JointDistances(
+        test_frames=np.flatnonzero(~fits),
+        ridge=with_ridge(RIDGE),
+        paper_ridge=with_ridge(PAPER_RIDGE),
+        least_norm=with_ridge(0.0),
+        mean_pose=distances(joints[fits].mean(axis=0)),
+    )
+
+
+def joint_error(
+    part_rotation: np.ndarray,
+    part_translation: np.ndarray,
+    semi_axes: np.ndarray,
+    joints: np.ndarray,
+    points: np.ndarray | None = None,
+    fit_every: int = 10,
+) -> JointError | None:
+    """The mean of `joint_distances` (MPJPE) as a share of the object's extent.
+
+    Args:
+        points: (T, M, 3) true points of the object, for its extent.
+
+    Returns:
+        None if there are no joints, or no frame to test on.
+    """
+    found = joint_distances(part_rotation, part_translation, semi_axes, joints, fit_every)
+    if found is None:
+        return None
     extent = object_extent(joints, points)
-
-    def share(regressed: np.ndarray) -> float:
-        return float(np.linalg.norm(regressed - joints[~fits], axis=-1).mean() / extent)
-
-    def with_ridge(ridge: float) -> float:
-        return share(fit_linear_map(source[fits], joints[fits], ridge) @ source[~fits])
-
     return JointError(
-        error=with_ridge(RIDGE),
-        error_paper_ridge=with_ridge(PAPER_RIDGE),
-        error_least_norm=with_ridge(0.0),
-        error_mean_pose=share(joints[fits].mean(axis=0)),
+        error=float(found.ridge.mean() / extent),
+        error_paper_ridge=float(found.paper_ridge.mean() / extent),
+        error_least_norm=float(found.least_norm.mean() / extent),
+        error_mean_pose=float(found.mean_pose.mean() / extent),
         extent=extent,
-        num_fit_frames=int(fits.sum()),
-        num_test_frames=int((~fits).sum()),
+        num_fit_frames=len(joints) - len(found.test_frames),
+        num_test_frames=len(found.test_frames),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from wim_fast.evaluation.joints import JointError, joint_error, object_extent
+from wim_fast.evaluation.joints import JointDistances, JointError, joint_distances, joint_error, object_extent
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.posing.drive import drive, fit_drive
 from wim_fast.rendering.sequence import Motion, learned_motion, posed_at, semi_axes_of
@@ -65,6 +65,13 @@ class RecordingPoses:
         joints, points = truth.joints[self.trained], truth.points
         points = None if points is None else points[self.trained]
         return joint_error(motion.rotation, motion.translation, semi_axes_of(self.model), joints, points)
+
+    def joint_distances(self) -> JointDistances | None:
+        """The same frame by frame; test frames are positions among those trained on."""
+        if self.truth is None or self.truth.joints is None:
+            return None
+        motion, joints = self.learned, self.truth.joints[self.trained]
+        return joint_distances(motion.rotation, motion.translation, semi_axes_of(self.model), joints)
 
     def driving(self) -> dict[str, Any] | None:
         """What drives, and its held-out error as a share of the object's extent."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,14 +18,13 @@ import numpy as np
 
 from wim_fast.drawing import enlarge, grid, write_png
 from wim_fast.errors import UserError
-from wim_fast.evaluation.evaluate import evaluate_views, metrics_table, over, summarize
-from wim_fast.evaluation.metrics import Lpips, load_lpips
+from wim_fast.evaluation.evaluate import metrics_table, over, summarize
+from wim_fast.evaluation.metrics import load_lpips
 from wim_fast.evaluation.poses import RecordingPoses
-from wim_fast.model.articulated_model import Posed
-from wim_fast.rendering.image import Image
 from wim_fast.rendering.sequence import to_uint8
-from wim_fast.scene.scene import Scene, SceneContents, camera_positions
+from wim_fast.scene.scene import SceneContents, camera_positions
 from wim_fast.showing.defaults import SAMPLE
+from wim_fast.showing.measuring import Viewed, finite, measure_groups
 from wim_fast.showing.studio import (
     console,
     make_view,
@@ -33,7 +32,6 @@ from wim_fast.showing.studio import (
     output_folder,
     picture_name,
     positions,
-    progress,
     resized_to,
     say,
     say_written,
@@ -129,59 +127,35 @@ def sample(frames: Sequence[int]) -> list[int]:
     return list(frames)[:: max(1, math.ceil(len(frames) / SAMPLE))]
 
 
-class Measured(NamedTuple):
-    """A group of views: a row each, and some of them as (truth, rendering), (H, W, 3) in [0, 1]."""
-
-    rows: list[dict[str, Any]]
-    shown: list[tuple[np.ndarray, np.ndarray]]
-
-
 @dataclass(frozen=True)
-class Evaluation:
-    """Renders and measures views of the frames of `scene`, and writes those that were asked for."""
+class Pictures:
+    """Keeps the pictures that were asked for, and a few of each group as (truth, rendering) in [0, 1]."""
 
     run: Run
-    scene: Scene
-    frames: list[int]  # of the scene, as positions among all frames of the recording
-    poses: RecordingPoses
-    written: set[tuple[int, int]]
+    contents: SceneContents
+    written: set[tuple[int, int]]  # camera ids and positions in the recording
+    every: dict[str, int]  # so many views of a group to one that is shown
     folder: Path
     size: int | None
-    lpips: Lpips | None
+    files: dict[str, list[str | None]]  # of each view, by group
+    shown: dict[str, list[tuple[np.ndarray, np.ndarray]]]  # (H, W, 3)
 
-    def group(self, cameras: Sequence[int], frames: Sequence[int], advance: Callable[[], None]) -> Measured:
-        """All views of these cameras (ids) and frames (positions in the recording)."""
-        run, scene, view = self.run, self.scene, make_view(self.run)
-        large = scene.cameras if self.size is None else resized_to(scene.cameras, self.size)
-        files: list[str | None] = []
-        shown: list[tuple[np.ndarray, np.ndarray]] = []
-        every = max(1, math.ceil(len(cameras) * len(frames) / SHOWN))
-
-        def take(camera: int, frame: int, posed: Posed, image: Image) -> None:
-            if len(files) % every == 0:
-                shown.append((over(scene.rgba[camera, frame], view.background), image.over(view.background)))
-            camera_id = scene.cameras.ids[camera]
-            if (camera_id, self.frames[frame]) in self.written:
-                files.append(picture_name(scene.frame_ids[frame], camera_id))
-                picture = image if self.size is None else view.image(posed, large, camera)
-                write_png(self.folder / str(files[-1]), picture.rgba())
-            else:
-                files.append(None)
-            advance()
-
-        rows = evaluate_views(
-            run.model,
-            lambda frame: self.poses.posed(self.frames[frame]),
-            scene,
-            [scene.cameras.ids.index(camera) for camera in cameras],
-            [self.frames.index(frame) for frame in frames],
-            run.inv_s,
-            run.backend,
-            view.background,
-            lpips=self.lpips,
-            on_image=take,
-        )
-        return Measured([{**row, "file": file} for row, file in zip(rows, files, strict=True)], shown)
+    def take(self, viewed: Viewed) -> None:
+        """A view that has just been rendered."""
+        group, scene, camera, frame, posed, image = viewed
+        view = make_view(self.run)
+        if len(self.files[group]) % self.every[group] == 0:
+            truth = over(scene.rgba[camera, frame], view.background)
+            self.shown[group].append((truth, image.over(view.background)))
+        camera_id, frame_id = scene.cameras.ids[camera], scene.frame_ids[frame]
+        if (camera_id, self.contents.frame_ids.index(frame_id)) not in self.written:
+            self.files[group].append(None)
+            return
+        picture = image
+        if self.size is not None:
+            picture = view.image(posed, resized_to(scene.cameras, self.size), camera)
+        self.files[group].append(picture_name(frame_id, camera_id))
+        write_png(self.folder / str(self.files[group][-1]), picture.rgba())
 
 
 def measure(
@@ -189,38 +163,34 @@ def measure(
 ) -> dict[str, Any]:
     """Renders all groups, writes the pictures, and returns what metrics.json holds."""
     groups = {name: (ids, of) for name, (ids, of) in plan.groups().items() if ids and of}
-    frames = sorted({frame for _, of in groups.values() for frame in of})
-    scene = run.load_scene(cameras=sorted({i for ids, _ in groups.values() for i in ids}), frames=frames)
     lpips = load_lpips()
+    every = {name: max(1, math.ceil(len(ids) * len(of) / SHOWN)) for name, (ids, of) in groups.items()}
+    files: dict[str, list[str | None]] = {name: [] for name in groups}
+    pictures = Pictures(
+        run, contents, plan.written, every, folder, size, files, {name: [] for name in groups}
+    )
     available = None if isinstance(lpips, str) else lpips
-    evaluation = Evaluation(run, scene, frames, poses, plan.written, folder, size, available)
-    with progress("rendering", sum(len(ids) * len(of) for ids, of in groups.values())) as advance:
-        measured = {name: evaluation.group(ids, of, advance) for name, (ids, of) in groups.items()}
-    write_png(folder / "comparison.png", comparison({name: group.shown for name, group in measured.items()}))
+    measured = measure_groups(run, groups, poses, available, pictures.take)
+    write_png(folder / "comparison.png", comparison(pictures.shown))
     error = poses.joint_error()
     return {
         "run": str(run.path),
         "step": run.step,
         "scene": str(contents.path),
-        "size": list(scene.size),
+        "size": list(measured.size),
         "background": run.config.scene.background,
         "cameras_trained_on": list(run.camera_ids),
         "frames_trained_on": list(run.frame_ids),
-        "summary": {name: summarize(group.rows) for name, group in measured.items()},
+        "summary": {name: summarize(rows) for name, rows in measured.rows.items()},
         "joint_error": None if error is None else error.to_dict(),
         "driving": poses.driving(),
         "lpips": "measured" if available else lpips,
         "images": [
-            {"group": name, **{key: finite(value) for key, value in row.items()}}
-            for name, group in measured.items()
-            for row in group.rows
+            {"group": name, **{key: finite(value) for key, value in row.items()}, "file": file}
+            for name, rows in measured.rows.items()
+            for row, file in zip(rows, files[name], strict=True)
         ],
     }
-
-
-def finite(value: Any) -> Any:
-    """JSON has no NaN: what is undefined is null."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def comparison(groups: dict[str, list[tuple[np.ndarray, np.ndarray]]]) -> np.ndarray:
