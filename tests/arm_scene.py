@@ -5,6 +5,7 @@ World: z up. A base stands still; an upper and a lower link turn about a shoulde
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 from tiny_scene import ring, view_matrix
 
 from wim_fast.scene.cameras import Cameras
+from wim_fast.scene.footage import Footage
 from wim_fast.scene.scene import GroundTruth, Scene
 
 SEMI_AXES = np.array([[0.13, 0.13, 0.2], [0.09, 0.09, 0.22], [0.07, 0.07, 0.2]])
@@ -55,6 +57,13 @@ def arm_motion(frames: int) -> Motion:
         translation[t] = [0, 0, -0.3], (shoulder + elbow) / 2, (elbow + tip) / 2
         joints[t] = shoulder, elbow, tip
     return Motion(rotation, translation, joints)
+
+
+def with_images(scene: Scene, rgba=None, mask=None) -> Scene:
+    """The scene with other pixels."""
+    rgba = scene.rgba[:] if rgba is None else rgba
+    mask = scene.mask[:] if mask is None else mask
+    return dataclasses.replace(scene, footage=Footage.from_arrays(rgba, mask))
 
 
 def trace(origin: np.ndarray, rays: np.ndarray, motion: Motion, t: int) -> np.ndarray:
@@ -103,4 +112,6 @@ def arm_scene(size: int = 56, frames: int = 20, oversampling: int = 3) -> Scene:
             rgba[v, t] = np.round(255 * image)
     mask = (rgba[..., 3] > 127).astype(np.uint8)
     truth = GroundTruth(motion.joints.astype(np.float32), None)
-    return Scene("arm", Path("arm"), cameras, tuple(range(frames)), rgba, mask, 1.0, truth)
+    return Scene(
+        "arm", Path("arm"), cameras, tuple(range(frames)), Footage.from_arrays(rgba, mask), 1.0, truth
+    )

@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.training import schedule, trainer
 from wim_fast.training.images import TrainingImages
+from wim_fast.training.silhouettes import Silhouettes
 from wim_fast.training.trainer import Trainer
 
 Clock = Callable[[], float]
@@ -143,8 +144,9 @@ def timed_stages(subject: Trainer, clock: Clock) -> Iterator[Stopwatch]:
             undo.callback(setattr, owner, name, original)
             setattr(owner, name, watch.timed(stage, original))
 
-        for name in ("draw", "guides", "nearest_in_mask", "core_points"):
-            replace(TrainingImages, name, "data")
+        replace(TrainingImages, "draw", "data")
+        for name in ("draw", "nearest_in_mask", "core_points"):
+            replace(Silhouettes, name, "data")
         replace(schedule, "draw_frames", "data")
         replace(ArticulatedModel, "pose", "pose")
         replace(type(subject.model.field), "forward", "decoder")

@@ -5,16 +5,18 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from arm_scene import with_images
 from tiny_scene import ring, write_scene
 
 from wim_fast import config as config_module
 from wim_fast.ops.backend import select_backend
 from wim_fast.processes import ALONE
 from wim_fast.scene.cameras import project
+from wim_fast.scene.footage import OBJECT, UNRELIABLE
 from wim_fast.scene.load import load_scene
-from wim_fast.scene.scene import OBJECT, UNRELIABLE
 from wim_fast.training import losses, schedule
 from wim_fast.training.images import TrainingImages
+from wim_fast.training.silhouettes import NOWHERE, Silhouettes
 from wim_fast.training.step import training_losses
 from wim_fast.training.trainer import Trainer
 
@@ -25,19 +27,19 @@ def scene(tmp_path_factory):
     path = tmp_path_factory.mktemp("scene")
     write_scene(path, frames=4, eyes=ring(5), width=48, solid="ellipsoid")
     scene = load_scene(path, coordinate_scale=1.0)
-    mask = scene.mask.copy()
+    mask = scene.mask[:]
     mask[1, :, :, 24:] = UNRELIABLE
     mask[3, :, 20:23] = UNRELIABLE
     mask[2, 1] = UNRELIABLE
-    return dataclasses.replace(scene, mask=mask)
+    return with_images(scene, mask=mask)
 
 
 def repainted(scene, seed):
     """The same scene with other colours and coverage at unreliable pixels."""
-    rgba = scene.rgba.copy()
-    unsure = scene.mask == UNRELIABLE
+    rgba = scene.rgba[:]
+    unsure = scene.mask[:] == UNRELIABLE
     rgba[unsure] = np.random.default_rng(seed).integers(0, 256, (unsure.sum(), 4), dtype=np.uint8)
-    return dataclasses.replace(scene, rgba=rgba)
+    return with_images(scene, rgba=rgba)
 
 
 def terms_and_gradients(scene):
@@ -79,7 +81,7 @@ def test_no_term_sees_them(scene):
         assert any(v.any() for v in values[1:]) or name in ("hull", "separation"), name
         for a, b in zip(values, second[name], strict=True):
             assert (a - b).abs().max() <= 1e-5 * a.abs().max(), name  # sums may round differently
-    reliable = dataclasses.replace(scene, rgba=255 - scene.rgba)  # what can be seen does matter
+    reliable = with_images(scene, rgba=255 - scene.rgba[:])  # what can be seen does matter
     changed = terms_and_gradients(reliable)
     assert not torch.equal(changed["photo"][0], first["photo"][0])
 
@@ -98,7 +100,7 @@ def test_colour_and_mask_have_no_gradient_there(scene):
     loss.backward()
     pixels = pixels_of(scene, batch, camera)
     unsure = (
-        torch.from_numpy(scene.mask)[
+        torch.from_numpy(scene.mask[:])[
             camera.repeat_interleave(400), frame.repeat_interleave(400), pixels[:, 1], pixels[:, 0]
         ]
         == UNRELIABLE
@@ -121,26 +123,26 @@ def pixels_of(scene, batch, camera):
 
 def test_silhouettes_have_no_gradient_there(scene):
     """Points on or nearest to unreliable pixels are not pulled by the mask."""
-    images = TrainingImages(scene)
+    images = Silhouettes(scene)
     generator = torch.Generator().manual_seed(0)
     camera, frame = torch.tensor([1, 2, 3]), torch.tensor([0, 1, 2])
     y, x = np.mgrid[:48, :48]
     every = torch.from_numpy(np.stack([x, y], -1).reshape(1, -1, 2) + 0.5).float() / 48
     pixels = every.repeat(3, 1, 1).requires_grad_()
     nearest = images.nearest_in_mask(camera, frame, pixels)
-    guides = images.guides(camera, frame, 32, generator)
+    guides = images.draw(camera, frame, 32, generator)
     gradient = torch.autograd.grad(((pixels - nearest) ** 2).sum(), pixels)[0].view(3, 48, 48, 2)
-    mask = torch.from_numpy(scene.mask)[camera, frame]
+    mask = torch.from_numpy(scene.mask[:])[camera, frame]
     assert (gradient[mask == UNRELIABLE] == 0).all()
     assert (gradient[mask == 0] != 0).any()
-    for i, m in enumerate(guides.mask_pixels):
+    for i, m in enumerate(guides.pixels):
         column, row = (48 * m).long().T
         assert guides.weight[i] == 0 or (mask[i, row, column] == OBJECT).all()
     assert guides.weight[1] == 0  # the image that is missing
 
 
 def test_the_hull_is_known_only_where_all_is_reliable(scene):
-    images = TrainingImages(scene)
+    images = Silhouettes(scene)
     assert images.has_core.any()
     for f in range(4):
         if images.has_core[f]:
@@ -152,19 +154,14 @@ def test_the_hull_is_known_only_where_all_is_reliable(scene):
 
 
 def test_guides_of_large_images_are_unreliable_where_any_part_is(scene):
-    large = dataclasses.replace(
-        scene,
-        cameras=scene.cameras.resized(288, 288),
-        rgba=scene.rgba.repeat(6, 2).repeat(6, 3),
-        mask=scene.mask.repeat(6, 2).repeat(6, 3),
-    )
-    mask = large.mask.copy()
+    large = dataclasses.replace(scene, cameras=scene.cameras.resized(288, 288))
+    rgba, mask = (layer[:].repeat(6, 2).repeat(6, 3) for layer in (scene.rgba, scene.mask))
     y, x = (int(v.mean()) for v in np.nonzero(mask[0, 0] == OBJECT))
     y, x = y // 3 * 3, x // 3 * 3  # the corner of a pixel of the guides, not its middle
     mask[0, 0, y, x] = UNRELIABLE
-    images = TrainingImages(dataclasses.replace(large, mask=mask))
+    images = Silhouettes(with_images(large, rgba, mask))
     point = torch.tensor([[[(x + 0.5) / 288, (y + 0.5) / 288]]])
-    assert images.guide_side == 96
-    assert (images.nearest[0, 0, y // 3, x // 3] == -1).all()
+    assert images.side == 96
+    assert (images.nearest[0, 0, y // 3, x // 3] == NOWHERE).all()
     found = images.nearest_in_mask(torch.tensor([0]), torch.tensor([0]), point)
     assert torch.equal(found, point)

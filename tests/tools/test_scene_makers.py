@@ -100,7 +100,7 @@ def test_robot_scene(robot: Path) -> None:
 
 def test_robot_colour_has_no_background_in_it(robot: Path) -> None:
     """Where the orange and black robot covers a little of a pixel, its colour is the robot's, not white."""
-    rgba = load_scene(robot).rgba
+    rgba = load_scene(robot).rgba[:]
     edge = rgba[(rgba[..., 3] > 0) & (rgba[..., 3] < 128)]
     assert edge[:, :3].min(axis=1).max() < 235
 

@@ -3,12 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from arm_scene import arm_scene
+from arm_scene import arm_scene, with_images
 
 from wim_fast.ops.backend import select_backend
 from wim_fast.rendering.rays import RayCameras
 from wim_fast.scene.cameras import project
-from wim_fast.scene.scene import OBJECT, UNRELIABLE
+from wim_fast.scene.footage import OBJECT, UNRELIABLE
 from wim_fast.training import losses
 from wim_fast.training.images import TrainingImages
 
@@ -28,9 +28,9 @@ def images(scene):
 
 
 def changed_mask(scene, change):
-    mask = scene.mask.copy()
+    mask = scene.mask[:]
     change(mask)
-    return dataclasses.replace(scene, mask=mask)
+    return with_images(scene, mask=mask)
 
 
 def pixels_of(batch, scene):
@@ -125,13 +125,13 @@ def test_guides_never_pull_to_unreliable_pixels(scene):
     unsure = changed_mask(scene, lower_half)
     images = TrainingImages(unsure)
     camera, frame = torch.tensor([0, 2]), torch.tensor([1, 3])
-    guides = images.guides(camera, frame, 300, generator())
+    guides = images.silhouettes.draw(camera, frame, 300, generator())
     for b in range(2):
         mask = unsure.mask[camera[b], frame[b]]
-        x, y = (40 * guides.mask_pixels[b]).long().T.numpy()
+        x, y = (40 * guides.pixels[b]).long().T.numpy()
         assert (mask[y, x] == OBJECT).all()
         points = torch.rand(1, 500, 2, generator=generator())
-        found = images.nearest_in_mask(camera[b : b + 1], frame[b : b + 1], points)[0].numpy()
+        found = images.silhouettes.nearest_in_mask(camera[b : b + 1], frame[b : b + 1], points)[0].numpy()
         y, x = np.nonzero(mask)
         own = np.floor(40 * points[0].numpy()) + 0.5  # the centre of each point's pixel
         distance = np.linalg.norm(own[:, None] - np.stack([x, y], -1) - 0.5, axis=-1)
@@ -149,7 +149,7 @@ def test_nearest_mask_pixel_by_brute_force(scene, images):
     for b in range(2):
         y, x = np.nonzero(scene.mask[camera[b], frame[b]])
         mask = torch.from_numpy(np.stack([x + 0.5, y + 0.5], -1) / 40).float()
-        found = images.nearest_in_mask(camera[b : b + 1], frame[b : b + 1], centers[None])[0]
+        found = images.silhouettes.nearest_in_mask(camera[b : b + 1], frame[b : b + 1], centers[None])[0]
         distance = (found[:, None] - mask).norm(dim=-1).min(1).values
         assert distance.max() < 1e-6  # each is a mask pixel
         expected = (centers[:, None] - mask).norm(dim=-1).min(1).values
@@ -158,7 +158,7 @@ def test_nearest_mask_pixel_by_brute_force(scene, images):
 
 def test_points_outside_of_the_image_are_pulled_in(images):
     far = torch.tensor([[[-3.0, 0.5], [9.0, 9.0], [0.5, -1.0]]])
-    found = images.nearest_in_mask(torch.tensor([0]), torch.tensor([0]), far)
+    found = images.silhouettes.nearest_in_mask(torch.tensor([0]), torch.tensor([0]), far)
     assert (found > 0).all()
     assert (found < 1).all()
 
@@ -168,9 +168,9 @@ def test_empty_masks_weigh_nothing(scene):
         mask[1, 2] = 0
 
     images = TrainingImages(changed_mask(scene, erase))
-    guides = images.guides(torch.tensor([1, 1]), torch.tensor([2, 1]), 20, generator())
+    guides = images.silhouettes.draw(torch.tensor([1, 1]), torch.tensor([2, 1]), 20, generator())
     assert guides.weight.tolist() == [0.0, 1.0]
-    assert guides.mask_pixels.isfinite().all()
+    assert guides.pixels.isfinite().all()
     assert images.draw(torch.tensor([1]), torch.tensor([2]), 50, generator()).rgb.shape == (50, 3)
 
 
@@ -178,16 +178,16 @@ def test_large_images_are_looked_at_coarsely():
     """Guides of at most 128 pixels a side still agree with the masks."""
     scene = arm_scene(size=300, frames=1, oversampling=1)
     images = TrainingImages(scene)
-    guides = images.guides(torch.tensor([0]), torch.tensor([0]), 200, generator())
-    assert max(images.nearest.shape[2:4]) <= 128
-    x, y = (300 * guides.mask_pixels[0]).long().T.numpy()
+    guides = images.silhouettes.draw(torch.tensor([0]), torch.tensor([0]), 200, generator())
+    assert max(images.silhouettes.nearest.shape[2:4]) <= 128
+    x, y = (300 * guides.pixels[0]).long().T.numpy()
     assert (scene.mask[0, 0][y, x] == OBJECT).mean() > 0.97
 
 
 def test_project_is_that_of_the_scene_cameras(scene, images):
     points = torch.rand(3, 20, 3, generator=generator()) - 0.5
     camera = torch.tensor([4, 0, 2])
-    found = images.project(points, camera)
+    found = images.silhouettes.project(points, camera)
     for b in range(3):
         expected = project(scene.cameras, points[b].double().numpy())[0][int(camera[b])]
         np.testing.assert_allclose(40 * found[b], expected, atol=1e-3)
@@ -195,7 +195,7 @@ def test_project_is_that_of_the_scene_cameras(scene, images):
 
 def test_core_of_the_hull_is_the_object(scene, images):
     """Points deep in the visual hull project into every mask."""
-    points, has_core = images.core_points(torch.arange(4), 50, generator())
+    points, has_core = images.silhouettes.core_points(torch.arange(4), 50, generator())
     assert has_core.any()
     for f in has_core.nonzero().squeeze(1).tolist():
         pixels = np.floor(project(scene.cameras, points[f].double().numpy())[0]).astype(int)

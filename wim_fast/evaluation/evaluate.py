@@ -15,7 +15,8 @@ from wim_fast.evaluation.metrics import Lpips, image_metrics
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.ops.backend import Backend
 from wim_fast.rendering.image import Image, render_image
-from wim_fast.scene.scene import OBJECT, UNRELIABLE, Scene
+from wim_fast.scene.footage import OBJECT, UNRELIABLE
+from wim_fast.scene.scene import Scene
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -22,6 +22,7 @@ from wim_fast.scene.filmed import (
     person_mask,
     rigid,
 )
+from wim_fast.scene.footage import FootageBuilder, NewFootage
 from wim_fast.scene.image_files import numbered_files
 from wim_fast.scene.opencv_yaml import read_matrices
 from wim_fast.scene.scene import GroundTruth, Scene, SceneContents
@@ -54,11 +55,14 @@ def read_easymocap(
     frames: slice | Sequence[int],
     size: int | None,
     allow_missing: bool,
+    new_footage: NewFootage = FootageBuilder,
 ) -> Scene:
     """Read a folder; the scene is in metres (coordinate_scale 1). See `load_scene` for the parameters."""
     filmed = _open(path)
     truth = _truth(path, filmed.frame_ids)
-    return filmed.read(truth, cameras=cameras, frames=frames, size=size, allow_missing=allow_missing)
+    return filmed.read(
+        truth, cameras=cameras, frames=frames, size=size, allow_missing=allow_missing, new_footage=new_footage
+    )
 
 
 def mask_folder(path: Path) -> Path:

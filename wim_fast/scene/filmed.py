@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 
 from wim_fast.errors import UserError
 from wim_fast.scene.cameras import Cameras
+from wim_fast.scene.footage import BACKGROUND, OBJECT, FootageBuilder, NewFootage
 from wim_fast.scene.image_files import read_labels, read_rgb
 from wim_fast.scene.resampling import NO_DISTORTION, Resampling, Window, window_intrinsics
 from wim_fast.scene.scene import (
-    BACKGROUND,
-    OBJECT,
-    UNRELIABLE,
     GroundTruth,
     Scene,
     SceneContents,
@@ -73,6 +71,7 @@ class Filmed:
         frames: slice | Sequence[int],
         size: int | None,
         allow_missing: bool,
+        new_footage: NewFootage = FootageBuilder,
     ) -> Scene:
         """The images, undistorted; the scene is in file units. See `load_scene` for the parameters."""
         chosen = list(self.cameras)
@@ -93,8 +92,7 @@ class Filmed:
                 for c, s in zip(chosen, natives, strict=True)
             ]
             shape = self._shape(rolls, natives, windows, size)
-            rgba = np.zeros((len(chosen), len(frame_ids), *shape, 4), np.uint8)
-            mask = np.full(rgba.shape[:4], UNRELIABLE, np.uint8)
+            builder = new_footage((len(chosen), len(frame_ids), *shape))
 
             def read_camera(v: int) -> Matrix:
                 """Images and mask of one camera; its intrinsics (3, 3)."""
@@ -109,14 +107,14 @@ class Filmed:
                         )
                         raise UserError(rolls[v].folder, what, "all images of a camera must have one size")
                     labels = _like(read_labels(file), native, file)
-                    rgba[v, t], mask[v, t] = resampling(rgb, self.mask_of(labels))
+                    builder.put(v, t, *resampling(rgb, self.mask_of(labels)))
                 return window_intrinsics(K, window, shape)
 
             K = list(pool.map(read_camera, range(len(chosen))))
         T = np.stack([camera.T_camera_world for camera in chosen])
         rig = Cameras(tuple(c.id for c in chosen), np.stack(K), T, width=shape[1], height=shape[0])
         truth = truth and truth.select(frames)
-        return Scene(self.path.resolve().name, self.path, rig, tuple(frame_ids), rgba, mask, 1.0, truth)
+        return Scene(self.path.resolve().name, self.path, rig, tuple(frame_ids), builder.finish(), 1.0, truth)
 
     def _shape(
         self,

@@ -21,18 +21,27 @@ def read_rgb(file: Path) -> NDArray[np.uint8]:
     return _read(file, "RGB")
 
 
+def read_rgba(file: Path) -> NDArray[np.uint8]:
+    """Colours and straight alpha (H, W, 4) of a PNG; UserError for a picture without alpha."""
+    return _read(file, "RGBA", alpha=True)
+
+
 def read_labels(file: Path) -> NDArray[np.uint8]:
     """Values (H, W) of a PNG (or JPEG) that is a mask: of its palette's index, its grey or its first channel."""
     return _read(file, None)
 
 
-def _read(file: Path, mode: str | None) -> NDArray[np.uint8]:
+def _read(file: Path, mode: str | None, alpha: bool = False) -> NDArray[np.uint8]:
     from PIL import Image
 
     try:
         with Image.open(file, formats=["PNG", "JPEG"]) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels")
+            if alpha and image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
+                raise UserError(
+                    file, "has no alpha channel", "write RGBA pictures, or give masks in a folder"
+                )
             if mode is None and image.mode == "1":
                 mode = "L"
             pixels = np.asarray(image.convert(mode) if mode else image)

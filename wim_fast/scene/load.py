@@ -14,9 +14,10 @@ from wim_fast.errors import SceneWarning, UserError
 from wim_fast.resources import resource_folder
 from wim_fast.scene.cameras import coverage
 from wim_fast.scene.easymocap import is_easymocap, read_easymocap, scan_easymocap
+from wim_fast.scene.footage import BACKGROUND, OBJECT
 from wim_fast.scene.neural_body import is_neural_body, read_neural_body, scan_neural_body
 from wim_fast.scene.rgbd_dog import is_rgbd_dog, read_rgbd_dog, scan_rgbd_dog
-from wim_fast.scene.scene import BACKGROUND, OBJECT, GroundTruth, Scene, SceneContents, parse_frames
+from wim_fast.scene.scene import GroundTruth, Scene, SceneContents, parse_frames
 from wim_fast.scene.visual_hull import look_at, visual_hull
 from wim_fast.scene.wim_cache import is_wim_cache, read_wim_cache, scan_wim_cache
 from wim_fast.scene.wim_raw import is_wim_raw, read_wim_raw, scan_wim_raw
@@ -143,7 +144,7 @@ def _scaled_truth(truth: GroundTruth, scale: float) -> GroundTruth:
 def _automatic_scale(scene: Scene) -> float:
     """File units per world unit, from the first frame in which at least two cameras see the object."""
     _check_masks(scene)
-    seen = (scene.mask == OBJECT).any(axis=(2, 3))  # (V, T)
+    seen = scene.sees_object
     frame = int(np.argmax(seen.sum(axis=0) >= min(2, len(scene.cameras))))
     use = np.flatnonzero(seen[:, frame])
     cameras, masks = scene.cameras.select(use.tolist()), scene.mask[use, frame] != BACKGROUND
@@ -164,7 +165,7 @@ def _automatic_scale(scene: Scene) -> float:
 
 
 def _check_masks(scene: Scene) -> None:
-    if not (scene.mask == OBJECT).any():
+    if not scene.sees_object.any():
         raise UserError(
             scene.path,
             "all masks are empty",
@@ -181,11 +182,11 @@ def check_trainable(scene: Scene) -> None:
             "parts and joints are found from motion: give a longer recording or a wider --frames",
         )
     _check_masks(scene)
-    empty = [i for i, m in zip(scene.cameras.ids, scene.mask, strict=True) if not (m == OBJECT).any()]
+    empty = [i for i, seen in zip(scene.cameras.ids, scene.sees_object, strict=True) if not seen.any()]
     if empty:
         text = f"{scene.path}: camera {', '.join(map(str, empty))} never sees the object"
         warnings.warn(text, SceneWarning, stacklevel=2)
-    if not (scene.mask == BACKGROUND).any():
+    if not scene.footage.counts[..., BACKGROUND].any():
         text = f"{scene.path}: the object fills every image; is the alpha channel really a mask?"
         warnings.warn(text, SceneWarning, stacklevel=2)
     check_coverage(scene)

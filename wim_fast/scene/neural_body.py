@@ -26,6 +26,7 @@ from wim_fast.scene.filmed import (
     person_mask,
     rigid,
 )
+from wim_fast.scene.footage import FootageBuilder, NewFootage
 from wim_fast.scene.numpy_pickle import load_npy
 from wim_fast.scene.scene import GroundTruth, Scene, SceneContents
 from wim_fast.scene.smpl import NUM_POINTS, body_truth, find_body_model, say_once, where_body_model_goes
@@ -56,11 +57,14 @@ def read_neural_body(
     frames: slice | Sequence[int],
     size: int | None,
     allow_missing: bool,
+    new_footage: NewFootage = FootageBuilder,
 ) -> Scene:
     """Read a folder; the scene is in metres (coordinate_scale 1). See `load_scene` for the parameters."""
     filmed = _open(path)
     truth = _truth(path, filmed.frame_ids)
-    return filmed.read(truth, cameras=cameras, frames=frames, size=size, allow_missing=allow_missing)
+    return filmed.read(
+        truth, cameras=cameras, frames=frames, size=size, allow_missing=allow_missing, new_footage=new_footage
+    )
 
 
 def _open(path: Path) -> Filmed:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wim_fast.scene.scene import BACKGROUND, OBJECT, UNRELIABLE
+from wim_fast.scene.footage import BACKGROUND, OBJECT, UNRELIABLE
 
 NO_DISTORTION = (0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -26,12 +26,13 @@ class Window:
 def distort(points: NDArray[np.float64], coefficients: tuple[float, ...]) -> NDArray[np.float64]:
     """Ideal image points (..., 2), x / z and y / z, to where the lens draws them.
 
-    The model of Brown that OpenCV uses, with coefficients k1, k2 (radial), p1, p2 (tangential) and k3 (radial).
+    The model of Brown that OpenCV uses, with coefficients k1, k2 (radial), p1, p2 (tangential) and k3 (radial), or
+    its rational one with k4, k5, k6 (radial, in the denominator) as well.
     """
-    k1, k2, p1, p2, k3 = coefficients
+    _, _, p1, p2 = coefficients[:4]
     x, y = points[..., 0], points[..., 1]
     r2 = x * x + y * y
-    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+    radial = _radial(r2, coefficients)
     return np.stack(
         [
             x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
@@ -39,6 +40,28 @@ def distort(points: NDArray[np.float64], coefficients: tuple[float, ...]) -> NDA
         ],
         axis=-1,
     )
+
+
+def _radial(r2: NDArray[np.float64], coefficients: tuple[float, ...]) -> NDArray[np.float64]:
+    """By how much a lens stretches an ideal point at squared radius r2 from the centre."""
+    k1, k2, _, _, k3, *more = coefficients
+    radial = 1 + r2 * (k1 + r2 * (k2 + r2 * k3))
+    if any(more):
+        k4, k5, k6 = more
+        with np.errstate(divide="ignore", invalid="ignore"):
+            radial = radial / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
+    return radial
+
+
+def lens_reach(coefficients: tuple[float, ...], largest: float) -> float:
+    """The ideal radius up to which a lens draws outer points further out, at most `largest`.
+
+    Beyond it the polynomial folds back onto the image: it says nothing there.
+    """
+    radius = np.linspace(0, largest, 4096)
+    drawn = radius * _radial(radius**2, coefficients)
+    folds = np.flatnonzero(~(np.diff(drawn) > 0))
+    return float(radius[folds[0]]) if len(folds) else np.inf
 
 
 def window_intrinsics(K: NDArray[np.float64], window: Window, size: tuple[int, int]) -> NDArray[np.float64]:
@@ -80,11 +103,15 @@ class Resampling:
         from scipy.sparse import csr_matrix
 
         pixels = _samples(window, size)  # (s, H * W, 2) in the undistorted image
+        seen = np.ones(pixels.shape[:2], dtype=bool)
         if any(distortion):
             assert K is not None
             center, focal = K[[0, 1], [2, 2]], K[[0, 1], [0, 1]]
-            pixels = distort((pixels - center) / focal, distortion) * focal + center
-        inside = ((pixels >= 0) & (pixels <= [w, h])).all(-1)
+            ideal = (pixels - center) / focal
+            radius = np.linalg.norm(ideal, axis=-1)
+            seen = radius < lens_reach(distortion, float(radius.max()))
+            pixels = np.where(seen[..., None], distort(ideal, distortion) * focal + center, -1.0)
+        inside = seen & ((pixels >= 0) & (pixels <= [w, h])).all(-1)
         rows, columns, weights = [], [], []
         position = np.clip(pixels - 0.5, 0, [w - 1, h - 1])
         corner = np.minimum(position.astype(np.int64), [max(w - 2, 0), max(h - 2, 0)])
@@ -108,10 +135,17 @@ class Resampling:
         self, rgb: NDArray[np.uint8], mask: NDArray[np.uint8]
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Straight-alpha RGBA (H, W, 4) and mask (H, W) from colours (h, w, 3) and mask (h, w)."""
-        alpha = mask == OBJECT
+        return self.blend(rgb, (mask == OBJECT).astype(np.float32), mask == UNRELIABLE)
+
+    def blend(
+        self, rgb: NDArray[np.uint8], alpha: NDArray[np.float32], unsure: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """The same from a soft mask: alpha (h, w) in [0, 1] and which pixels (h, w) are unreliable."""
         if self.same:
-            return np.concatenate([rgb, np.where(alpha, 255, 0)[..., None]], -1).astype(np.uint8), mask.copy()
-        unsure = mask == UNRELIABLE
+            rgba = np.concatenate([rgb, np.rint(255 * alpha)[..., None].astype(np.uint8)], -1)
+            mask = np.where(rgba[..., 3] > 127, OBJECT, BACKGROUND).astype(np.uint8)
+            mask[unsure] = UNRELIABLE
+            return rgba, mask
         has_unsure = bool(unsure.any())
         planes = np.empty((rgb.shape[0] * rgb.shape[1], 4 + has_unsure), np.float32)
         planes[:, :3] = (rgb * alpha[..., None]).reshape(-1, 3)

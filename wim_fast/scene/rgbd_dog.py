@@ -29,9 +29,10 @@ from wim_fast.scene.filmed import (
     rigid,
     square_window,
 )
+from wim_fast.scene.footage import BACKGROUND, OBJECT, UNRELIABLE, FootageBuilder, NewFootage
 from wim_fast.scene.image_files import numbered_files
 from wim_fast.scene.resampling import Window
-from wim_fast.scene.scene import BACKGROUND, OBJECT, UNRELIABLE, Scene, SceneContents
+from wim_fast.scene.scene import Scene, SceneContents
 
 MAX_CALIBRATION_BYTES = 1 << 16
 _CAMERA = re.compile(r"camera(\d+)")
@@ -54,9 +55,12 @@ def read_rgbd_dog(
     frames: slice | Sequence[int],
     size: int | None,
     allow_missing: bool,
+    new_footage: NewFootage = FootageBuilder,
 ) -> Scene:
     """Read a motion; the scene is in millimetres (coordinate_scale 1). See `load_scene` for the parameters."""
-    return _open(path).read(None, cameras=cameras, frames=frames, size=size, allow_missing=allow_missing)
+    return _open(path).read(
+        None, cameras=cameras, frames=frames, size=size, allow_missing=allow_missing, new_footage=new_footage
+    )
 
 
 def three_valued(labels: Labels) -> Labels:

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from wim_fast.errors import UserError
 from wim_fast.scene.cameras import Cameras
-
-BACKGROUND, OBJECT, UNRELIABLE = 0, 1, 2  # values of a mask
+from wim_fast.scene.footage import BACKGROUND, OBJECT, UNRELIABLE, Footage, Layer  # noqa: F401
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,7 @@ class Scene:
     path: Path
     cameras: Cameras
     frame_ids: tuple[int, ...]
-    rgba: NDArray[np.uint8]  # (V, T, H, W, 4) straight alpha
-    mask: NDArray[np.uint8]  # (V, T, H, W) BACKGROUND, OBJECT or UNRELIABLE
+    footage: Footage
     coordinate_scale: float
     ground_truth: GroundTruth | None
 
@@ -63,6 +61,21 @@ class Scene:
         return len(self.frame_ids)
 
     @property
+    def rgba(self) -> Layer:
+        """(V, T, H, W, 4) straight alpha; index it by camera and frame."""
+        return self.footage.rgba
+
+    @property
+    def mask(self) -> Layer:
+        """(V, T, H, W) BACKGROUND, OBJECT or UNRELIABLE; index it by camera and frame."""
+        return self.footage.mask
+
+    @property
+    def sees_object(self) -> NDArray[np.bool_]:
+        """(V, T) whether there is any of the object in an image."""
+        return self.footage.counts[..., OBJECT] > 0
+
+    @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the images."""
         return self.cameras.height, self.cameras.width
@@ -70,21 +83,14 @@ class Scene:
     def select(self, cameras: Sequence[int] | None = None, frames: slice | None = None) -> Scene:
         """The scene with these cameras (by id, in this order) and the frames at these positions."""
         index = frames or slice(None)
-        scene = dataclasses.replace(
-            self,
-            frame_ids=self.frame_ids[index],
-            rgba=self.rgba[:, index],
-            mask=self.mask[:, index],
-            ground_truth=self.ground_truth and self.ground_truth.select(index),
-        )
-        if cameras is None:
-            return scene
-        positions = camera_positions(self.path, self.cameras.ids, cameras)
+        ids = self.cameras.ids
+        positions = camera_positions(self.path, ids, ids if cameras is None else cameras)
         return dataclasses.replace(
-            scene,
+            self,
             cameras=self.cameras.select(positions),
-            rgba=scene.rgba[positions],
-            mask=scene.mask[positions],
+            frame_ids=self.frame_ids[index],
+            footage=self.footage.select(positions, index),
+            ground_truth=self.ground_truth and self.ground_truth.select(index),
         )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wim_fast.scene.cameras import Array, Cameras, closest_to_rays, pixel_rays, project
-from wim_fast.scene.scene import UNRELIABLE
+from wim_fast.scene.footage import UNRELIABLE
 
 Masks = NDArray[np.bool_]
 

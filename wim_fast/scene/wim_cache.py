@@ -19,12 +19,10 @@ from numpy.typing import NDArray
 
 from wim_fast.errors import UserError
 from wim_fast.scene.cameras import Cameras
+from wim_fast.scene.footage import BACKGROUND, OBJECT, FootageBuilder, NewFootage
 from wim_fast.scene.numpy_pickle import load_pickle_file, unpack_blosc
 from wim_fast.scene.resampling import Resampling
 from wim_fast.scene.scene import (
-    BACKGROUND,
-    OBJECT,
-    UNRELIABLE,
     GroundTruth,
     Scene,
     SceneContents,
@@ -68,6 +66,7 @@ def read_wim_cache(
     frames: slice | Sequence[int],
     size: int | None,
     allow_missing: bool,
+    new_footage: NewFootage = FootageBuilder,
 ) -> Scene:
     """Read a folder with a cache; the scene is in file units (coordinate_scale 1). See `load_scene`."""
     cache = _open(path / NAME)
@@ -84,19 +83,18 @@ def read_wim_cache(
     native = _image(cache, first)[0].shape[:2]
     shape = resized_shape(native, size)
     resampling = Resampling(native, shape)
-    rgba = np.zeros((len(camera_ids), len(frame_ids), *shape, 4), np.uint8)
-    mask = np.full(rgba.shape[:4], UNRELIABLE, np.uint8)
-    for v, f in np.ndindex(mask.shape[:2]):
+    builder = new_footage((len(camera_ids), len(frame_ids), *shape))
+    for v, f in np.ndindex(len(camera_ids), len(frame_ids)):
         row = cache.rows.get((camera_ids[v], frame_ids[f]))
         if row is not None:
             rgb, labels = _image(cache, row)
             if rgb.shape[:2] != native:
                 raise UserError(cache.file, f"img[{row}] has another size than img[{first}]", _AGAIN)
-            rgba[v, f], mask[v, f] = resampling(rgb, labels)
+            builder.put(v, f, *resampling(rgb, labels))
     rig = Cameras(tuple(camera_ids), np.stack(K), np.stack(T), native[1], native[0])
     truth = cache.ground_truth and cache.ground_truth.select(frames)
-    name = path.resolve().name
-    return Scene(name, path, rig.resized(shape[1], shape[0]), tuple(frame_ids), rgba, mask, 1.0, truth)
+    rig = rig.resized(shape[1], shape[0])
+    return Scene(path.resolve().name, path, rig, tuple(frame_ids), builder.finish(), 1.0, truth)
 
 
 _AGAIN = "write the cache anew, or copy it again"

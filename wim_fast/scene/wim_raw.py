@@ -23,11 +23,9 @@ from numpy.typing import NDArray
 
 from wim_fast.errors import UserError
 from wim_fast.scene.cameras import Cameras
+from wim_fast.scene.footage import BACKGROUND, OBJECT, Footage, FootageBuilder, NewFootage
 from wim_fast.scene.resize import area_weights, resize_rgba
 from wim_fast.scene.scene import (
-    BACKGROUND,
-    OBJECT,
-    UNRELIABLE,
     GroundTruth,
     Scene,
     SceneContents,
@@ -52,6 +50,7 @@ def read_wim_raw(
     frames: slice | Sequence[int],
     size: int | None,
     allow_missing: bool,
+    new_footage: NewFootage = FootageBuilder,
 ) -> Scene:
     """Read a folder; the scene is in file units (coordinate_scale 1). See `load_scene` for the parameters."""
     images, camera_files = _listing(path)
@@ -66,22 +65,18 @@ def read_wim_raw(
         v, f = missing[0]
         check_missing(path / f"frame_{f:05d}_cam_{v:03d}.png", missing, len(wanted), allow_missing)
     read = [_read_camera(camera_files[v]) for v in camera_ids]
-    rgba, native = _read_images(list(wanted.values()), size)
-    shape = (len(camera_ids), len(frame_ids))
-    rgba = rgba.reshape(*shape, *rgba.shape[1:])
-    mask = np.where(rgba[..., 3] > 127, np.uint8(OBJECT), np.uint8(BACKGROUND))
-    for v, f in missing:
-        mask[camera_ids.index(v), frame_ids.index(f)] = UNRELIABLE
+    files = {(camera_ids.index(v), frame_ids.index(f)): file for (v, f), file in wanted.items() if file}
+    footage, native = _read_images(files, (len(camera_ids), len(frame_ids)), size, new_footage)
     rig = Cameras(
         tuple(camera_ids),
         np.stack([K for K, _ in read]),
         np.stack([T for _, T in read]),
         width=native[1],
         height=native[0],
-    ).resized(rgba.shape[3], rgba.shape[2])
+    ).resized(footage.size[1], footage.size[0])
     truth = _read_ground_truth(path / "gt.npz", len(all_frames))
     truth = truth and truth.select(frames)
-    return Scene(path.resolve().name, path, rig, tuple(frame_ids), rgba, mask, 1.0, truth)
+    return Scene(path.resolve().name, path, rig, tuple(frame_ids), footage, 1.0, truth)
 
 
 def scan_wim_raw(path: Path) -> SceneContents:
@@ -167,18 +162,18 @@ def _read_camera(file: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]]), T
 
 
-def _read_images(files: list[Path | None], size: int | None) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """Images (N, H, W, 4), zeros where the file is None, and their (height, width) in the files."""
-    first = next(file for file in files if file is not None)
+def _read_images(
+    files: dict[tuple[int, int], Path], counts: tuple[int, int], size: int | None, new_footage: NewFootage
+) -> tuple[Footage, tuple[int, int]]:
+    """The images by the positions of camera and frame, of which there are `counts`; (height, width) in the files."""
+    first = next(iter(files.values()))
     native = _read_png(first).shape[:2]
     shape = resized_shape((native[0], native[1]), size)
     rows, columns = area_weights(native[0], shape[0]), area_weights(native[1], shape[1])
-    out = np.zeros((len(files), *shape, 4), dtype=np.uint8)
+    builder = new_footage((*counts, *shape))
 
-    def read(i: int) -> None:
-        file = files[i]
-        if file is None:
-            return
+    def read(position: tuple[int, int]) -> None:
+        file = files[position]
         rgba = _read_png(file)
         if rgba.shape[:2] != native:
             raise UserError(
@@ -186,12 +181,14 @@ def _read_images(files: list[Path | None], size: int | None) -> tuple[NDArray[np
                 f"is {rgba.shape[1]} x {rgba.shape[0]} pixels, {first.name} is {native[1]} x {native[0]}",
                 "all images of a scene must have the same size",
             )
-        out[i] = rgba if shape == native else resize_rgba(rgba, rows, columns)
+        rgba = rgba if shape == native else resize_rgba(rgba, rows, columns)
+        mask = np.where(rgba[..., 3] > 127, np.uint8(OBJECT), np.uint8(BACKGROUND))
+        builder.put(*position, rgba, mask)
 
     with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as pool:
-        for _ in pool.map(read, range(len(files))):
+        for _ in pool.map(read, files):
             pass
-    return out, (native[0], native[1])
+    return builder.finish(), (native[0], native[1])
 
 
 def _read_png(file: Path) -> NDArray[np.uint8]:

@@ -12,8 +12,9 @@ import numpy as np
 from wim_fast import config as config_module
 from wim_fast.config import Config
 from wim_fast.errors import SceneWarning, UserError
+from wim_fast.scene.footage import OBJECT
 from wim_fast.scene.load import check_trainable, load_scene, scan_scene, scene_names
-from wim_fast.scene.scene import OBJECT, Scene, camera_positions, parse_frames
+from wim_fast.scene.scene import Scene, camera_positions, parse_frames
 from wim_fast.training.trainer import pixel_size
 
 PIXELS_PER_PART = 4  # of an image, at the least
@@ -89,7 +90,7 @@ def read_recording(config: Config) -> Recording:
 
 def check_parts(scene: Scene, parts: int) -> None:
     """UserError for more parts than the pictures could ever tell apart."""
-    pixels = int((scene.mask == OBJECT).sum((2, 3)).max())
+    pixels = int(scene.footage.counts[..., OBJECT].max())
     if pixels < PIXELS_PER_PART * parts:
         most = pixels // PIXELS_PER_PART
         problem = f"the object covers at most {pixels} pixels, too few for {parts} parts"

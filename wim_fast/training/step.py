@@ -123,7 +123,7 @@ def training_losses(
 
     # what lies deep in the visual hull is the object
     if weights.hull_weight > 0:
-        core, has_core = images.core_points(frame, CORE_POINTS, generator)
+        core, has_core = images.silhouettes.core_points(frame, CORE_POINTS, generator)
         core_pose_ids = torch.arange(len(frame), dtype=torch.int32, device=device)
         core_pose_ids = core_pose_ids.repeat_interleave(CORE_POINTS)
         union = backend.articulated_lookup(core.view(-1, 3), core_pose_ids, *posed, 1).union
@@ -131,18 +131,17 @@ def training_losses(
         terms["hull"] = weights.hull_weight * losses.hull_loss(union, inside)
 
     # silhouettes
-    guides = images.guides(camera, frame, MASK_PIXELS, generator)
+    silhouettes = images.silhouettes
+    mask = silhouettes.draw(camera, frame, MASK_PIXELS, generator)
     surface = surface_points(posed, SURFACE_POINTS, generator)
     for name, points, weight, dead_zone in (
         ("silhouette", surface, weights.silhouette_weight, DEAD_ZONE),
         ("part_center", posed.translation, weights.part_center_weight, 0.0),
     ):
         if weight > 0:
-            pixels = images.project(points, camera)
-            nearest = images.nearest_in_mask(camera, frame, pixels)
-            loss = losses.silhouette_chamfer_loss(
-                pixels, nearest, guides.mask_pixels, guides.weight, dead_zone
-            )
+            pixels = silhouettes.project(points, camera)
+            nearest = silhouettes.nearest_in_mask(camera, frame, pixels)
+            loss = losses.silhouette_chamfer_loss(pixels, nearest, mask.pixels, mask.weight, dead_zone)
             terms[name] = weight * moment.guide_share * loss
 
     # structure

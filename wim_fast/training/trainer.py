@@ -11,7 +11,8 @@ from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.ops.backend import Backend
 from wim_fast.posing.tree import spanning_tree
 from wim_fast.processes import ALONE, Processes
-from wim_fast.scene.scene import BACKGROUND, OBJECT, Scene
+from wim_fast.scene.footage import BACKGROUND, OBJECT
+from wim_fast.scene.scene import Scene
 from wim_fast.scene.visual_hull import look_at, visual_hull
 from wim_fast.training import schedule
 from wim_fast.training.images import TrainingImages
@@ -158,10 +159,8 @@ def final_inv_s(scene: Scene, config: Config) -> float:
 
 def initial_parts(scene: Scene, config: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ellipsoids from the visual hull of the first frame that every camera sees."""
-    masks = scene.mask != BACKGROUND
-    seen = (scene.mask == OBJECT).any((2, 3))
-    frame = int(np.argmax(seen.sum(0) >= min(2, scene.num_cameras)))
-    points = visual_hull(scene.cameras, masks[:, frame], resolution=96)
+    frame = int(np.argmax(scene.sees_object.sum(0) >= min(2, scene.num_cameras)))
+    points = visual_hull(scene.cameras, scene.mask[:, frame] != BACKGROUND, resolution=96)
     parts = config.model.parts
     if len(points) < 4 * parts:
         raise UserError(
