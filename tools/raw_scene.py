@@ -11,15 +11,15 @@ A scene folder holds, for every frame ``f`` and camera ``v``:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.optimize import linprog
+
+from wim_fast.scene import raw_writer
 
 Array = NDArray[np.float64]
 
@@ -39,18 +39,6 @@ class Camera:
         """Pixels (...,2) of world points (...,3)."""
         p = points @ self.view_matrix[:3, :3] + self.view_matrix[3, :3]
         return self.size / 2 + self.focal * np.stack([p[..., 0], -p[..., 1]], axis=-1) / -p[..., 2:3]
-
-    def as_dict(self) -> dict[str, object]:
-        """The contents of the camera's JSON file."""
-        intrinsics = {"fx": self.focal, "fy": self.focal, "cx": self.size / 2, "cy": self.size / 2}
-        return {
-            "camera_data": {
-                "width": self.size,
-                "height": self.size,
-                "intrinsics": intrinsics,
-                "camera_view_matrix": self.view_matrix.tolist(),
-            }
-        }
 
 
 def look_at(eye: Array, target: Array, up: Sequence[float] = (0.0, 0.0, 1.0)) -> Array:
@@ -142,12 +130,14 @@ def antialiased(color: NDArray[np.uint8], coverage: NDArray[np.bool_], factor: i
 
 def write_frame(folder: Path, frame: int, camera: int, rgba: NDArray[np.uint8]) -> None:
     """Write one picture (H,W,4)."""
-    Image.fromarray(rgba).save(folder / f"frame_{frame:05d}_cam_{camera:03d}.png", optimize=True)
+    raw_writer.write_image(folder, frame, camera, rgba)
 
 
 def write_camera(folder: Path, index: int, camera: Camera) -> None:
     """Write one camera."""
-    (folder / f"cam_{index:03d}.json").write_text(json.dumps(camera.as_dict(), indent=1) + "\n")
+    middle = camera.size / 2
+    intrinsics = {"fx": camera.focal, "fy": camera.focal, "cx": middle, "cy": middle}
+    raw_writer.write_view(folder, index, intrinsics, camera.view_matrix, (camera.size, camera.size))
 
 
 def write_ground_truth(folder: Path, joints: Array, points: Array, joint_names: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from wim_fast.errors import SceneWarning, UserError
 
 # name -> (module in wim_fast.commands, what it does)
 COMMANDS = {
+    "import": ("import_recording", "make a scene of your own videos or pictures, cameras and masks"),
     "train": ("train", "learn parts, joints, shape and motion from a recording"),
     "evaluate": ("evaluate", "compare a run with the recording, in views and frames it has not seen"),
     "render": ("render", "make videos of what a run has learned"),

@@ -1,0 +1,161 @@
+"""Background subtraction for cameras that stand still: a fallback for recordings without masks.
+
+The background is the median of frames spread over the recording, its noise their median absolute deviation. A pixel
+belongs to the object where its colour leaves the background by more than noise; a pixel that only gets darker, in
+the background's own hue, is a shadow (Horprasert, Harwood and Davis 1999 split the difference the same way). So: what
+covers a place for half of the time is taken for background there, and what never moves is never seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.filters import apply_hysteresis_threshold
+from skimage.morphology import disk
+
+Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+SAMPLES = 41  # frames that the background is learned from, if there are as many
+SAMPLE_BYTES = 1 << 28  # and they fit into this
+LEAST_SAMPLES = 9
+LEAST_NOISE = 2.0  # grey levels
+DARKEST_SHADOW, BRIGHTEST_LIGHT = 0.6, 1.1  # of the background's brightness: no object by itself
+SURE, POSSIBLE = 4.5, 3.0  # standard deviations: of the smoothed evidence, and of a pixel beside a sure one
+STAYS = 0.42  # share of the time, over the places the object comes to, from which it hides the background
+FLICKER = 0.25  # relative change of the mask's area from frame to frame
+GHOSTS = 0.35  # share of the outline that lies on edges of the background and not of the picture
+
+
+def samples_of(frames: list[int], size: tuple[int, int]) -> list[int]:
+    """Frames that the background of images of (height, width) is learned from, evenly over all."""
+    room = max(LEAST_SAMPLES, SAMPLE_BYTES // (3 * size[0] * size[1]))
+    count = min(len(frames), SAMPLES, room)
+    return [frames[round(i)] for i in np.linspace(0, len(frames) - 1, count)]
+
+
+@dataclass(frozen=True)
+class Background:
+    """What a camera sees when nothing is there."""
+
+    color: NDArray[np.float32]  # (H, W, 3)
+    noise: NDArray[np.float32]  # (H, W) standard deviation of a channel
+
+    @classmethod
+    def of(cls, images: Pixels) -> Background:
+        """From images (n, H, W, 3) of the same camera, best of an odd number."""
+        color = np.empty(images.shape[1:], np.float32)
+        spread = np.empty(images.shape[1:3], np.float32)
+        for y in range(0, images.shape[1], 32):  # in stripes: medians need room
+            stripe = images[:, y : y + 32]
+            color[y : y + 32] = np.median(stripe, axis=0)
+            off = np.abs(stripe - color[y : y + 32])
+            spread[y : y + 32] = 1.4826 * np.median(off, axis=0).mean(axis=-1)
+        noise = np.maximum(ndimage.uniform_filter(spread, 5), LEAST_NOISE)
+        return cls(color, noise)
+
+    def foreground(self, image: Pixels) -> Mask:
+        """Where in an image (H, W, 3) the object is (H, W)."""
+        evidence = self._evidence(image)
+        sure = ndimage.gaussian_filter(evidence, 1.0) > SURE
+        found = apply_hysteresis_threshold(evidence + 1e3 * sure, POSSIBLE, 1e3)
+        return _cleaned(found)
+
+    def _evidence(self, image: Pixels) -> NDArray[np.float32]:
+        """By how many standard deviations each pixel (H, W) leaves the background, shadows forgiven."""
+        length = np.maximum(np.linalg.norm(self.color, axis=-1), 8.0)
+        hue = self.color / length[..., None]
+        picture = image.astype(np.float32)
+        brightness = (picture * hue).sum(-1)
+        across = np.linalg.norm(picture - brightness[..., None] * hue, axis=-1) / np.sqrt(2)
+        darker = DARKEST_SHADOW * length - brightness
+        lighter = brightness - BRIGHTEST_LIGHT * length
+        along = np.maximum(np.maximum(darker, lighter), 0)
+        return np.asarray(np.maximum(across, along) / self.noise, np.float32)
+
+
+def _cleaned(found: Mask) -> Mask:
+    """Without specks, cracks, small holes and small pieces."""
+    size = max(found.shape)
+    around = disk(max(1, size // 400))
+    found = ndimage.binary_opening(found, disk(1))
+    found = np.pad(found, len(around))
+    found = ndimage.binary_closing(found, around)[(slice(len(around), -len(around)),) * 2]
+    holes, count = ndimage.label(~found)
+    if count:
+        area = np.bincount(holes.ravel())
+        area[0] = found.size  # the object itself
+        found = found | (area < (size / 50) ** 2)[holes]
+    pieces, count = ndimage.label(found, np.ones((3, 3)))
+    if not count:
+        return found
+    area = np.bincount(pieces.ravel())
+    area[0] = 0
+    return (area >= max(0.08 * area.max(), (size / 150) ** 2))[pieces]
+
+
+@dataclass
+class Found:
+    """How the masks of one camera look, gathered frame by frame."""
+
+    count: int = 0
+    often: NDArray[np.int32] | None = None  # (H, W) in how many frames
+    areas: list[float] | None = None  # shares of the image
+    ghosts: list[float] | None = None
+
+    def add(self, background: Background, image: Pixels, mask: Mask) -> None:
+        """The mask (H, W) that was found in an image (H, W, 3)."""
+        self.often = mask.astype(np.int32) if self.often is None else self.often + mask
+        self.areas = [*(self.areas or []), float(mask.mean())]
+        self.count += 1
+        if self.count % 5 == 1:
+            self.ghosts = [*(self.ghosts or []), _ghost_share(background, image, mask)]
+
+    @property
+    def share(self) -> float:
+        """Share of the image that was found, on average."""
+        return float(np.mean(self.areas or [0.0]))
+
+    def numbers(self) -> dict[str, float]:
+        """share; flicker: relative change of the area between frames; stays: how much of the time the object covers
+        the places that it comes to; ghosts: share of the outline where the background has an edge, not the image."""
+        areas = np.array(self.areas or [0.0])
+        flicker = (
+            np.median(np.abs(np.diff(areas))) / max(float(np.median(areas)), 1e-9) if len(areas) > 1 else 0.0
+        )
+        often = self.often if self.often is not None else np.zeros((1, 1))
+        places = often > 0
+        stays = float(often[places].mean()) / max(self.count, 1) if places.any() else 0.0
+        ghosts = float(np.mean(self.ghosts or [0.0]))
+        return {"share": self.share, "flicker": float(flicker), "stays": stays, "ghosts": ghosts}
+
+    def warnings(self) -> list[str]:
+        """What makes these masks doubtful."""
+        numbers, found = self.numbers(), []
+        if numbers["share"] < 1e-3:
+            return ["next to nothing moves in its image"]
+        if numbers["share"] > 0.5:
+            found.append("more than half of its image changes: does the camera move, or the light change?")
+        if numbers["stays"] > STAYS:
+            found.append("the object hardly leaves its place: what stays is taken for background")
+        if numbers["ghosts"] > GHOSTS:
+            found.append("places that the object has left are taken for the object")
+        if numbers["flicker"] > FLICKER:
+            found.append("the masks flicker")
+        return found
+
+
+def _ghost_share(background: Background, image: Pixels, mask: Mask) -> float:
+    """Share of the mask's outline on which the background has a stronger edge than the image."""
+    outline = mask ^ ndimage.binary_erosion(mask, disk(1))
+    outline[[0, -1]] = outline[:, [0, -1]] = False
+    if not outline.any():
+        return 0.0
+    ours, theirs = (
+        ndimage.gaussian_gradient_magnitude(picture.astype(np.float32).mean(-1), 1.5)[outline]
+        for picture in (image, background.color)
+    )
+    return float((theirs > 1.5 * ours + 1.0).mean())
