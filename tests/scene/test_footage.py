@@ -10,7 +10,7 @@ from wim_fast.scene.footage import TILE, Footage, FootageBuilder
 
 def film(shape, seed=0):
     """Random images with an empty surrounding, a hole, and unreliable stripes; colours under alpha 0 are black."""
-    V, T, H, W = shape
+    H, W = shape[2:]
     rng = np.random.default_rng(seed)
     rgba = rng.integers(0, 256, (*shape, 4), dtype=np.uint8)
     mask = rng.integers(0, 3, shape, dtype=np.uint8)

@@ -1,4 +1,3 @@
-import dataclasses
 import warnings
 
 import imageio.v3 as iio

@@ -80,6 +80,22 @@ def pixel_rays(intrinsics: Array, T_camera_world: Array, pixels: Array) -> tuple
     return np.broadcast_to(origin, directions.shape).copy(), directions
 
 
+def image_corners(cameras: Cameras, index: int, depth: float) -> Array:
+    """World positions (4, 3) of the corners of an image held at `depth`: top left, top right, bottom right, bottom left."""
+    w, h = cameras.width, cameras.height
+    pixels = np.array([[0, 0], [w, 0], [w, h], [0, h]], float)
+    T = cameras.T_camera_world[index]
+    origins, directions = pixel_rays(cameras.intrinsics[index], T, pixels)
+    return origins + directions * (depth / (directions @ T[2, :3]))[:, None]
+
+
+def frustum_lines(cameras: Cameras, index: int, depth: float) -> Array:
+    """(8, 2, 3) line segments: from the optical centre to the corners, and round the image."""
+    corners, center = image_corners(cameras, index, depth), cameras.centers[index]
+    spokes = np.stack([np.broadcast_to(center, corners.shape), corners], axis=1)
+    return np.concatenate([spokes, np.stack([corners, np.roll(corners, -1, axis=0)], axis=1)])
+
+
 def closest_to_rays(origins: Array, directions: Array) -> Array:
     """The point (3,) nearest to all lines (N, 3) + s (N, 3) in the least-squares sense (unit directions)."""
     across = np.eye(3) - directions[:, :, None] * directions[:, None, :]

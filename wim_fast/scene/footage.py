@@ -151,7 +151,7 @@ class _Tiles:
     def __init__(self, shape: tuple[int, ...], path: Path | None) -> None:
         self.shape = shape
         self.path = path
-        self.file: BinaryIO | None = None if path is None else path.open("wb")  # noqa: SIM115
+        self.file: BinaryIO | None = None if path is None else path.open("wb")
         self.parts: list[NDArray[np.uint8]] = []
         self.count = 0
 

@@ -6,6 +6,7 @@ import dataclasses
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,14 @@ from wim_fast.scene.cameras import coverage
 from wim_fast.scene.easymocap import is_easymocap, read_easymocap, scan_easymocap
 from wim_fast.scene.footage import BACKGROUND, OBJECT
 from wim_fast.scene.neural_body import is_neural_body, read_neural_body, scan_neural_body
+from wim_fast.scene.pixel_cache import read_through
 from wim_fast.scene.rgbd_dog import is_rgbd_dog, read_rgbd_dog, scan_rgbd_dog
 from wim_fast.scene.scene import GroundTruth, Scene, SceneContents, parse_frames
 from wim_fast.scene.visual_hull import look_at, visual_hull
 from wim_fast.scene.wim_cache import is_wim_cache, read_wim_cache, scan_wim_cache
 from wim_fast.scene.wim_raw import is_wim_raw, read_wim_raw, scan_wim_raw
 
+BESIDE = "body_models", "calibration"  # a scene may consist of these folders beside it too
 OBJECT_EXTENT = 1.2  # world units: the longest side of the object's box under the automatic scale
 
 
@@ -117,13 +120,10 @@ def load_scene(
     layout = find_format(path)
     if isinstance(frames, str):
         frames = parse_frames(frames, len(layout.scan(path).frame_ids) if "%" in frames else None)
-    scene = layout.read(
-        path,
-        cameras=cameras,
-        frames=frames or slice(None),
-        size=size,
-        allow_missing=allow_missing,
-    )
+    cameras, frames = cameras and [int(i) for i in cameras], frames or slice(None)
+    read = partial(layout.read, path, cameras=cameras, frames=frames, size=size, allow_missing=allow_missing)
+    sources = [path, *(path.resolve().parent / name for name in BESIDE)]
+    scene = read_through(path, sources, repr((cameras, frames, size, allow_missing)), read)
     return _in_world_units(scene, coordinate_scale or _automatic_scale(scene))
 
 
