@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -60,6 +61,18 @@ class Processes:
         told = torch.tensor([float(value)], device=device)
         dist.all_reduce(told, dist.ReduceOp.MAX)
         return bool(told.item())
+
+    @contextmanager
+    def first_goes_ahead(self) -> Iterator[None]:
+        """What one process of each machine does before the others, so that they find what it leaves on disk."""
+        goes_ahead = local_rank() == 0
+        if self.count > 1 and not goes_ahead:
+            dist.barrier()
+        try:
+            yield
+        finally:
+            if self.count > 1 and goes_ahead:
+                dist.barrier()
 
 
 ALONE = Processes()

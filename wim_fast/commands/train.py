@@ -89,7 +89,8 @@ def run(args: argparse.Namespace) -> None:
     backend = select_backend(config.render.backend, local_rank())
     processes = join_processes(backend.device)
     say(console, describe(backend, processes))
-    recording = read_recording(config)
+    with processes.first_goes_ahead():
+        recording = read_recording(config)
     scene, config = recording.scene, recording.config
     say(
         console,
