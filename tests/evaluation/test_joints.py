@@ -64,6 +64,7 @@ def test_extent_is_the_objects_size_not_its_path() -> None:
     assert object_extent(joints) == pytest.approx(1.5)
     assert object_extent(joints, np.zeros((2, 0, 3))) == pytest.approx(1.5)
     assert object_extent(joints, 2 * joints) == pytest.approx(3.0)
+    assert object_extent(joints[:, :1]) == 1.0
 
 
 def test_too_little_to_judge(parts: tuple[np.ndarray, ...]) -> None:

@@ -42,10 +42,11 @@ def object_extent(joints: np.ndarray, points: np.ndarray | None = None) -> float
     """Size of the object: the largest side of its bounding box in a frame, averaged over frames.
 
     Of the object's points (T, M, 3) where there are any, else of the joints (T, J, 3). Per frame, so that an
-    object which travels is not the larger for it.
+    object which travels is not the larger for it. A single point shows no size: then one world unit, which is
+    about the object's by the automatic scale.
     """
     cloud = np.asarray(joints if points is None or not np.size(points) else points, float)
-    return float((cloud.max(axis=1) - cloud.min(axis=1)).max(axis=1).mean())
+    return float((cloud.max(axis=1) - cloud.min(axis=1)).max(axis=1).mean()) or 1.0
 
 
 @dataclass(frozen=True)

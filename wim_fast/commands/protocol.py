@@ -1,0 +1,38 @@
+"""`wim-fast protocol`: a published evaluation protocol on one or more runs, as a table, JSON and LaTeX."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from wim_fast.ops.backend import BACKENDS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of the command."""
+    parser.add_argument("name", metavar="NAME", nargs="?", help="of the protocol, see --list")
+    parser.add_argument(
+        "runs",
+        metavar="RUN",
+        nargs="*",
+        help="folder that wim-fast train made, or SUBJECT=RUN where its scene's folder does not name the subject;"
+        " several of one scene are averaged",
+    )
+    parser.add_argument("--list", action="store_true", help="show all protocols, what they train on and test")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="where to write (default: runs/protocol-NAME)"
+    )
+    parser.add_argument(
+        "--frames", metavar="A:B[:C]", help="frames of a protocol whose source leaves them open (robots-18)"
+    )
+    parser.add_argument(
+        "--anyway", action="store_true", help="measure runs that were trained otherwise, and mark them"
+    )
+    parser.add_argument("--backend", choices=BACKENDS, default="auto", help="kernels to use (default: auto)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Checks, measures, prints and writes."""
+    from wim_fast.showing.protocol import protocol
+
+    protocol(args)
