@@ -35,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of masks laid out as SOURCE; alpha: of the pictures; background: subtract what does not move,"
         " a fallback for cameras that stand still (default: SOURCE/masks, or alpha)",
     )
+    parser.add_argument(
+        "--empty",
+        type=Path,
+        metavar="FOLDER",
+        help="pictures of the set without the object (cam0.png, ...), for --masks background",
+    )
     parser.add_argument("--frames", metavar="A:B[:C]", help="which of the sorted frames (default: all)")
     parser.add_argument(
         "--size",
@@ -68,6 +74,7 @@ def run(args: argparse.Namespace) -> None:
             source=source,
             cameras=args.cameras or source,
             masks=args.masks,
+            empty=args.empty,
             format=args.format,
             frames=args.frames,
             size=args.size,

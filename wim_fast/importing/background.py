@@ -1,9 +1,10 @@
 """Background subtraction for cameras that stand still: a fallback for recordings without masks.
 
-The background is the median of frames spread over the recording, its noise their median absolute deviation. A pixel
-belongs to the object where its colour leaves the background by more than noise; a pixel that only gets darker, in
-the background's own hue, is a shadow (Horprasert, Harwood and Davis 1999 split the difference the same way). So: what
-covers a place for half of the time is taken for background there, and what never moves is never seen.
+The background is the median of frames spread over the recording, or of pictures of the empty set; its noise the
+median difference of frames that follow each other. A pixel belongs to the object where its colour leaves the
+background by more than noise; a pixel that only gets darker, in the background's own hue, is a shadow (Horprasert,
+Harwood and Davis 1999 split the difference the same way). Without an empty set, what covers a place for half of the
+time is taken for background there, and what never moves is lost.
 """
 
 from __future__ import annotations
@@ -45,15 +46,16 @@ class Background:
     noise: NDArray[np.float32]  # (H, W) standard deviation of a channel
 
     @classmethod
-    def of(cls, images: Pixels) -> Background:
-        """From images (n, H, W, 3) of the same camera, best of an odd number."""
+    def of(cls, images: Pixels, empty: Pixels | None = None) -> Background:
+        """From images (n, H, W, 3) of a camera in the order of time, and pictures (m, H, W, 3) of its empty set."""
         color = np.empty(images.shape[1:], np.float32)
-        spread = np.empty(images.shape[1:3], np.float32)
+        spread = np.zeros(images.shape[1:3], np.float32)
         for y in range(0, images.shape[1], 32):  # in stripes: medians need room
             stripe = images[:, y : y + 32]
-            color[y : y + 32] = np.median(stripe, axis=0)
-            off = np.abs(stripe - color[y : y + 32])
-            spread[y : y + 32] = 1.4826 * np.median(off, axis=0).mean(axis=-1)
+            color[y : y + 32] = np.median(stripe if empty is None else empty[:, y : y + 32], axis=0)
+            if len(images) > 1:
+                change = np.abs(np.diff(stripe.astype(np.float32), axis=0))
+                spread[y : y + 32] = 1.4826 / np.sqrt(2) * np.median(change, axis=0).mean(axis=-1)
         noise = np.maximum(ndimage.uniform_filter(spread, 5), LEAST_NOISE)
         return cls(color, noise)
 
@@ -105,6 +107,7 @@ class Found:
     often: NDArray[np.int32] | None = None  # (H, W) in how many frames
     areas: list[float] | None = None  # shares of the image
     ghosts: list[float] | None = None
+    empty: bool = False  # there were pictures of the empty set
 
     def add(self, background: Background, image: Pixels, mask: Mask) -> None:
         """The mask (H, W) that was found in an image (H, W, 3)."""
@@ -139,7 +142,7 @@ class Found:
             return ["next to nothing moves in its image"]
         if numbers["share"] > 0.5:
             found.append("more than half of its image changes: does the camera move, or the light change?")
-        if numbers["stays"] > STAYS:
+        if numbers["stays"] > STAYS and not self.empty:
             found.append("the object hardly leaves its place: what stays is taken for background")
         if numbers["ghosts"] > GHOSTS:
             found.append("places that the object has left are taken for the object")

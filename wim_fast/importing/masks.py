@@ -12,8 +12,16 @@ from PIL import Image
 
 from wim_fast.errors import UserError
 from wim_fast.importing.background import Background, Found, samples_of
-from wim_fast.importing.sources import MASK_FOLDERS, Pictures, SourceCamera, find_sources, telling_numbers
-from wim_fast.scene.image_files import read_rgba
+from wim_fast.importing.sources import (
+    MASK_FOLDERS,
+    PICTURES,
+    VIDEOS,
+    Pictures,
+    SourceCamera,
+    find_sources,
+    telling_numbers,
+)
+from wim_fast.scene.image_files import numbered_files, read_rgba
 
 Pixels = NDArray[np.uint8]
 Alpha = NDArray[np.float32]
@@ -38,10 +46,17 @@ class Masks(Protocol):
         """The frames of a camera, ascending; `advance` is called after each extra picture."""
 
 
-def find_masks(text: str | None, source: Path, cameras: Sequence[SourceCamera]) -> Masks:
-    """What --masks says: `alpha`, `background` or a folder. Nothing: a folder of masks in the source, or alpha."""
-    if text == "background":
-        return BackgroundMasks()
+def find_masks(
+    text: str | None, source: Path, cameras: Sequence[SourceCamera], empty: Path | None = None
+) -> Masks:
+    """What --masks says: `alpha`, `background` or a folder. Nothing: a folder of masks in the source, or alpha.
+
+    `empty`: folder of pictures of the set without the object, which background subtraction starts from.
+    """
+    if text == "background" or (text is None and empty is not None):
+        return BackgroundMasks(None if empty is None else find_empty(empty, cameras))
+    if empty is not None:
+        raise UserError(empty, f"the empty set is of no use with --masks {text}", "give --masks background")
     if text == "alpha":
         return AlphaMasks()
     if text is not None:
@@ -161,12 +176,32 @@ def _resized(labels: Pixels, size: tuple[int, int], where: Path) -> Pixels:
     return np.asarray(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
 
 
+def find_empty(folder: Path, cameras: Sequence[SourceCamera]) -> dict[str, Pictures]:
+    """Pictures of the empty set by camera: cam0.png, cam0.mp4, or a folder cam0 of them."""
+    if not folder.is_dir():
+        raise UserError(
+            folder, "is no folder", "put a picture of the empty set for each camera there, cam0.png"
+        )
+    found: dict[str, Pictures] = {}
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir():
+            if files := numbered_files(entry, PICTURES):
+                found[entry.name.lower()] = Pictures(files)
+        elif entry.suffix.lower() in (*PICTURES, *VIDEOS):
+            found[entry.stem.lower()] = Pictures({0: entry} if entry.suffix.lower() in PICTURES else entry)
+    lost = [camera.name for camera in cameras if camera.name.lower() not in found]
+    if lost:
+        held = ", ".join(found) or "nothing"
+        raise UserError(folder, f"there is no picture of {lost[0]}, but of {held}", f"add {lost[0]}.png")
+    return {camera.name: found[camera.name.lower()] for camera in cameras}
+
+
 class BackgroundMasks:
-    """What differs from the background, which is learned from the recording itself."""
+    """What differs from the background, which is learned from the recording itself or from the empty set."""
 
-    what = "background subtraction"
-
-    def __init__(self) -> None:
+    def __init__(self, empty: dict[str, Pictures] | None = None) -> None:
+        self.empty = empty
+        self.what = "background subtraction" + ("" if empty is None else ", against the empty set")
         self.found: dict[str, Found] = {}
 
     def frames(self, camera: SourceCamera) -> Sequence[int] | None:
@@ -190,10 +225,23 @@ class BackgroundMasks:
             advance()
         for _ in range(self.extra_steps(len(frames)) - len(samples)):
             advance()
-        background = Background.of(stack)
+        background = Background.of(stack, self._empty(camera, first.shape))
         del stack
-        found = self.found[camera.name] = Found()
+        found = self.found[camera.name] = Found(empty=self.empty is not None)
         for frame, rgb in pictures.colors(frames):
             mask = background.foreground(rgb)
             found.add(background, rgb, mask)
             yield frame, rgb, mask.astype(np.float32), np.zeros(mask.shape, bool)
+
+    def _empty(self, camera: SourceCamera, shape: tuple[int, ...]) -> Pixels | None:
+        if self.empty is None:
+            return None
+        pictures = self.empty[camera.name]
+        frames = samples_of(list(pictures.frames), (shape[0], shape[1]))
+        images = [rgb for _, rgb in pictures.colors(frames)]
+        if any(image.shape != shape for image in images):
+            problem = f"its size is not {shape[1]} x {shape[0]}, as that of the recording"
+            raise UserError(
+                pictures.where, problem, "film the empty set as the recording, with the same camera"
+            )
+        return np.stack(images)

@@ -33,6 +33,7 @@ class Request:
     source: Path
     cameras: Path
     masks: str | None
+    empty: Path | None
     format: str
     frames: str | None
     size: int | None
@@ -48,7 +49,7 @@ def import_recording(request: Request) -> None:
     sources = _sources(request)
     calibration = read_calibration(request.cameras, request.format)
     calibrated = match_cameras(calibration, sources)
-    masks = find_masks(request.masks, request.source, sources)
+    masks = find_masks(request.masks, request.source, sources, request.empty)
     plan = make_plan(request.source, sources, calibrated, masks, request.frames, request.size)
     _say_plan(plan, calibration, masks, uncalled(calibration, calibrated, sources))
     with staged(request.output, request.overwrite) as folder:
@@ -109,9 +110,8 @@ def _say_masks(masks: Masks) -> None:
     """What background subtraction found, and that it is a fallback."""
     if not isinstance(masks, BackgroundMasks):
         return
-    say(
-        "background subtraction is a fallback: what never moves is lost, and shadows and reflections may be found."
-    )
+    lost = "" if masks.empty else "what never moves is lost (--empty takes pictures of the empty set), "
+    say(f"background subtraction is a fallback: {lost}shadows and reflections may be found.")
     say("Look at the contact sheet; masks of a segmentation tool are better.")
     table = Table()
     for heading in ("camera", "found of its image", "flicker", "hidden background"):

@@ -1,0 +1,184 @@
+"""`wim-fast import` on tiny recordings in every layout that it reads."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from filmed_scene import Film, write_easymocap
+from recordings import (
+    transforms,
+    turned,
+    write_colmap_binary,
+    write_colmap_text,
+    write_flat,
+    write_folders,
+    write_opencv,
+    write_transforms,
+    write_videos,
+)
+from tiny_scene import ring
+
+from wim_fast.cli import main
+from wim_fast.scene.cameras import project
+from wim_fast.scene.load import load_scene
+
+STRAIGHT = (0.0,) * 5
+
+
+def make_film(lens=STRAIGHT, *, width=72, height=56, cameras=5, frames=3, up=None, similar=True):
+    """Five cameras, and the same as a calibration has them (`rig`): its world is turned, scaled and shifted."""
+    film = Film(eyes=ring(cameras, elevation=25.0), frames=frames, width=width, height=height, lens=lens)
+    R, scale, shift = np.eye(3) if up is None else up, 37.0, np.array([5.0, -3.0, 11.0])
+    film.similarity = (scale, R, shift) if similar else (1.0, np.eye(3), np.zeros(3))
+    return film, turned(film, film.similarity[1], film.similarity[0], film.similarity[2])
+
+
+Y_DOWN = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # film's z up becomes the calibration's -y
+
+
+def imported(tmp_path, *arguments):
+    assert main(["import", *map(str, arguments), "--output", str(tmp_path / "scene")]) == 0
+    scene = load_scene(tmp_path / "scene", coordinate_scale=1.0)
+    return scene, json.loads((tmp_path / "scene" / "import.json").read_text())
+
+
+def check(film, scene, report, *, size=None, overlap=1.0):
+    """Corners of the solid fall onto their pixels of the ideal camera, masks are those of the ideal camera."""
+    factor = 1.0 if size is None else size / max(film.width, film.height)
+    scale, R, shift = film.similarity
+    M = np.array(report["T_scene_world"])
+    straight = Film(
+        eyes=film.eyes, frames=len(film.centers), width=film.width, height=film.height, lens=STRAIGHT
+    )
+    straight.K = film.K
+    for t in range(len(film.centers)):
+        corners = film.corners(t)
+        in_scene = (scale * corners @ R.T + shift) @ M[:3, :3].T + M[:3, 3]
+        pixels, _ = project(scene.cameras, in_scene)
+        for v, (r, translation) in enumerate(zip(film.R, film.t, strict=True)):
+            drawn = (corners @ r.T + translation) @ film.K.T
+            expected = (drawn[:, :2] / drawn[:, 2:] + 0.5) * factor
+            assert np.abs(pixels[v] - expected).max() < 0.01
+            if size is None:
+                ours, theirs = scene.mask[v, t], straight.mask(v, t)
+                sure = ours != 2
+                union = ((ours == 1) | theirs) & sure
+                assert ((ours == 1) & theirs & sure).sum() >= overlap * union.sum()
+                seen = scene.rgba[v, t][ours == 1][:, :3].astype(int)
+                assert np.abs(np.median(seen, axis=0) - film.color(t)).max() <= 8
+    size_in_scene = np.ptp(film.corners(0), axis=0).max() * scale * report["scale"]
+    assert 0.8 < size_in_scene < 1.2  # a hull is larger than what is in it
+    np.testing.assert_allclose(M[:3, :3] @ R @ [0, 0, 1] / report["scale"], [0, 0, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("model", ["PINHOLE", "SIMPLE_PINHOLE"])
+@pytest.mark.parametrize("write", [write_colmap_text, write_colmap_binary])
+def test_colmap_without_distortion(tmp_path, model, write):
+    film, rig = make_film(up=Y_DOWN)
+    names = [f"cam{v}" for v in range(5)]
+    write_folders(tmp_path / "film", film, names, tmp_path / "film" / "masks")
+    write(tmp_path / "film" / "sparse" / "0", rig, [f"{name}/0000.png" for name in names], model)
+    scene, report = imported(tmp_path, tmp_path / "film")
+    check(film, scene, report)
+    assert report["calibration"]["format"] == "colmap"
+
+
+@pytest.mark.parametrize(
+    ("model", "lens"),
+    [
+        ("SIMPLE_RADIAL", (-0.12, 0, 0, 0, 0)),
+        ("RADIAL", (-0.12, 0.05, 0, 0, 0)),
+        ("OPENCV", (-0.12, 0.05, 0.004, -0.003, 0)),
+        ("FULL_OPENCV", (-0.12, 0.05, 0.004, -0.003, 0.01)),
+    ],
+)
+def test_colmap_lenses(tmp_path, model, lens):
+    film, rig = make_film(lens)
+    names = [f"{v}" for v in range(5)]
+    write_folders(tmp_path / "film", film, names, tmp_path / "masks")
+    write_colmap_binary(tmp_path / "model", rig, [f"{name}.png" for name in names], model)
+    scene, report = imported(
+        tmp_path, tmp_path / "film", "--cameras", tmp_path / "model", "--masks", tmp_path / "masks"
+    )
+    check(film, scene, report, overlap=0.97)
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_transforms_and_videos(tmp_path, each):
+    film, rig = make_film((-0.1, 0.03, 0.002, -0.001, 0.01), up=Y_DOWN)
+    names = [f"camera_{v:02d}" for v in range(5)]
+    write_videos(tmp_path / "film", film, names, tmp_path / "masks")
+    paths = [f"images/{name}/{{t:05d}}.png" for name in names]
+    write_transforms(tmp_path / "t.json", transforms(rig, paths, each=each, frames=3 if each else 1))
+    scene, report = imported(
+        tmp_path, tmp_path / "film", "--cameras", tmp_path / "t.json", "--masks", tmp_path / "masks"
+    )
+    check(film, scene, report, overlap=0.95)
+
+
+def test_field_of_view_alone(tmp_path):
+    film, rig = make_film()
+    film.K[0, 2], film.K[1, 2] = film.width / 2 - 0.5, film.height / 2 - 0.5
+    write_folders(tmp_path / "film", film, [f"v{v}" for v in range(5)], None, alpha=True)
+    data = {
+        "camera_angle_x": 2 * np.arctan(film.width / 2 / film.K[0, 0]),
+        "frames": transforms(rig, [f"./v{v}" for v in range(5)])["frames"],
+    }
+    write_transforms(tmp_path / "film" / "transforms.json", data)
+    scene, report = imported(tmp_path, tmp_path / "film")
+    check(film, scene, report)
+
+
+@pytest.mark.parametrize("vectors", [False, True])
+def test_opencv_and_a_flat_folder(tmp_path, vectors):
+    film, rig = make_film()
+    write_flat(tmp_path / "film", film)
+    write_opencv(tmp_path / "cameras", rig, [f"cam{v}" for v in range(5)], vectors=vectors)
+    scene, report = imported(
+        tmp_path, tmp_path / "film", "--cameras", tmp_path / "cameras", "--masks", "alpha"
+    )
+    check(film, scene, report)
+
+
+def test_easymocap_and_smaller_images(tmp_path):
+    film, _ = make_film((-0.12, 0.05, 0.004, -0.003, 0.01), similar=False)
+    write_easymocap(tmp_path / "film", film)
+    scene, report = imported(tmp_path, tmp_path / "film", "--size", "36")
+    assert scene.cameras.ids == (1, 2, 3, 4, 5)
+    assert scene.size == (28, 36)
+    check(film, scene, report, size=36)
+
+
+def test_frames_and_cameras_are_chosen(tmp_path):
+    film, rig = make_film(frames=6)
+    write_flat(tmp_path / "film", film)
+    write_opencv(tmp_path / "cameras", rig, [f"cam{v}" for v in range(5)], vectors=False)
+    scene, _ = imported(
+        tmp_path, tmp_path / "film", "--cameras", tmp_path / "cameras", "--frames", "1:6:2", "--without", "3"
+    )
+    assert scene.frame_ids == (1, 3, 5)
+    assert scene.cameras.ids == (0, 1, 2, 4)
+
+
+def test_the_up_axis_can_be_given(tmp_path):
+    film, rig = make_film()
+    write_flat(tmp_path / "film", film)
+    write_opencv(tmp_path / "cameras", rig, [f"cam{v}" for v in range(5)], vectors=False)
+    _, report = imported(tmp_path, tmp_path / "film", "--cameras", tmp_path / "cameras", "--up=-y")
+    M = np.array(report["T_scene_world"])[:3, :3] / report["scale"]
+    np.testing.assert_allclose(M @ [0, -1, 0], [0, 0, 1], atol=1e-9)
+
+
+def test_what_it_shows(tmp_path, capsys):
+    film, rig = make_film()
+    write_flat(tmp_path / "film", film)
+    write_opencv(tmp_path / "cameras", rig, [f"cam{v}" for v in range(5)], vectors=False)
+    _, report = imported(tmp_path, tmp_path / "film", "--cameras", tmp_path / "cameras")
+    assert (tmp_path / "scene" / "contact_sheet.png").is_file()
+    assert (tmp_path / "scene" / "cameras.png").is_file()
+    assert report["check"]["ok"]
+    output = capsys.readouterr().out
+    assert "frames: 3, 0 to 2" in output
+    assert f"wim-fast train --scene {tmp_path / 'scene'}" in output
