@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
+from torch.nn.functional import max_pool2d, pad
 
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.ops.backend import Backend
-from wim_fast.rendering.rays import RayCameras, Rays, RaySamples, sample_rays
+from wim_fast.rendering.rays import BAND_SIGMOIDS, STEP_SIGMOIDS, RayCameras, Rays, RaySamples, sample_rays
+from wim_fast.rendering.refine import (
+    SURFACE_SIGMOIDS,
+    RayValues,
+    divided,
+    inserted,
+    interval_lengths,
+    ray_offsets,
+    visible_intervals,
+)
 from wim_fast.scene.cameras import Cameras
 
 CHUNK = 1 << 16  # rays at a time
-ROOM = 16  # samples per ray, on average, that arrays of fixed size have room for at first
+ROOM = 8  # samples per ray, on average, that arrays of fixed size have room for at first
 SHARPENING = (
     1.5  # of the surface, where several rays per edge pixel smooth what its softness smoothed in training
 )
@@ -41,6 +52,48 @@ class Image(NamedTuple):
         return np.round(255 * both.clip(0, 1)).astype(np.uint8)
 
 
+@dataclass(frozen=True)
+class _Shot:
+    """What is rendered, from where, and how."""
+
+    model: ArticulatedModel
+    posed: Posed  # F = 1
+    calibration: RayCameras  # V = 1
+    inv_s: float
+    backend: Backend
+
+    @property
+    def step(self) -> float:
+        """Between samples where the surface is, world units."""
+        return STEP_SIGMOIDS / self.inv_s
+
+    @property
+    def halvings(self) -> int:
+        """How often the distance between the first samples is halved to be a step: they still find all of the band."""
+        band = self.model.field.residual_max + BAND_SIGMOIDS / self.inv_s
+        return max(0, int(math.log2(band / self.step)))
+
+    def rays(self, pixels: Tensor) -> Rays:
+        """Through `pixels` (N, 2)."""
+        camera = torch.zeros(1, dtype=torch.int64, device=pixels.device)
+        origins, directions = self.calibration.rays(camera, pixels[None])
+        return Rays(
+            origins[0], directions[0], torch.zeros(len(pixels), dtype=torch.int32, device=pixels.device)
+        )
+
+    def values(self, rays: Rays, t: Tensor, ray_ids: Tensor) -> RayValues:
+        """The field at distances t (N,) along `rays`."""
+        points = torch.addcmul(rays.origins[ray_ids], t[:, None], rays.directions[ray_ids])
+        return RayValues(
+            t, ray_ids, *self.model.evaluate(points, rays.pose_ids[ray_ids], self.posed, self.backend)
+        )
+
+    def composite(self, values: RayValues, offsets: Tensor, inv_s: float) -> Tensor:
+        """Premultiplied colour, opacity and depth (R, 5)."""
+        seen = self.backend.composite(values.sdf, values.rgb, values.t, offsets, inv_s)
+        return torch.cat([seen.rgb, seen.opacity[:, None], seen.depth[:, None]], 1)
+
+
 @torch.no_grad()
 def render_image(
     model: ArticulatedModel,
@@ -53,6 +106,9 @@ def render_image(
 ) -> Image:
     """The picture that camera number `index` takes of the first pose in `posed` (F = 1).
 
+    Samples that would not show are not decoded: see `refine`. The rays of an edge pixel take theirs from where the ray
+    through its centre found the surface.
+
     Args:
         inv_s: sharpness of the surface, as it was trained; for edge pixels with several rays it is raised by `SHARPENING`.
         rays_per_edge_pixel: rays through a pixel with an edge, on a square grid (rounded to a square number); 1 for none.
@@ -62,20 +118,32 @@ def render_image(
     calibration = RayCameras.from_matrices(
         cameras.intrinsics[index : index + 1], cameras.T_camera_world[index : index + 1]
     ).to(device)
+    shot = _Shot(model, posed, calibration, inv_s, backend)
+    side = max(1, round(rays_per_edge_pixel**0.5))
+    shift = (torch.arange(side, device=device) + 0.5) / side - 0.5
+    shifts = torch.cartesian_prod(shift, shift)  # (side^2, 2) pixels
+    # what a pixel's rays are apart at distance 1: its centre's ray knows the surface to within that
+    spread = float(shifts.norm(dim=-1).max()) / cameras.intrinsics[index].diagonal()[:2].min()
     y, x = torch.meshgrid(
         torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
     )
     centers = torch.stack([x, y], -1).view(-1, 2) + 0.5
 
-    color, part = _shoot(model, posed, calibration, centers, inv_s, backend)  # (HW, 5), (HW,)
-    side = round(rays_per_edge_pixel**0.5)
+    colors, parts, along = [], [], []
+    for chunk in centers.split(CHUNK):
+        values = _look(shot, shot.rays(chunk), spread)
+        offsets = ray_offsets(values.ray_ids, len(chunk))
+        colors.append(shot.composite(values, offsets, inv_s))
+        parts.append(_part_seen(values, offsets, colors[-1]))
+        along.append(values)
+    color, part = torch.cat(colors), torch.cat(parts)  # (HW, 5), (HW,)
     if side > 1:
-        edge = _edges(color.view(height, width, 5)[..., :4]).view(-1).nonzero().squeeze(1)
-        shift = (torch.arange(side, device=device) + 0.5) / side - 0.5
-        shifts = torch.cartesian_prod(shift, shift)
-        pixels = (centers[edge, None] + shifts).view(-1, 2)
-        fine, _ = _shoot(model, posed, calibration, pixels, SHARPENING * inv_s, backend)
-        color[edge] = fine.view(len(edge), side * side, 5).mean(1)
+        is_edge = _edges(color.view(height, width, 5)[..., :4]).view(-1)
+        sets = zip(centers.split(CHUNK), along, is_edge.split(CHUNK), color.split(CHUNK), strict=True)
+        for chunk, values, has_edge, chunk_color in sets:
+            for edge in has_edge.nonzero().squeeze(1).split(CHUNK // len(shifts)):
+                near = values.of_rays(edge, len(chunk))
+                chunk_color[edge] = _look_again(shot, chunk[edge], near, shifts, spread)
     color = color.view(height, width, 5)
     opacity = color[..., 3]
     depth = torch.where(opacity > 1e-3, color[..., 4] / opacity.clamp_min(1e-3), 0.0)
@@ -83,52 +151,91 @@ def render_image(
     return Image(*(x.cpu().numpy() for x in (color[..., :3], opacity, depth, part)))
 
 
-def _shoot(
-    model: ArticulatedModel,
-    posed: Posed,
-    calibration: RayCameras,
-    pixels: Tensor,
-    inv_s: float,
-    backend: Backend,
-) -> tuple[Tensor, Tensor]:
-    """Premultiplied colour, opacity, depth (N, 5) and seen part (N,) through `pixels` (N, 2) of one camera."""
-    device = backend.device
-    colors = [torch.empty(0, 5, device=device)]
-    parts = [torch.empty(0, dtype=torch.int32, device=device)]
-    camera = torch.zeros(1, dtype=torch.int64, device=device)
-    for chunk in pixels.split(CHUNK):
-        origins, directions = calibration.rays(camera, chunk[None])
-        rays = Rays(origins[0], directions[0], torch.zeros(len(chunk), dtype=torch.int32, device=device))
-        samples = _all_samples(posed, rays, model.field.residual_max, inv_s, backend)
-        sdf, rgb, part = model.evaluate(samples.points, samples.pose_ids, posed, backend)
-        seen = backend.composite(sdf, rgb, samples.t, samples.offsets, inv_s)
-        colors.append(torch.cat([seen.rgb, seen.opacity[:, None], seen.depth[:, None]], 1))
-        depth = seen.depth / seen.opacity.clamp_min(1e-6)
-        parts.append(_part_seen(samples.t, part, samples.offsets, depth))
-    return torch.cat(colors), torch.cat(parts)
+def _look(shot: _Shot, rays: Rays, spread: float) -> RayValues:
+    """The field along R rays: at first at samples far apart, then at more of them where the surface can be seen.
+
+    Args:
+        spread: distance, at distance 1, to other rays that will look for the surface where these have seen it.
+    """
+    step = 2**shot.halvings * shot.step
+    samples = _all_samples(shot, rays, spread)
+    values = shot.values(rays, samples.t, torch.repeat_interleave(samples.offsets.diff()))
+    # in front of a ray's first sample the union is beyond the band; the surface can be in between, if this one is near it
+    near = values.sdf < step + BAND_SIGMOIDS / shot.inv_s
+    enters = (interval_lengths(values) == 0) & near
+    values = _with_samples(shot, rays, values, enters, step)
+    for _ in range(shot.halvings):
+        offsets = ray_offsets(values.ray_ids, len(rays.origins))
+        wanted = visible_intervals(values, offsets, 1.5 * step, shot.inv_s)
+        step /= 2
+        values = _with_samples(shot, rays, values, wanted & (interval_lengths(values) > 1.5 * step), step)
+    return values
 
 
-def _all_samples(posed: Posed, rays: Rays, residual_max: float, inv_s: float, backend: Backend) -> RaySamples:
-    """Samples in the middle of each step; where arrays have a fixed size, in such that have room for all."""
-    jitter = torch.full((len(rays.origins),), 0.5, device=backend.device)
-    capacity = ROOM * len(jitter) if backend.needs_capacity else None
-    samples = sample_rays(posed, rays, jitter, residual_max, inv_s, backend, capacity)
-    missing = int(samples.overflow)
-    if capacity is not None and missing:
-        samples = sample_rays(posed, rays, jitter, residual_max, inv_s, backend, capacity + missing)
-    return samples
+def _with_samples(shot: _Shot, rays: Rays, values: RayValues, wanted: Tensor, distance: float) -> RayValues:
+    """`values` and a sample at this distance in front of each wanted one (N,)."""
+    before = wanted.nonzero().squeeze(1)
+    new = shot.values(rays, values.t[before] - distance, values.ray_ids[before])
+    return inserted(values, before, new)
 
 
-def _part_seen(t: Tensor, nearest_part: Tensor, offsets: Tensor, depth: Tensor) -> Tensor:
+def _look_again(shot: _Shot, pixels: Tensor, values: RayValues, shifts: Tensor, spread: float) -> Tensor:
+    """Mean colours (E, 5), as of `_Shot.composite`, of several rays through each of E pixels.
+
+    Args:
+        pixels: (E, 2) their centres.
+        values: the field along the rays through the centres.
+        shifts: (k, 2) from there to the k rays through each pixel.
+        spread: how long the longest of them is, at distance 1 from the camera.
+    """
+    inv_s = SHARPENING * shot.inv_s
+    offsets = ray_offsets(values.ray_ids, len(pixels))
+    longest = 1.5 * 2**shot.halvings * shot.step
+    wanted = visible_intervals(values, offsets, longest, inv_s, spread * values.t)
+    t, pixel_ids = divided(values, wanted, shot.step)
+    k = len(shifts)
+    count = torch.bincount(pixel_ids, minlength=len(pixels))
+    first = (count.cumsum(0) - count).repeat_interleave(k)  # of the pixel's samples, which its rays share
+    offsets = pad(count.repeat_interleave(k).cumsum(0), (1, 0))
+    ray_ids = torch.repeat_interleave(offsets.diff())
+    row = torch.arange(len(ray_ids), device=t.device) + (first - offsets[:-1])[ray_ids]
+    rays = shot.rays((pixels[:, None] + shifts).view(-1, 2))
+    color = shot.composite(shot.values(rays, t[row], ray_ids), offsets, inv_s)
+    return color.view(-1, k, 5).mean(1)
+
+
+def _all_samples(shot: _Shot, rays: Rays, spread: float) -> RaySamples:
+    """Samples in the middle of a step, many steps apart; where arrays have a fixed size, in such that have room for all."""
+    inv_s, model, posed, backend = shot.inv_s, shot.model, shot.posed, shot.backend
+    stride = 2**shot.halvings
+    jitter = torch.full((len(rays.origins),), 0.5 / stride, device=backend.device)
+    # other rays may see the surface a little farther away than these, if pixels are large
+    reach = float((posed.translation[0] - shot.calibration.center).norm(dim=-1).max() + posed.semi_axes.max())
+    margin = max(0.0, SURFACE_SIGMOIDS / (SHARPENING * inv_s) + spread * reach - BAND_SIGMOIDS / inv_s)
+
+    def samples(capacity: int | None) -> RaySamples:
+        return sample_rays(
+            posed, rays, jitter, model.field.residual_max, inv_s, backend, capacity, stride, margin
+        )
+
+    if not backend.needs_capacity:
+        return samples(None)
+    capacity = ROOM * len(jitter)
+    found = samples(capacity)
+    if missing := int(found.overflow):
+        found = samples(capacity + missing)
+    return found.select(found.pose_ids >= 0)
+
+
+def _part_seen(values: RayValues, offsets: Tensor, color: Tensor) -> Tensor:
     """The nearest part (R,) at each ray's sample closest to the depth that is seen; -1 for rays without samples."""
-    rays, count = len(depth), int(offsets[-1])
-    t, nearest_part = t[:count], nearest_part[:count]
-    ray_ids = torch.repeat_interleave(torch.arange(rays, device=t.device), offsets.diff(), output_size=count)
-    distance = (t - depth[ray_ids]).abs()
-    least = distance.new_full((rays,), torch.inf).scatter_reduce(0, ray_ids, distance, "amin")
-    part = torch.full((rays,), -1, dtype=torch.int32, device=t.device)
-    closest = (distance == least[ray_ids]).nonzero().squeeze(1)
-    part[ray_ids[closest]] = nearest_part[closest]
+    rays = len(color)
+    depth = color[:, 4] / color[:, 3].clamp_min(1e-6)
+    distance = (values.t - depth[values.ray_ids]).abs()
+    least = distance.new_full((rays,), torch.inf).scatter_reduce(0, values.ray_ids, distance, "amin")
+    part = torch.full((rays,), -1, dtype=torch.int32, device=distance.device)
+    closest = (distance == least[values.ray_ids]).nonzero().squeeze(1)
+    part[values.ray_ids[closest]] = values.nearest_part[closest]
     return part
 
 

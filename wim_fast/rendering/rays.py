@@ -92,6 +92,8 @@ def sample_rays(
     inv_s: float | Tensor,
     backend: Backend,
     capacity: int | None = None,
+    stride: int = 1,
+    margin: float = 0.0,
 ) -> RaySamples:
     """The points along rays where the surface can be (no gradient).
 
@@ -100,9 +102,11 @@ def sample_rays(
         residual_max: how far the decoder can move the surface, world units.
         inv_s: sharpness s of the surface, 1 / world units; the band and the step follow it.
         capacity: the number of rows to return, whatever the number of samples; None for exactly as many as there are.
+        stride: how many steps apart the samples are.
+        margin: how much wider than the surface needs the band is, world units.
     """
-    band = residual_max + BAND_SIGMOIDS / inv_s
-    samples = backend.march(*rays, *posed, jitter, band, STEP_SIGMOIDS / inv_s, capacity)
+    band = residual_max + BAND_SIGMOIDS / inv_s + margin
+    samples = backend.march(*rays, *posed, jitter, band, stride * STEP_SIGMOIDS / inv_s, capacity)
     if capacity is None:
         ray_ids, pose_ids = samples.ray_ids, rays.pose_ids[samples.ray_ids]
     else:
