@@ -3,7 +3,8 @@
 A folder of `frame_%05d_cam_%03d.png` (RGBA, straight alpha; the mask is alpha > 127) and `cam_%03d.json` with
 `camera_data.intrinsics.{fx, fy, cx, cy}` and `camera_data.camera_view_matrix`, a 4x4 world-to-camera matrix
 in the row-vector convention with OpenGL axes (x right, y up, z backward); optionally `gt.npz` with `joints`
-(T, J, 3) and `points` (T, M, 3) in file units, for all frames of the folder in sorted order.
+(T, J, 3) and `points` (T, M, 3) in file units, for all frames of the folder in sorted order. An image may have a mask
+beside it, `mask_%05d_cam_%03d.png` (grey): 0 is background and 255 the object, whatever alpha says, 128 unreliable.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from numpy.typing import NDArray
 
 from wim_fast.errors import UserError
 from wim_fast.scene.cameras import Cameras
-from wim_fast.scene.footage import BACKGROUND, OBJECT, Footage, FootageBuilder, NewFootage
+from wim_fast.scene.footage import BACKGROUND, OBJECT, UNRELIABLE, Footage, FootageBuilder, NewFootage
+from wim_fast.scene.image_files import read_labels
+from wim_fast.scene.raw_writer import UNRELIABLE_GREY
 from wim_fast.scene.resize import area_weights, resize_rgba
 from wim_fast.scene.scene import (
     GroundTruth,
@@ -181,14 +184,38 @@ def _read_images(
                 f"is {rgba.shape[1]} x {rgba.shape[0]} pixels, {first.name} is {native[1]} x {native[0]}",
                 "all images of a scene must have the same size",
             )
-        rgba = rgba if shape == native else resize_rgba(rgba, rows, columns)
+        rgba, unsure = _with_mask(file, rgba)
+        if shape != native:
+            rgba = resize_rgba(rgba, rows, columns)
+            unsure = None if unsure is None else rows @ unsure.astype(np.float32) @ columns.T > 1e-4
         mask = np.where(rgba[..., 3] > 127, np.uint8(OBJECT), np.uint8(BACKGROUND))
+        if unsure is not None:
+            mask[unsure] = UNRELIABLE
         builder.put(*position, rgba, mask)
 
     with ThreadPoolExecutor(max_workers=min(16, os.cpu_count() or 1)) as pool:
         for _ in pool.map(read, files):
             pass
     return builder.finish(), (native[0], native[1])
+
+
+def _with_mask(file: Path, rgba: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+    """An image (H, W, 4) as the mask beside its file has it, and which pixels (H, W) that calls unreliable."""
+    mask_file = file.with_name(file.name.replace("frame_", "mask_", 1))
+    if not mask_file.exists():
+        return rgba, None
+    greys = read_labels(mask_file)
+    if greys.shape != rgba.shape[:2]:
+        problem = f"the mask is {greys.shape[1]} x {greys.shape[0]} pixels, its image {rgba.shape[1]} x {rgba.shape[0]}"
+        raise UserError(mask_file, problem, "give both one size, or delete the mask")
+    if not np.isin(greys, (0, UNRELIABLE_GREY, 255)).all():
+        raise UserError(
+            mask_file, "the mask has other values than 0, 128 and 255", "write it as grey, without smoothing"
+        )
+    alpha = rgba[..., 3].copy()
+    alpha[(greys == 0) & (alpha > 127)] = 0
+    alpha[(greys == 255) & (alpha <= 127)] = 255
+    return np.concatenate([rgba[..., :3], alpha[..., None]], axis=-1), greys == UNRELIABLE_GREY
 
 
 def _read_png(file: Path) -> NDArray[np.uint8]:
