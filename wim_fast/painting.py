@@ -1,4 +1,4 @@
-"""Polygons and lines seen by a camera, painted from far to near with PIL: the view of the page without a browser."""
+"""Polygons and lines seen by a camera, painted from far to near with PIL: pictures in perspective without a browser."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Painting:
     """A picture in the making. Everything is in world units and is drawn by `finish`, what is farther first."""
 
     def __init__(self, camera: Cameras, background: tuple[int, int, int] = (255, 255, 255)) -> None:
+        self.view = camera
         self.camera = camera.resized(camera.width * SUPERSAMPLING, camera.height * SUPERSAMPLING)
         self.size = camera.width, camera.height
         self.background = background

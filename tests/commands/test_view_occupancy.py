@@ -117,7 +117,7 @@ def test_a_pixel_draws_its_ray(page) -> None:
     assert len(ray.plot.data) == 4
     assert float(np.nanmax(ray.plot.data[2])) > 0.05
 
-    from wim_fast.viewer.inspect_shape import image_corners
+    from wim_fast.scene.cameras import image_corners
 
     corners = image_corners(cameras, 2, 0.2)
     target = corners[0] + 0.3 * (corners[1] - corners[0]) + 0.6 * (corners[3] - corners[0])

@@ -16,7 +16,7 @@ from wim_fast.ops.backend import select_backend
 from wim_fast.ops.composite.reference import composite
 from wim_fast.rendering.image import render_image
 from wim_fast.rendering.rays import sample_rays
-from wim_fast.scene.cameras import pixel_rays, project
+from wim_fast.scene.cameras import frustum_lines, image_corners, pixel_rays, project
 from wim_fast.viewer.inspect_frame import frame_numbers
 from wim_fast.viewer.inspect_grid import (
     GridSettings,
@@ -38,9 +38,7 @@ from wim_fast.viewer.inspect_rays import (
 )
 from wim_fast.viewer.inspect_shape import (
     ellipsoids,
-    frustum_lines,
     icosphere,
-    image_corners,
     pixel_on_image,
     skeleton,
     surface_mesh,

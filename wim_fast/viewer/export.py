@@ -14,6 +14,7 @@ import numpy as np
 from wim_fast import drawing
 from wim_fast.drawing import part_palette, write_png
 from wim_fast.errors import UserError
+from wim_fast.painting import Painting
 from wim_fast.rendering.sequence import on_background
 from wim_fast.scene.cameras import Cameras, pixel_rays, project
 from wim_fast.scene.scene import camera_positions
@@ -27,7 +28,6 @@ from wim_fast.viewer.inspect_rays import RayProbe
 from wim_fast.viewer.inspect_shape import ellipsoids, icosphere, skeleton
 from wim_fast.viewer.look import Choice, Look
 from wim_fast.viewer.pictures import enlarge_to, line_plot, marked_pixel
-from wim_fast.viewer.raster import Painting
 from wim_fast.viewer.subject import Film, Subject
 
 BLUE, ORANGE, GREEN, RED = (31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40)

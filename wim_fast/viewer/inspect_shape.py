@@ -13,7 +13,6 @@ from wim_fast.drawing import part_palette
 from wim_fast.model.articulated_model import Posed
 from wim_fast.posing.tree import joint_candidates
 from wim_fast.rendering.sequence import Motion, edges_of, joints_of, semi_axes_of
-from wim_fast.scene.cameras import Cameras, pixel_rays
 from wim_fast.viewer.inspect_grid import GridSettings, frame_grid
 from wim_fast.viewer.subject import Subject
 
@@ -87,22 +86,6 @@ def skeleton(subject: Subject, pose: Motion) -> Skeleton:
     bones = np.stack([centers, np.broadcast_to(joints[:, None], centers.shape)], axis=2)
     colors = part_palette(len(candidates))[edges]
     return Skeleton(candidates, chosen, joints, bones.reshape(-1, 2, 3), colors.reshape(-1, 3))
-
-
-def image_corners(cameras: Cameras, index: int, depth: float) -> np.ndarray:
-    """World positions (4, 3) of the corners of an image held at `depth`: top left, top right, bottom right, bottom left."""
-    w, h = cameras.width, cameras.height
-    pixels = np.array([[0, 0], [w, 0], [w, h], [0, h]], float)
-    T = cameras.T_camera_world[index]
-    origins, directions = pixel_rays(cameras.intrinsics[index], T, pixels)
-    return origins + directions * (depth / (directions @ T[2, :3]))[:, None]
-
-
-def frustum_lines(cameras: Cameras, index: int, depth: float) -> np.ndarray:
-    """(8, 2, 3) line segments: from the optical centre to the corners, and round the image."""
-    corners, center = image_corners(cameras, index, depth), cameras.centers[index]
-    spokes = np.stack([np.broadcast_to(center, corners.shape), corners], axis=1)
-    return np.concatenate([spokes, np.stack([corners, np.roll(corners, -1, axis=0)], axis=1)])
 
 
 def pixel_on_image(corners: np.ndarray, origin: np.ndarray, direction: np.ndarray) -> np.ndarray | None:

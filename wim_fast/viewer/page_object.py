@@ -10,15 +10,9 @@ import trimesh
 
 from wim_fast.drawing import part_palette
 from wim_fast.rendering.sequence import on_background
+from wim_fast.scene.cameras import frustum_lines, image_corners
 from wim_fast.viewer import colors
-from wim_fast.viewer.inspect_shape import (
-    ellipsoids,
-    frustum_lines,
-    icosphere,
-    image_corners,
-    quaternion,
-    skeleton,
-)
+from wim_fast.viewer.inspect_shape import ellipsoids, icosphere, quaternion, skeleton
 from wim_fast.viewer.layer import Layer
 from wim_fast.viewer.panel import Host
 
