@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -242,3 +243,13 @@ def test_latex_and_table() -> None:
     assert "[red]nao †" in shown
     assert "SSIM" not in shown
     check_latex(latex(protocol, lines[1:2], []))
+
+
+def test_the_page_names_every_protocol() -> None:
+    """docs/protocols.md has a row for each, with the published frames."""
+    page = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
+    for name in PROTOCOLS:
+        assert f"| `{name}` |" in page
+    assert " ".join(map(str, EIGHTEEN)) in page
+    novel = PROTOCOLS["zju-novel-view"].test_cameras, PROTOCOLS["zju-novel-pose"].test_cameras
+    assert all(f"cameras {', '.join(map(str, cameras))}" in page for cameras in novel)

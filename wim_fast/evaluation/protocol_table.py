@@ -95,8 +95,8 @@ def table(protocol: Protocol, lines: Sequence[Line]) -> Table:
     from rich.text import Text
 
     keys = shown_columns(protocol, lines)
-    result = Table(title=f"{protocol.title}: {protocol.group}", title_justify="left")
-    result.add_column("")
+    result = Table(title=protocol.title, title_justify="left")
+    result.add_column("", no_wrap=True)
     for key in keys:
         result.add_column(COLUMNS[key].heading, justify="right")
     result.add_column("runs", justify="right")
