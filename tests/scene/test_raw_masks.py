@@ -62,7 +62,7 @@ def test_wrong_masks(tiny, greys, what):
 
 def test_a_damaged_mask(tiny):
     mask_file(tiny, 0, 0).write_bytes(b"\x89PNG\r\n\x1a\n nothing")
-    with pytest.raises(UserError, match="mask_00000_cam_000.png"):
+    with pytest.raises(UserError, match=r"mask_00000_cam_000\.png"):
         load_scene(tiny.path, coordinate_scale=1.0)
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.filters import apply_hysteresis_threshold
 from skimage.morphology import disk
 
 Pixels = NDArray[np.uint8]
@@ -28,7 +27,8 @@ DARKEST_SHADOW, BRIGHTEST_LIGHT = 0.6, 1.1  # of the background's brightness: no
 SURE, POSSIBLE = 4.5, 3.0  # standard deviations: of the smoothed evidence, and of a pixel beside a sure one
 STAYS = 0.42  # share of the time, over the places the object comes to, from which it hides the background
 FLICKER = 0.25  # relative change of the mask's area from frame to frame
-GHOSTS = 0.35  # share of the outline that lies on edges of the background and not of the picture
+NOTHING = 0.1  # share of the frames in which nothing is found
+GHOSTS = 0.2  # share of the outline that lies on edges of the background and not of the picture
 
 
 def samples_of(frames: list[int], size: tuple[int, int]) -> list[int]:
@@ -62,9 +62,9 @@ class Background:
     def foreground(self, image: Pixels) -> Mask:
         """Where in an image (H, W, 3) the object is (H, W)."""
         evidence = self._evidence(image)
-        sure = ndimage.gaussian_filter(evidence, 1.0) > SURE
-        found = apply_hysteresis_threshold(evidence + 1e3 * sure, POSSIBLE, 1e3)
-        return _cleaned(found)
+        possible = evidence > POSSIBLE
+        sure = ndimage.gaussian_filter(np.minimum(evidence, 2 * SURE), 1.0) > SURE
+        return _cleaned(ndimage.binary_propagation(sure & possible, mask=possible))
 
     def _evidence(self, image: Pixels) -> NDArray[np.float32]:
         """By how many standard deviations each pixel (H, W) leaves the background, shadows forgiven."""
@@ -114,7 +114,7 @@ class Found:
         self.often = mask.astype(np.int32) if self.often is None else self.often + mask
         self.areas = [*(self.areas or []), float(mask.mean())]
         self.count += 1
-        if self.count % 5 == 1:
+        if self.count % 3 == 1 and mask.any():
             self.ghosts = [*(self.ghosts or []), _ghost_share(background, image, mask)]
 
     @property
@@ -123,8 +123,12 @@ class Found:
         return float(np.mean(self.areas or [0.0]))
 
     def numbers(self) -> dict[str, float]:
-        """share; flicker: relative change of the area between frames; stays: how much of the time the object covers
-        the places that it comes to; ghosts: share of the outline where the background has an edge, not the image."""
+        """What is known about the masks, as shares.
+
+        share: of the image, on average; nothing: of the frames, in which there is none; flicker: median change of the
+        area from frame to frame; stays: of the time, in which the places that the object comes to are covered;
+        ghosts: of the outline, where the background has an edge and the image has not.
+        """
         areas = np.array(self.areas or [0.0])
         flicker = (
             np.median(np.abs(np.diff(areas))) / max(float(np.median(areas)), 1e-9) if len(areas) > 1 else 0.0
@@ -133,7 +137,14 @@ class Found:
         places = often > 0
         stays = float(often[places].mean()) / max(self.count, 1) if places.any() else 0.0
         ghosts = float(np.mean(self.ghosts or [0.0]))
-        return {"share": self.share, "flicker": float(flicker), "stays": stays, "ghosts": ghosts}
+        nothing = float((areas == 0).mean())
+        return {
+            "share": self.share,
+            "nothing": nothing,
+            "flicker": float(flicker),
+            "stays": stays,
+            "ghosts": ghosts,
+        }
 
     def warnings(self) -> list[str]:
         """What makes these masks doubtful."""
@@ -146,6 +157,8 @@ class Found:
             found.append("the object hardly leaves its place: what stays is taken for background")
         if numbers["ghosts"] > GHOSTS:
             found.append("places that the object has left are taken for the object")
+        if numbers["nothing"] > NOTHING:
+            found.append(f"in {numbers['nothing']:.0%} of the frames nothing is found")
         if numbers["flicker"] > FLICKER:
             found.append("the masks flicker")
         return found

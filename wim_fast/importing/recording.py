@@ -114,7 +114,7 @@ def _say_masks(masks: Masks) -> None:
     say(f"background subtraction is a fallback: {lost}shadows and reflections may be found.")
     say("Look at the contact sheet; masks of a segmentation tool are better.")
     table = Table()
-    for heading in ("camera", "found of its image", "flicker", "hidden background"):
+    for heading in ("camera", "found of its image", "flicker", "time covered"):
         table.add_column(heading, justify="left" if heading == "camera" else "right")
     for name, found in sorted(masks.found.items()):
         numbers = found.numbers()
