@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from wim_fast.scene.resampling import Resampling, Window, distort, window_intrinsics
+from wim_fast.scene.resampling import Resampling, Window, distort, lens_reach, window_intrinsics
 from wim_fast.scene.resize import area_weights, resize_rgba
 
 
@@ -73,3 +73,44 @@ def test_distortion_is_opencvs_model():
     y = -0.2 * radial + 0.01 * (0.29 + 2 * 0.04) + 2 * 0.02 * 0.5 * -0.2
     found = distort(np.array([0.5, -0.2]), (0.1, -0.05, 0.01, 0.02, 0.2))
     np.testing.assert_allclose(found, [x, y], rtol=1e-12)
+
+
+def test_the_rational_lens():
+    """OpenCV's formula with k4, k5, k6, written out."""
+    k1, k2, p1, p2, k3, k4, k5, k6 = lens = (0.3, -0.1, 0.002, -0.001, 0.05, 0.2, -0.05, 0.01)
+    x, y = 0.3, -0.4
+    r = np.hypot(x, y)
+    radial = (1 + k1 * r**2 + k2 * r**4 + k3 * r**6) / (1 + k4 * r**2 + k5 * r**4 + k6 * r**6)
+    expected = [
+        x * radial + 2 * p1 * x * y + p2 * (r**2 + 2 * x**2),
+        y * radial + p1 * (r**2 + 2 * y**2) + 2 * p2 * x * y,
+    ]
+    np.testing.assert_allclose(distort(np.array([x, y]), lens), expected, rtol=1e-12)
+
+
+def test_a_lens_that_folds_back_says_nothing_beyond():
+    """r (1 - 0.3 r^2) grows up to r = 1.054: farther out the image would appear a second time."""
+    assert abs(lens_reach((-0.3, 0, 0, 0, 0), 3.0) - np.sqrt(1 / 0.9)) < 2e-3
+    assert lens_reach((-0.3, 0, 0, 0, 0), 1.0) == np.inf
+    K = np.array([[20.0, 0, 30], [0, 20.0, 20], [0, 0, 1]])
+    mask = np.ones((40, 60), np.uint8)
+    _, seen = Resampling((40, 60), (40, 60), None, K, (-0.3, 0, 0, 0, 0))(
+        np.zeros((40, 60, 3), np.uint8), mask
+    )
+    y, x = np.mgrid[:40, :60] + 0.5
+    radius = np.hypot((x - 30) / 20, (y - 20) / 20)
+    assert (seen[radius > 1.06] == 2).all()
+    assert (seen[radius < 0.98] == 1).all()
+
+
+def test_soft_masks_stay_soft():
+    rgb = np.full((4, 6, 3), 90, np.uint8)
+    alpha = np.linspace(0, 1, 24, dtype=np.float32).reshape(4, 6)
+    unsure = np.zeros((4, 6), bool)
+    unsure[1, 2] = True
+    rgba, mask = Resampling((4, 6), (4, 6)).blend(rgb, alpha, unsure)
+    np.testing.assert_array_equal(rgba[..., 3], np.rint(255 * alpha))
+    assert mask[1, 2] == 2
+    assert ((mask == 1) == (rgba[..., 3] > 127))[~unsure].all()
+    rgba, _ = Resampling((4, 6), (2, 3)).blend(rgb, alpha, unsure)
+    np.testing.assert_allclose(rgba[..., 3], 255 * alpha.reshape(2, 2, 3, 2).mean((1, 3)), atol=0.51)
