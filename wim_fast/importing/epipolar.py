@@ -9,6 +9,7 @@ circular motion", PAMI 2007). How far one image's tangent is from the other's, i
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -41,6 +42,7 @@ class Sight:
         self.points = outline.corners  # (N, 2)
         self.diagonal = diagonal  # of the image, pixels: the worst disagreement there is
         to_world = np.linalg.inv(self.K).T @ rotation
+        self.to_line = to_world  # planes' normals (3,), world, to lines (3,), homogeneous pixels
         self.rays = _rays(outline.corners, to_world)  # (N, 3)
         self.cut_rays = _rays(outline.cut, to_world)  # (M, 3)
         self.middle = self.rays.mean(0) / np.linalg.norm(self.rays.mean(0))
@@ -113,17 +115,22 @@ def compare(a: Sight, b: Sight) -> list[tuple[Asked, Asked]]:
         if not (free_a and free_b):
             continue
         # Pixels for each radian that the plane turns about the baseline.
-        lever_a = np.linalg.norm(np.cross(a.rays[index_a], axis)) * a.K[0, 0]
-        lever_b = np.linalg.norm(np.cross(b.rays[index_b], axis)) * b.K[0, 0]
-        if max(lever_a, lever_b) > MOST_LEVERAGE * min(lever_a, lever_b):
+        lever_a = _sine(a.rays[index_a], axis) * a.K[0, 0]
+        lever_b = _sine(b.rays[index_b], axis) * b.K[0, 0]
+        if max(lever_a, lever_b) >= MOST_LEVERAGE * min(lever_a, lever_b):
             continue
-        both = np.hypot(lever_a, lever_b)
-        normal_of_a = np.cross(axis, np.cos(angle_a) * u + np.sin(angle_a) * v)
-        normal_of_b = np.cross(axis, np.cos(angle_b) * u + np.sin(angle_b) * v)
+        both = math.hypot(lever_a, lever_b)
+        normal_of_a = np.cos(angle_a) * v - np.sin(angle_a) * u
+        normal_of_b = np.cos(angle_b) * v - np.sin(angle_b) * u
         asked_a = Asked(*_to_line(a, index_a, normal_of_b), float(lever_b / both))
         asked_b = Asked(*_to_line(b, index_b, normal_of_a), float(lever_a / both))
         found.append((asked_a, asked_b))
     return found
+
+
+def _sine(a: Array, b: Array) -> float:
+    """Of the angle between unit vectors (3,)."""
+    return math.sqrt(max(0.0, 1.0 - float(a @ b) ** 2))
 
 
 def _behind(a: Sight, b: Sight, baseline: Array) -> bool:
@@ -159,7 +166,7 @@ def _span(sight: Sight, axis: Array, u: Array, v: Array) -> list[tuple[int, floa
 def _to_line(sight: Sight, index: int, plane: Array) -> tuple[float, tuple[float, float]]:
     """Signed pixels from the image of a plane through the optical centre, with this normal, to a point; and the
     line's normal (2,)."""
-    line = np.linalg.solve(sight.K.T, sight.T[:3, :3] @ plane)
+    line = sight.to_line @ plane
     scale = max(float(np.linalg.norm(line[:2])), 1e-12)
     distance = float(line[:2] @ sight.points[index] + line[2]) / scale
     limited = float(np.clip(distance, -sight.diagonal, sight.diagonal))
