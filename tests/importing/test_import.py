@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 from filmed_scene import Film, write_easymocap
@@ -182,3 +183,38 @@ def test_what_it_shows(tmp_path, capsys):
     output = capsys.readouterr().out
     assert "frames: 3, 0 to 2" in output
     assert f"wim-fast train --scene {tmp_path / 'scene'}" in output
+
+
+def test_cameras_of_two_shapes(tmp_path):
+    """Two of five are held upright: what their images do not show is unreliable, and written beside them."""
+    film, _ = make_film(frames=2)
+    upright = Film(eyes=film.eyes, frames=2, width=film.height, height=film.width, lens=STRAIGHT)
+    for v in range(5):
+        shot = upright if v > 2 else film
+        for t in range(2):
+            file = tmp_path / "film" / f"cam{v}" / f"{t}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            rgba = np.concatenate([shot.image(v, t), 255 * shot.mask(v, t).astype(np.uint8)[..., None]], -1)
+            iio.imwrite(file, rgba)
+    names = [f"cam{v}" for v in range(5)]
+    write_opencv(tmp_path / "all", film, names, vectors=False)
+    write_opencv(tmp_path / "upright", upright, names, vectors=False)
+    for v in (3, 4):
+        (tmp_path / "upright" / f"cam{v}.yml").replace(tmp_path / "all" / f"cam{v}.yml")
+    scene, report = imported(tmp_path, tmp_path / "film", "--cameras", tmp_path / "all")
+    assert scene.size == (72, 72)
+    assert sorted(p.name[-7:-4] for p in (tmp_path / "scene").glob("mask_00001_*.png")) == [
+        f"{v:03d}" for v in range(5)
+    ]
+    M = np.array(report["T_scene_world"])
+    for v, shot in enumerate([film] * 3 + [upright] * 2):
+        beside = slice((72 - shot.width) // 2, (72 + shot.width) // 2)
+        above = slice((72 - shot.height) // 2, (72 + shot.height) // 2)
+        expected = np.full((72, 72), 2)
+        expected[above, beside] = shot.mask(v, 1)
+        np.testing.assert_array_equal(scene.mask[v, 1], expected)
+        corners = film.corners(1)
+        pixels = project(scene.cameras, corners @ M[:3, :3].T + M[:3, 3])[0][v]
+        drawn = (corners @ shot.R[v].T + shot.t[v]) @ shot.K.T
+        offset = [beside.start + 0.5, above.start + 0.5]
+        assert np.abs(pixels - drawn[:, :2] / drawn[:, 2:] - offset).max() < 0.01

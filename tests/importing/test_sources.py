@@ -136,7 +136,7 @@ def place_dog(spoilt=None):
 def test_the_dog_is_placed():
     scene, cameras, placement, (R, scale, shift) = place_dog()
     np.testing.assert_allclose(placement.rotation @ R @ [0, 0, 1], [0, 0, 1], atol=0.03)
-    points = scene.ground_truth.points[0]
+    points = scene.ground_truth.points[0].astype(float)
     placed = (scale * points @ R.T + shift) @ placement.matrix[:3, :3].T + placement.matrix[:3, 3]
     assert 0.8 < np.ptp(placed, axis=0).max() < 1.4  # a hull loses thin ends
     assert np.abs(placed.mean(axis=0)).max() < 0.4

@@ -75,7 +75,7 @@ def find_masks(
 
 
 def _has_alpha(camera: SourceCamera) -> bool:
-    files = Pictures(camera.pictures).files
+    files = camera.reader.files
     if not files:
         return False
     try:
@@ -120,7 +120,7 @@ class FolderMasks:
                     f"there are no masks for {camera.name}, but for {', '.join(m.name for m in found.values())}",
                     "name the folders (or videos) of masks as those of the pictures",
                 )
-            self.masks[camera.name] = Pictures(mask.pictures)
+            self.masks[camera.name] = mask.reader
 
     @staticmethod
     def _by_number(masks: Sequence[SourceCamera], cameras: Sequence[SourceCamera]) -> dict[str, SourceCamera]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +38,9 @@ class PlannedCamera:
     def name(self) -> str:
         return self.source.name
 
-    @cached_property
+    @property
     def pictures(self) -> Pictures:
-        return Pictures(self.source.pictures)
+        return self.source.reader
 
     @property
     def native_intrinsics(self) -> Matrix:
@@ -83,7 +82,7 @@ def make_plan(
     chosen = common_frames(source, sources, masks, frames)
     natives = []
     for camera in sources:
-        _, picture = next(iter(Pictures(camera.pictures).colors(chosen[:1])))
+        _, picture = next(iter(camera.reader.colors(chosen[:1])))
         natives.append((picture.shape[0], picture.shape[1]))
     shape, windows = common_shape(natives, size)
     cameras = [
@@ -99,7 +98,7 @@ def common_frames(
     """The frames of which every camera has a picture and a mask, those that --frames takes of them."""
     have: dict[str, set[int]] = {}
     for camera in sources:
-        pictures = set(Pictures(camera.pictures).frames)
+        pictures = set(camera.reader.frames)
         of_masks = masks.frames(camera)
         have[camera.name] = pictures if of_masks is None else pictures & set(of_masks)
         if not have[camera.name]:

@@ -79,6 +79,11 @@ class SourceCamera:
     pictures: Mapping[int, Path] | Path
     flat: bool = False  # the files of all cameras lie in one folder
 
+    @cached_property
+    def reader(self) -> Pictures:
+        """One for all who read: the frames of a video are listed once."""
+        return Pictures(self.pictures)
+
     @property
     def flat_files(self) -> list[Path]:
         return list(self.pictures.values()) if self.flat and isinstance(self.pictures, Mapping) else []
