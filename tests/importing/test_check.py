@@ -37,8 +37,9 @@ def footage(mask):
     return Footage.from_arrays(np.repeat(255 * (mask == 1), 4).reshape(*mask.shape, 4).astype(np.uint8), mask)
 
 
-def make_scene(eyes, frames=range(6), center=None, size=SIZE):
-    """Filmed by cameras whose images are `size` pixels wide; `center` (2,): where the optical axes meet them."""
+def make_scene(eyes, frames=range(6), center=None, size=SIZE, still=()):
+    """Filmed by cameras whose images are `size` pixels wide; `center` (2,): where the optical axes meet them;
+    `still`: parts that do not move."""
     eyes = np.asarray(eyes, float)
     center = np.array([size / 2, size / 2]) if center is None else np.asarray(center, float)
     focal = FOCAL * size / SIZE
@@ -56,7 +57,9 @@ def make_scene(eyes, frames=range(6), center=None, size=SIZE):
         T[v, :3, 3] = -T[v, :3, :3] @ eye
         rays = in_camera @ T[v, :3, :3]
         for t, moment in enumerate(frames):
-            for middle, half in parts_at(moment):
+            parts = parts_at(moment)
+            parts[list(still)] = parts_at(3)[list(still)]
+            for middle, half in parts:
                 mask[v, t] |= trace(eye, rays, middle, half, "ellipsoid").astype(np.uint8)
     cameras = Cameras(tuple(range(len(eyes))), np.tile(K, (len(eyes), 1, 1)), T, size, size)
     return Scene("solid", Path("solid"), cameras, tuple(range(len(frames))), footage(mask), 1.0, None)
@@ -208,6 +211,18 @@ def test_images_out_of_step_are_recognised(lag):
     assert blamed(report) == [3]
     word = f"it seems {abs(lag)} frame{'s' if abs(lag) > 1 else ''} {'late' if lag > 0 else 'early'}"
     assert word in report.verdicts[0]
+
+
+def test_a_late_camera_is_found_where_little_moves():
+    """Two of three parts stand still, so most tangents agree."""
+    scene = make_scene(ring(6, elevation=35), range(12), still=[0, 1])
+    assert check(scene).ok
+    mask = scene.mask[:]
+    late = mask.copy()
+    late[2, 2:] = mask[2, :-2]
+    report = check(with_masks(scene, late))
+    assert blamed(report) == [2]
+    assert "it seems 2 frames late" in report.verdicts[0]
 
 
 def test_exchanged_calibrations_are_recognised(seven):

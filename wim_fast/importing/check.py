@@ -11,7 +11,8 @@ import numpy as np
 from wim_fast.importing.agreement import Silhouettes, agreeing_cameras, shifts
 from wim_fast.importing.epipolar import Calibration, Shift
 from wim_fast.importing.hull_check import HullMiss, hull_misses
-from wim_fast.importing.mistakes import mistake_of_all, mistake_of_one
+from wim_fast.importing.lateness import Late, late_cameras
+from wim_fast.importing.mistakes import late, mistake_of_all, mistake_of_one
 from wim_fast.scene.scene import Scene
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class CameraCheck:
         hull_px: pixels by which its silhouette sticks out of the hull of the others, or theirs out of its: see
             `HullMiss`.
         explained: share of its silhouette that the others see too, within a pixel.
-        agrees: whether it is within the tolerance.
+        agrees: whether it is within the tolerance, and in step.
     """
 
     camera: int
@@ -98,7 +99,8 @@ def check_calibration(scene: Scene, frames: Sequence[int]) -> CalibrationReport:
 
     Args:
         frames: positions in the scene to choose from; some are used, evenly. That the object moves between them
-            helps: images that are out of step show only in its motion.
+            helps: images that are out of step show only in its motion, and are only looked for among the frames of the
+            scene, so let it hold the frames next to these.
     """
     chosen = _evenly(sorted(set(frames)), FRAMES_OF_FEW if scene.num_cameras <= FEW_CAMERAS else FRAMES)
     silhouettes = Silhouettes(scene, chosen)
@@ -135,6 +137,7 @@ class _Finding:
     hulls: Mapping[int, HullMiss]
     limit: float
     usual: float  # pixels, among those trusted
+    late: Mapping[int, Late]
     culprits: list[int]  # worst first
     no_majority: bool
 
@@ -147,7 +150,10 @@ def _judge(silhouettes: Silhouettes, calibrations: Mapping[int, Calibration]) ->
     unknown = [v for v in cameras if v not in found]
     no_majority = len(found) > 1 and 2 * len(trusted) <= len(found)
     hulls: Mapping[int, HullMiss] = {}
+    out_of_step: Mapping[int, Late] = {}
     if not no_majority:
+        out_of_step = late_cameras(silhouettes, calibrations, tangents, trusted)
+        trusted = [v for v in trusted if v not in out_of_step]
         seen = sorted(trusted + unknown)
         hulls = hull_misses(silhouettes, calibrations, seen, limit + HULL_SLACK)
         trusted = [v for v in trusted if v not in hulls or hulls[v].pixels <= limit + HULL_SLACK]
@@ -156,8 +162,10 @@ def _judge(silhouettes: Silhouettes, calibrations: Mapping[int, Calibration]) ->
     for v, miss in hulls.items():
         if miss.pixels > limit + HULL_SLACK:
             off.setdefault(v, miss.pixels)
+    for v, one in out_of_step.items():
+        off.setdefault(v, one.pixels)
     culprits = sorted(off, key=lambda v: -off[v])
-    return _Finding(calibrations, trusted, found, hulls, limit, usual, culprits, no_majority)
+    return _Finding(calibrations, trusted, found, hulls, limit, usual, out_of_step, culprits, no_majority)
 
 
 def _verdicts(silhouettes: Silhouettes, finding: _Finding) -> list[str]:
@@ -166,7 +174,10 @@ def _verdicts(silhouettes: Silhouettes, finding: _Finding) -> list[str]:
     for v in finding.culprits:
         shift, miss = finding.shifts.get(v), finding.hulls.get(v)
         name = silhouettes.scene.cameras.ids[v]
-        if shift is not None and shift.total > finding.limit:
+        if v in finding.late:
+            reason = late(finding.late[v].lag).sentence.format(its="its")
+            pixels = finding.late[v].pixels
+        elif shift is not None and shift.total > finding.limit:
             found = mistake_of_one(
                 silhouettes, v, finding.calibrations, finding.trusted, shift, finding.usual
             )
