@@ -25,6 +25,7 @@ from wim_fast.ops.ellipsoid.cpu import (
     RY,
     RZ,
     SDF,
+    UPPER,
     X,
     Y,
     Z,
@@ -111,11 +112,19 @@ def _march(origins, directions, pose_ids, poses, shapes, n_parts, b, cut, jitter
                     w[Z + p] = ray_start[Z + p] + t * ray_along[Z + p]
                 distance_bounds(w, m)
                 least = w[LOWER]
+                most = w[UPPER]
                 for p in range(1, m):
                     if w[LOWER + p] < least:
                         least = w[LOWER + p]
+                    if w[UPPER + p] < most:
+                        most = w[UPPER + p]
                 if least > reach:
                     k += max(1, np.int64((least - reach) / step))
+                    continue
+                if most <= band and least >= reach - 2 * band:  # surely in the band: no need to be exact
+                    out[ray, count] = t
+                    count += 1
+                    k += 1
                     continue
                 found = take_near(w, m, cut, near, part)
                 distances(near, found)
