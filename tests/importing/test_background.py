@@ -145,3 +145,19 @@ def test_a_recording_without_masks(tmp_path, capsys):
     scene = load_scene(tmp_path / "scene", coordinate_scale=1.0)
     scores = [overlap(scene.mask[v, t] == 1, film.mask(v, t)) for v in range(4) for t in range(12)]
     assert np.mean(scores) > 0.85
+
+
+@pytest.mark.parametrize("shade", [1.0, 0.75])
+def test_what_the_object_surrounds(shade):
+    """A ring: through it the wall is seen, unless what is inside is the ring's own, of the hue of a shadow."""
+    rng = np.random.default_rng(9)
+    background = wall(rng)
+    images = np.stack([picture(rng, background, (20 + 4 * k, 45))[0] for k in range(15)])
+    ring_image = background.copy()
+    ring_image[disc((60, 45), 30)] = (60, 90, 170)
+    inside = disc((60, 45), 20)
+    ring_image[inside] = shade * background[inside]
+    noisy = np.clip(ring_image + 5 * rng.normal(size=ring_image.shape), 0, 255).astype(np.uint8)
+    found = Background.of(images).foreground(noisy)
+    truth = disc((60, 45), 30) & ~(inside if shade == 1.0 else np.zeros_like(inside))
+    assert overlap(found, truth) > 0.95

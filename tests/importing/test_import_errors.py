@@ -159,6 +159,24 @@ def test_cameras_that_move(capsys, recording, film):
     assert "camera cam1 moves: its 3 poses differ" in refused(capsys, recording)
 
 
+def test_an_interruption_leaves_nothing(recording, monkeypatch):
+    def interrupted(folder, *rest):
+        (folder / "frame_00000_cam_000.png").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wim_fast.importing.recording.write_images", interrupted)
+    assert main(["import", str(recording), "--output", str(recording.parent / "scene")]) == 130
+    assert [p.name for p in recording.parent.iterdir()] == ["film"]
+
+
+def test_a_full_disk_in_the_middle(capsys, recording, monkeypatch):
+    def full(*rest):
+        raise OSError(28, "No space left on device", "frame_00000_cam_000.png")
+
+    monkeypatch.setattr("wim_fast.importing.pixels.write_image", full)
+    assert "cannot be written (No space left on device)" in refused(capsys, recording)
+
+
 def test_output_that_is_there(capsys, recording):
     output = recording.parent / "scene"
     (output / "mine").mkdir(parents=True)

@@ -64,7 +64,9 @@ class Background:
         evidence = self._evidence(image)
         possible = evidence > POSSIBLE
         sure = ndimage.gaussian_filter(np.minimum(evidence, 2 * SURE), 1.0) > SURE
-        return _cleaned(ndimage.binary_propagation(sure & possible, mask=possible))
+        change = np.linalg.norm(image - self.color, axis=-1) / self.noise
+        changed = ndimage.gaussian_filter(change, 1.0) > POSSIBLE
+        return _cleaned(ndimage.binary_propagation(sure & possible, mask=possible), changed)
 
     def _evidence(self, image: Pixels) -> NDArray[np.float32]:
         """By how many standard deviations each pixel (H, W) leaves the background, shadows forgiven."""
@@ -79,8 +81,11 @@ class Background:
         return np.asarray(np.maximum(across, along) / self.noise, np.float32)
 
 
-def _cleaned(found: Mask) -> Mask:
-    """Without specks, cracks, small holes and small pieces."""
+def _cleaned(found: Mask, changed: Mask) -> Mask:
+    """Without specks, cracks, small pieces, and holes that are small or in which more has `changed` than not.
+
+    A shadow that the object surrounds is more likely a part of it.
+    """
     size = max(found.shape)
     around = disk(max(1, size // 400))
     found = ndimage.binary_opening(found, disk(1))
@@ -90,7 +95,10 @@ def _cleaned(found: Mask) -> Mask:
     if count:
         area = np.bincount(holes.ravel())
         area[0] = found.size  # the object itself
-        found = found | (area < (size / 50) ** 2)[holes]
+        share = np.bincount(holes.ravel(), changed.ravel()) / area
+        outside = np.unique(np.concatenate([holes[[0, -1]].ravel(), holes[:, [0, -1]].ravel()]))
+        share[outside] = 0.0
+        found = found | ((area < (size / 50) ** 2) | (share > 0.5))[holes]
     pieces, count = ndimage.label(found, np.ones((3, 3)))
     if not count:
         return found
