@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
 from wim_fast.errors import UserError
+from wim_fast.importing.calibrated import CalibratedCamera
+from wim_fast.importing.calibration import Calibration, match_cameras, uncalled
 from wim_fast.importing.masks import soft_mask
 from wim_fast.importing.placement import place, rotation_to_z
 from wim_fast.importing.plan import common_shape
-from wim_fast.importing.sources import find_sources, telling_numbers
+from wim_fast.importing.sources import SourceCamera, find_sources, telling_numbers
 from wim_fast.scene.cameras import project
 from wim_fast.scene.load import load_scene
 from wim_fast.scene.resampling import Window
@@ -149,3 +153,37 @@ def test_one_camera_that_is_wrong_does_not_stop_it():
     scene, _, placement, _ = place_dog(spoilt=2)
     assert placement.meets
     assert placement.left_out == scene.cameras.ids[2]
+
+
+def views(*names):
+    return Calibration(
+        "colmap", Path("model"), [CalibratedCamera(name, np.eye(3), np.eye(4)) for name in names]
+    )
+
+
+@pytest.mark.parametrize(
+    ("sources", "names", "expected"),
+    [
+        (["cam1", "cam10"], ["images/cam10/0001.png", "images/cam1/0001.png"], {"cam1": 1, "cam10": 0}),
+        (["cam1", "cam10"], ["cam10.png", "cam1.png"], {"cam1": 1, "cam10": 0}),
+        (["cam1", "cam10"], ["cam10_0001.png", "CAM1-0001.PNG"], {"cam1": 1, "cam10": 0}),
+        (["cam1", "cam10"], ["10.png", "01.png"], {"cam1": 1, "cam10": 0}),
+        (["left", "right"], ["right.jpg", "other.jpg", "left.jpg"], {"left": 2, "right": 0}),
+        (["a", "b"], ["film\\a\\1.png", "film\\b\\1.png"], {"a": 0, "b": 1}),
+    ],
+)
+def test_which_camera_is_which(sources, names, expected):
+    cameras = [SourceCamera(name, i, Path(f"{name}.mp4")) for i, name in enumerate(sources)]
+    calibration = views(*names)
+    found = match_cameras(calibration, cameras)
+    assert {name: camera.name for name, camera in found.items()} == {n: names[i] for n, i in expected.items()}
+    assert uncalled(calibration, found, cameras) == len(names) - len(sources)
+
+
+def test_views_of_pictures_in_one_folder():
+    cameras = [
+        SourceCamera(str(v), v, {t: Path(f"f/s{t}_cam{v}.png") for t in range(2)}, flat=True)
+        for v in range(2)
+    ]
+    found = match_cameras(views("s0_cam1.png", "s1_cam1.png", "s0_cam0.png"), cameras)
+    assert {name: camera.name for name, camera in found.items()} == {"0": "s0_cam0.png", "1": "s0_cam1.png"}
