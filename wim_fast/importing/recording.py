@@ -156,15 +156,25 @@ def _check_and_show(
 ) -> None:
     """Checks of calibration against masks, and pictures, in the scene's folder."""
     from wim_fast.importing.check import check_calibration
+    from wim_fast.importing.mistakes import MOST_LAG
     from wim_fast.importing.pictures import cameras_in_3d, contact_sheet
 
     positions = [plan.frames.index(frame) for frame in looked.frames]
-    scene = load_scene(output, frames=positions, coordinate_scale=1.0)
+    near = sorted({p + k for p in positions for k in range(-MOST_LAG, MOST_LAG + 1)})
+    near = [p for p in near if 0 <= p < len(plan.frames)]  # a camera may be out of step
+    scene = load_scene(output, frames=near, coordinate_scale=1.0)
+    frames = [near.index(p) for p in positions]
     shown = looked.scene(output, scene.cameras)
     pictures = [write_png(output / "contact_sheet.png", contact_sheet(shown, range(len(looked.frames))))]
-    pictures.append(write_png(output / "cameras.png", cameras_in_3d(scene, 0, (0.0, 0.0, 1.0))))
+    pictures.append(write_png(output / "cameras.png", cameras_in_3d(scene, frames[0], (0.0, 0.0, 1.0))))
     for path in pictures:
         say(f"wrote {path}")
+    checked = check_calibration(scene, frames)
+    console.print(checked.table())
+    for verdict in checked.verdicts:
+        say(verdict)
+    report["check"] = checked.to_dict()
+    _write_report(output / REPORT, report)
     if not placement.meets:
         raise UserError(
             output,
@@ -172,12 +182,6 @@ def _check_and_show(
             "look at contact_sheet.png and cameras.png: are cameras matched to the right pictures, poses world to"
             " camera (or the other way round), frames in step, masks of the object?",
         )
-    checked = check_calibration(scene, range(len(looked.frames)))
-    console.print(checked.table())
-    for verdict in checked.verdicts:
-        say(verdict)
-    report["check"] = checked.to_dict()
-    _write_report(output / REPORT, report)
     if scene.num_frames > 1:
         check_trainable(scene)
     say(f"wrote {output}: wim-fast train --scene {output}")
