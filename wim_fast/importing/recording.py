@@ -155,8 +155,8 @@ def _check_and_show(
     output: Path, plan: Plan, looked: Looked, placement: Placement, report: dict[str, Any]
 ) -> None:
     """Checks of calibration against masks, and pictures, in the scene's folder."""
-    from wim_fast.importing.check import check_calibration
-    from wim_fast.importing.mistakes import MOST_LAG
+    from wim_fast.importing.checks.check import check_calibration
+    from wim_fast.importing.checks.mistakes import MOST_LAG
     from wim_fast.importing.pictures import cameras_in_3d, contact_sheet
 
     positions = [plan.frames.index(frame) for frame in looked.frames]

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wim_fast.importing.outline import Outline
+from wim_fast.importing.checks.outline import Outline
 from wim_fast.scene.cameras import Array
 
 MOST_LEVERAGE = (

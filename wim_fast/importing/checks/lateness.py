@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wim_fast.importing.agreement import Silhouettes, tangents_about
-from wim_fast.importing.epipolar import FEWEST_TANGENTS, Calibration, Tangents
-from wim_fast.importing.mistakes import MOST_LAG
+from wim_fast.importing.checks.agreement import Silhouettes, tangents_about
+from wim_fast.importing.checks.epipolar import FEWEST_TANGENTS, Calibration, Tangents
+from wim_fast.importing.checks.mistakes import MOST_LAG
 
 STANDS_OUT = 1.5  # times the median of all cameras
 MENDED = 0.6  # of the mean distance at most is left when a camera is put into step

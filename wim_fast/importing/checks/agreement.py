@@ -6,8 +6,16 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from wim_fast.importing.epipolar import Asked, Calibration, Shift, Sight, Tangents, agreeing_shift, compare
-from wim_fast.importing.outline import Outline, find_outline
+from wim_fast.importing.checks.epipolar import (
+    Asked,
+    Calibration,
+    Shift,
+    Sight,
+    Tangents,
+    agreeing_shift,
+    compare,
+)
+from wim_fast.importing.checks.outline import Outline, find_outline
 from wim_fast.scene.scene import Scene
 
 LEAST_PIXELS_OFF = 1.0  # a disagreement below is none, whatever the images' size

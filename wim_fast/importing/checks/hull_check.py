@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wim_fast.importing.agreement import Silhouettes
-from wim_fast.importing.epipolar import Calibration
-from wim_fast.importing.outline import Outline
+from wim_fast.importing.checks.agreement import Silhouettes
+from wim_fast.importing.checks.epipolar import Calibration
+from wim_fast.importing.checks.outline import Outline
 from wim_fast.scene.cameras import Array, closest_to_rays, pixel_rays
 
 STEPS = 96  # along each ray

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wim_fast.importing.agreement import Silhouettes, shifts, tangents_about
-from wim_fast.importing.epipolar import Calibration, Shift, agreeing_shift
+from wim_fast.importing.checks.agreement import Silhouettes, shifts, tangents_about
+from wim_fast.importing.checks.epipolar import Calibration, Shift, agreeing_shift
 
 OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # y up and z back to y down and z forward, or the other way
 FACTORS = (1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4, 4 / 3, 3 / 2, 2.0, 3.0, 4.0)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wim_fast.importing.agreement import Silhouettes, agreeing_cameras, shifts
-from wim_fast.importing.epipolar import Calibration, Shift
-from wim_fast.importing.hull_check import HullMiss, hull_misses
-from wim_fast.importing.lateness import Late, late_cameras
-from wim_fast.importing.mistakes import late, mistake_of_all, mistake_of_one
+from wim_fast.importing.checks.agreement import Silhouettes, agreeing_cameras, shifts
+from wim_fast.importing.checks.epipolar import Calibration, Shift
+from wim_fast.importing.checks.hull_check import HullMiss, hull_misses
+from wim_fast.importing.checks.lateness import Late, late_cameras
+from wim_fast.importing.checks.mistakes import late, mistake_of_all, mistake_of_one
 from wim_fast.scene.scene import Scene
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from rich.console import Console
 from scipy.spatial.transform import Rotation
 from tiny_scene import ring, trace, write_scene
 
-from wim_fast.importing.check import check_calibration
+from wim_fast.importing.checks.check import check_calibration
 from wim_fast.scene.cameras import Cameras
 from wim_fast.scene.footage import Footage
 from wim_fast.scene.load import load_scene

@@ -1,0 +1,1 @@
+"""Do the cameras fit the masks, and each other?"""
