@@ -156,7 +156,7 @@ def test_iterations_follow_the_cost_of_steps(monkeypatch):
     count = pace.iterations_until(trainer, deadline=3000.0, measure_seconds=60.0, overhead=lambda: 10.0)
     left = 3000.0 - 10.0 - trainer.now
     assert 30.0 < trainer.now < 60.0
-    assert count == pytest.approx(left / 0.2, rel=0.03)
+    assert count == pytest.approx(left / (0.2 * pace.MATURITY), rel=0.03)
     assert trainer.config == Config()
 
 

@@ -14,6 +14,8 @@ FIRST_STEPS = 4  # timed to see how many steps there is time to measure
 LEAST_STEPS = 24
 # measured: a whole schedule in n steps costs 1 + 4 / n times less per step than a long one
 SHORTFALL_STEPS = 4.0
+# measured: a step of a model that has learned costs so many times that of one rushed through the schedule
+MATURITY = 1.25
 
 
 def iterations_until(
@@ -33,7 +35,7 @@ def iterations_until(
     steps = int(first(max(LEAST_STEPS, measure_seconds / (_seconds(trainer, FIRST_STEPS) / FIRST_STEPS))))
     trainer.config = config_module.replace(config, warmup_steps=steps // 10)
     trainer.step, trainer.iterations = 0, steps
-    cost = _seconds(trainer, steps) / steps * (1 + SHORTFALL_STEPS / steps)
+    cost = MATURITY * _seconds(trainer, steps) / steps * (1 + SHORTFALL_STEPS / steps)
     elsewhere = overhead()
     trainer.config = config
     restore(trainer, state)
