@@ -4,9 +4,9 @@ The frames of the short one are repeated to and fro by hard links, which costs n
 new. Timing runs one process for each recording, a few steps of one, then as many of the other, so that whatever else
 the machine does meets both alike.
 
-python tools/make_robot_scene.py --robot laikago --size 512 --output /tmp/short
-python tools/long_recording.py make /tmp/short /tmp/long --frames 1000
-python tools/long_recording.py time /tmp/short /tmp/long --parts 20
+python tools/make_robot_scene.py --robot laikago --size 512 --output short
+python tools/long_recording.py make short long --frames 1000
+python tools/long_recording.py time short long --parts 20
 """
 
 from __future__ import annotations
