@@ -15,7 +15,7 @@ LEAST_STEPS = 24
 # measured: a whole schedule in n steps costs 1 + 4 / n times less per step than a long one
 SHORTFALL_STEPS = 4.0
 # measured: a step of a model that has learned costs so many times that of one rushed through the schedule
-MATURITY = 1.25
+MATURITY = 1.2
 
 
 def iterations_until(
