@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tiny_scene import ring, view_matrix
 
-from wim_fast.scene.cameras import Cameras
+from wim_fast.recordings.cameras import Cameras
 from wim_fast.scene.footage import Footage
 from wim_fast.scene.scene import GroundTruth, Scene
 

@@ -20,9 +20,9 @@ from wim_fast.config import Config, load_config, named_config, replace
 from wim_fast.ops.backend import select_backend
 from wim_fast.rendering.image import render_image
 from wim_fast.scene.scene import Scene
-from wim_fast.training.images import Batch
-from wim_fast.training.recorded import WARM_UP
-from wim_fast.training.recording import read_recording
+from wim_fast.training.batch import Batch
+from wim_fast.training.cuda_graph import WARM_UP
+from wim_fast.training.split import read_recording
 from wim_fast.training.trainer import Trainer
 
 ITERATIONS = 200_000  # of the paper

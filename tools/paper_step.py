@@ -17,7 +17,7 @@ from torch.nn.functional import elu, softplus
 from wim_fast.model.pose_trajectory import rotation_from_6d
 from wim_fast.ops.ellipsoid import closest_point
 from wim_fast.rendering.rays import Rays
-from wim_fast.training.images import Batch
+from wim_fast.training.batch import Batch
 
 COARSE, ROUNDS, PER_ROUND = 64, 4, 16  # samples on a ray: 64, and 4 times 16 more where the surface is
 SAMPLES_PER_RAY = COARSE + ROUNDS * PER_ROUND

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linprog
 
-from wim_fast.scene import raw_writer
+from wim_fast.recordings import raw_writer
 
 Array = NDArray[np.float64]
 

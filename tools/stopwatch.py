@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.training import schedule, trainer
-from wim_fast.training.images import TrainingImages
+from wim_fast.training.batch import TrainingImages
 from wim_fast.training.silhouettes import Silhouettes
 from wim_fast.training.trainer import Trainer
 

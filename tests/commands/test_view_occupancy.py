@@ -18,8 +18,8 @@ from trained_run import SIZE, TRAINED_FRAMES, TinyRun
 
 from wim_fast.cli import main
 from wim_fast.training.run_folder import load_run
-from wim_fast.viewer.inspect_grid import visible_cells
-from wim_fast.viewer.subject import Film, Subject
+from wim_fast.viewer.inspect.grid import visible_cells
+from wim_fast.viewer.inspect.subject import Film, Subject
 
 needs_viser = pytest.mark.skipif(importlib.util.find_spec("viser") is None, reason="viser is not installed")
 PICTURES = {
@@ -117,7 +117,7 @@ def test_a_pixel_draws_its_ray(page) -> None:
     assert len(ray.plot.data) == 4
     assert float(np.nanmax(ray.plot.data[2])) > 0.05
 
-    from wim_fast.scene.cameras import image_corners
+    from wim_fast.recordings.cameras import image_corners
 
     corners = image_corners(cameras, 2, 0.2)
     target = corners[0] + 0.3 * (corners[1] - corners[0]) + 0.6 * (corners[3] - corners[0])

@@ -23,7 +23,7 @@ from wim_fast.evaluation.protocols import (
     measured_views,
     numbers,
 )
-from wim_fast.showing.protocol_runs import train_command
+from wim_fast.runs.protocol_runs import train_command
 
 ROBOTS = {
     "atlas": [0, 2, 5, 13, 18],

@@ -8,7 +8,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 from filmed_scene import Film, write_easymocap
-from recordings import (
+from paper_recordings import (
     transforms,
     turned,
     write_colmap_binary,
@@ -22,7 +22,7 @@ from recordings import (
 from tiny_scene import ring
 
 from wim_fast.cli import main
-from wim_fast.scene.cameras import project
+from wim_fast.recordings.cameras import project
 from wim_fast.scene.load import load_scene
 
 STRAIGHT = (0.0,) * 5

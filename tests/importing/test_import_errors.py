@@ -10,7 +10,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 from filmed_scene import Film, opencv_yaml
-from recordings import (
+from paper_recordings import (
     transforms,
     write_colmap_binary,
     write_colmap_text,
@@ -22,8 +22,8 @@ from tiny_scene import ring
 
 from wim_fast.cli import main
 from wim_fast.errors import UserError
-from wim_fast.importing.calibration import read_calibration
 from wim_fast.importing.staging import Room
+from wim_fast.recordings.calibration.read import read_calibration
 from wim_fast.scene.load import load_scene
 
 NAMES = [f"cam{v}" for v in range(4)]

@@ -9,8 +9,8 @@ from tiny_scene import view_matrix
 from wim_fast.config import ModelConfig
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.ops.backend import select_backend
+from wim_fast.recordings.cameras import Cameras, pixel_rays
 from wim_fast.rendering.image import render_image
-from wim_fast.scene.cameras import Cameras, pixel_rays
 
 SEMI_AXES = torch.tensor([[0.35, 0.22, 0.12]])
 CENTER = torch.tensor([[0.05, -0.1, 0.08]])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from wim_fast.recordings.cameras import Cameras, pixel_rays
 from wim_fast.rendering.part_map import PartMap, facing
 from wim_fast.rendering.sequence import on_background
-from wim_fast.scene.cameras import Cameras, pixel_rays
 
 
 def sphere(size: int, distance: float = 4.0) -> tuple[np.ndarray, np.ndarray, np.ndarray, Cameras]:

@@ -7,8 +7,8 @@ from tiny_scene import ring, view_matrix
 from wim_fast.model.articulated_model import Posed
 from wim_fast.ops.articulated.reference import articulated_lookup
 from wim_fast.ops.backend import select_backend
+from wim_fast.recordings.cameras import pixel_rays
 from wim_fast.rendering.rays import RayCameras, Rays, sample_rays
-from wim_fast.scene.cameras import pixel_rays
 
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 

@@ -11,6 +11,7 @@ from tiny_scene import view_matrix
 from wim_fast.config import ModelConfig
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.ops.backend import select_backend
+from wim_fast.recordings.cameras import Cameras, pixel_rays
 from wim_fast.rendering.image import SHARPENING, render_image
 from wim_fast.rendering.refine import (
     RayValues,
@@ -20,7 +21,6 @@ from wim_fast.rendering.refine import (
     ray_offsets,
     visible_intervals,
 )
-from wim_fast.scene.cameras import Cameras, pixel_rays
 
 NUMBA = select_backend("numba")
 PARTS = 6

@@ -7,7 +7,7 @@ from arm_scene import with_images
 from tiny_scene import ring, write_scene
 
 from wim_fast.errors import SceneWarning, UserError
-from wim_fast.scene.cameras import project
+from wim_fast.recordings.cameras import project
 from wim_fast.scene.load import check_coverage, check_trainable, load_scene
 from wim_fast.scene.scene import parse_frames
 

@@ -9,9 +9,9 @@ import pytest
 from tiny_scene import ring, write_scene
 
 from wim_fast.errors import UserError
+from wim_fast.recordings.formats.wim_raw import read_wim_raw
 from wim_fast.scene import pixel_cache
 from wim_fast.scene.load import load_scene
-from wim_fast.scene.wim_raw import read_wim_raw
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def recording(tmp_path, monkeypatch):
 @pytest.fixture
 def decoded(monkeypatch):
     """Counts how often the images are decoded."""
-    from wim_fast.scene import wim_raw
+    from wim_fast.recordings.formats import wim_raw
 
     calls = []
     read_png = wim_raw._read_png

@@ -11,11 +11,11 @@ from tiny_scene import ring, write_scene
 from wim_fast import config as config_module
 from wim_fast.ops.backend import select_backend
 from wim_fast.processes import ALONE
-from wim_fast.scene.cameras import project
+from wim_fast.recordings.cameras import project
 from wim_fast.scene.footage import OBJECT, UNRELIABLE
 from wim_fast.scene.load import load_scene
 from wim_fast.training import losses, schedule
-from wim_fast.training.images import TrainingImages
+from wim_fast.training.batch import TrainingImages
 from wim_fast.training.silhouettes import NOWHERE, Silhouettes
 from wim_fast.training.step import training_losses
 from wim_fast.training.trainer import Trainer

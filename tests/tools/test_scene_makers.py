@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wim_fast.scene.cameras import project
+from wim_fast.recordings.cameras import project
 from wim_fast.scene.load import load_scene
 from wim_fast.scene.scene import Scene
 

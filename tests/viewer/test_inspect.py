@@ -14,11 +14,11 @@ from looked_at import INV_S, arm_cameras, arm_subject
 from wim_fast.model.articulated_model import Posed
 from wim_fast.ops.backend import select_backend
 from wim_fast.ops.composite.reference import composite
+from wim_fast.recordings.cameras import frustum_lines, image_corners, pixel_rays, project
 from wim_fast.rendering.image import render_image
 from wim_fast.rendering.rays import sample_rays
-from wim_fast.scene.cameras import frustum_lines, image_corners, pixel_rays, project
-from wim_fast.viewer.inspect_frame import frame_numbers
-from wim_fast.viewer.inspect_grid import (
+from wim_fast.viewer.inspect.frame import frame_numbers
+from wim_fast.viewer.inspect.grid import (
     GridSettings,
     cells_on_ray,
     frame_grid,
@@ -26,7 +26,7 @@ from wim_fast.viewer.inspect_grid import (
     training_band,
     visible_cells,
 )
-from wim_fast.viewer.inspect_rays import (
+from wim_fast.viewer.inspect.rays import (
     camera_rays,
     dense_render,
     interval_weights,
@@ -36,14 +36,14 @@ from wim_fast.viewer.inspect_rays import (
     sample_of_rays,
     training_step_length,
 )
-from wim_fast.viewer.inspect_shape import (
+from wim_fast.viewer.inspect.shape import (
     ellipsoids,
     icosphere,
     pixel_on_image,
     skeleton,
     surface_mesh,
 )
-from wim_fast.viewer.subject import Subject
+from wim_fast.viewer.inspect.subject import Subject
 
 
 @pytest.fixture(scope="module")

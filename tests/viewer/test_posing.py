@@ -10,8 +10,15 @@ from scipy.spatial.transform import Rotation
 from wim_fast.posing.pose_file import read_pose_file, write_pose_file
 from wim_fast.posing.repose import repose_sequence
 from wim_fast.rendering.sequence import edges_of, joints_of
-from wim_fast.viewer.posing import Articulation, Turns, free_turn, gizmo_rotation, pose_file, posed_by_hand
-from wim_fast.viewer.subject import Subject
+from wim_fast.viewer.inspect.posing import (
+    Articulation,
+    Turns,
+    free_turn,
+    gizmo_rotation,
+    pose_file,
+    posed_by_hand,
+)
+from wim_fast.viewer.inspect.subject import Subject
 
 TURNS = Turns({1: 30.0, 2: -50.0}, {2: (10.0, 20.0, -5.0)})
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 
 from wim_fast.commands.flags import add_run_arguments, add_size_argument
-from wim_fast.showing.defaults import SAMPLE
+from wim_fast.runs.defaults import SAMPLE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Renders, measures, prints and writes."""
-    from wim_fast.showing.evaluate import evaluate
+    from wim_fast.runs.evaluate import evaluate
 
     evaluate(args)

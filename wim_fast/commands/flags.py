@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from wim_fast.ops.backend import BACKENDS
-from wim_fast.showing.defaults import FPS, LEAST_SIZE
+from wim_fast.runs.defaults import FPS, LEAST_SIZE
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, output: str) -> None:

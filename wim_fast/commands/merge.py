@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from wim_fast.commands.flags import add_run_arguments, add_size_argument, positive
-from wim_fast.showing.defaults import PART_PICTURE_SIZE
+from wim_fast.runs.defaults import PART_PICTURE_SIZE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +30,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Merges, shows and writes."""
-    from wim_fast.showing.merge import merge
+    from wim_fast.runs.merge import merge
 
     merge(args)

@@ -40,6 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Poses the model and renders it."""
-    from wim_fast.showing.novel_pose import render_novel_pose
+    from wim_fast.runs.novel_pose import render_novel_pose
 
     render_novel_pose(args)

@@ -33,6 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Checks, measures, prints and writes."""
-    from wim_fast.showing.protocol import protocol
+    from wim_fast.runs.protocol import protocol
 
     protocol(args)

@@ -24,6 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Renders the learned motion."""
-    from wim_fast.showing.render import render
+    from wim_fast.runs.render import render
 
     render(args)

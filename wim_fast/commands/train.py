@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from wim_fast.ops.backend import Backend
     from wim_fast.processes import Processes
-    from wim_fast.training.recording import Recording
     from wim_fast.training.run_folder import RunFolder
+    from wim_fast.training.split import Recording
     from wim_fast.training.trainer import Trainer
 
 RUNS = Path("runs")
@@ -64,11 +64,11 @@ def run(args: argparse.Namespace) -> None:
     from wim_fast.ops.backend import select_backend
     from wim_fast.processes import join_processes, local_rank
     from wim_fast.training.checkpoint import TrainedOn
+    from wim_fast.training.loop import disk_error, resume_command, train
     from wim_fast.training.monitor import Monitor, say
     from wim_fast.training.preview import preview_picture
-    from wim_fast.training.recording import read_recording
-    from wim_fast.training.run import disk_error, resume_command, train
     from wim_fast.training.run_folder import RunFolder
+    from wim_fast.training.split import read_recording
     from wim_fast.training.trainer import Trainer
     from wim_fast.viewer.live import watched
     from wim_fast.viewer.server import HOST, check_viewer
@@ -210,7 +210,7 @@ def resumed_config(folder: RunFolder, flags: dict[str, Any]) -> Config:
     flags = {name: value for name, value in flags.items() if name != "minutes"}
     config = config_module.replace(config, backend=flags.pop("backend", config.render.backend))
     if "scene" in flags:
-        from wim_fast.training.recording import lasting_name
+        from wim_fast.training.split import lasting_name
 
         flags["scene"] = lasting_name(flags["scene"])
     wanted = config_module.replace(config, **flags)

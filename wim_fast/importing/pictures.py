@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wim_fast import drawing
-from wim_fast.painting import Painting
-from wim_fast.scene.cameras import Array, Cameras, image_corners, project
+from wim_fast.drawing import figures as drawing
+from wim_fast.drawing.painting import Painting
+from wim_fast.recordings.cameras import Array, Cameras, image_corners, project
 from wim_fast.scene.scene import BACKGROUND, OBJECT, UNRELIABLE, Scene
 from wim_fast.scene.visual_hull import hull_bounds, look_at, visual_hull
 

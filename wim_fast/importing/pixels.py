@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wim_fast.errors import UserError
-from wim_fast.importing.masks import Masks
 from wim_fast.importing.plan import Plan, PlannedCamera
 from wim_fast.importing.staging import Room
-from wim_fast.scene.cameras import Cameras
+from wim_fast.recordings.cameras import Cameras
+from wim_fast.recordings.masks import Masks
+from wim_fast.recordings.raw_writer import image_name, mask_name, write_image
 from wim_fast.scene.footage import BACKGROUND, Footage
-from wim_fast.scene.raw_writer import image_name, mask_name, write_image
 from wim_fast.scene.scene import Scene
 
 LOOKED_AT = 6  # frames that the placement is found from and that are shown

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wim_fast.scene.cameras import Array, Cameras, up_axis
+from wim_fast.recordings.cameras import Array, Cameras, up_axis
 from wim_fast.scene.load import OBJECT_EXTENT
 from wim_fast.scene.visual_hull import look_at, visual_hull
 

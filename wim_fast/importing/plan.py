@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from wim_fast.errors import SceneWarning, UserError
-from wim_fast.importing.calibrated import CalibratedCamera, Matrix
-from wim_fast.importing.masks import Masks
-from wim_fast.importing.sources import Pictures, SourceCamera
-from wim_fast.scene.cameras import Cameras
-from wim_fast.scene.resampling import Resampling, Window, window_intrinsics
+from wim_fast.recordings.calibration.calibrated import CalibratedCamera, Matrix
+from wim_fast.recordings.cameras import Cameras
+from wim_fast.recordings.masks import Masks
+from wim_fast.recordings.resampling import Resampling, Window, window_intrinsics
+from wim_fast.recordings.sources import Pictures, SourceCamera
 from wim_fast.scene.scene import parse_frames, resized_shape, select_frames
 
 DEFAULT_SIZE = 1024  # longer side of the images, if they were filmed larger

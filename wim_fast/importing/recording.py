@@ -11,19 +11,19 @@ from typing import Any
 
 from rich.table import Table
 
-from wim_fast.drawing import write_png
+from wim_fast.drawing.figures import write_png
 from wim_fast.errors import SceneWarning, UserError
-from wim_fast.importing.calibration import Calibration, match_cameras, read_calibration, uncalled
-from wim_fast.importing.masks import BackgroundMasks, Masks, find_masks
 from wim_fast.importing.pixels import Looked, steps, write_images
 from wim_fast.importing.placement import LEVEL, Placement, place
 from wim_fast.importing.plan import Plan, make_plan
-from wim_fast.importing.sources import SourceCamera, find_sources
 from wim_fast.importing.staging import REPORT, check_output, staged
+from wim_fast.recordings.calibration.read import Calibration, match_cameras, read_calibration, uncalled
+from wim_fast.recordings.masks import BackgroundMasks, Masks, find_masks
+from wim_fast.recordings.raw_writer import write_camera
+from wim_fast.recordings.sources import SourceCamera, find_sources
+from wim_fast.runs.studio import console, progress, say
 from wim_fast.scene.footage import BACKGROUND
 from wim_fast.scene.load import check_trainable, load_scene
-from wim_fast.scene.raw_writer import write_camera
-from wim_fast.showing.studio import console, progress, say
 
 
 @dataclass(frozen=True)

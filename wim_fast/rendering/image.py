@@ -13,6 +13,7 @@ from torch.nn.functional import max_pool2d, pad
 
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.ops.backend import Backend
+from wim_fast.recordings.cameras import Cameras
 from wim_fast.rendering.rays import BAND_SIGMOIDS, STEP_SIGMOIDS, RayCameras, Rays, RaySamples, sample_rays
 from wim_fast.rendering.refine import (
     SURFACE_SIGMOIDS,
@@ -23,7 +24,6 @@ from wim_fast.rendering.refine import (
     ray_offsets,
     visible_intervals,
 )
-from wim_fast.scene.cameras import Cameras
 
 CHUNK = 1 << 16  # rays at a time
 ROOM = 8  # samples per ray, on average, that arrays of fixed size have room for at first

@@ -8,8 +8,8 @@ import numpy as np
 
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.ops.backend import Backend
+from wim_fast.recordings.cameras import Cameras, pixel_rays
 from wim_fast.rendering.image import render_image
-from wim_fast.scene.cameras import Cameras, pixel_rays
 
 SUPERSAMPLING = 2  # rays per pixel side, for one ray sees one part
 SHARPENING = 3.0  # the surface is sharper than it was trained, and its depth finer: parts are opaque

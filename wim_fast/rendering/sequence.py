@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from wim_fast.drawing import draw_joints, enlarge, part_palette
+from wim_fast.drawing.figures import draw_joints, enlarge, part_palette
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.ops.backend import Backend
 from wim_fast.posing.tree import joint_positions
+from wim_fast.recordings.cameras import Cameras, project
 from wim_fast.rendering.image import Image, render_image
 from wim_fast.rendering.part_map import render_parts
-from wim_fast.scene.cameras import Cameras, project
 
 DRAWING_SIZE = 384  # joints are drawn on pictures of at least this many pixels a side
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from wim_fast.errors import UserError
-from wim_fast.scene.cameras import Cameras
+from wim_fast.recordings.cameras import Cameras
 from wim_fast.scene.footage import TILE, Footage, FootageBuilder, Shape, map_tiles
 from wim_fast.scene.scene import GroundTruth, Scene
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wim_fast.errors import UserError
-from wim_fast.scene.cameras import Cameras
+from wim_fast.recordings.cameras import Cameras
 from wim_fast.scene.footage import BACKGROUND, OBJECT, UNRELIABLE, Footage, Layer  # noqa: F401
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from wim_fast.scene.cameras import Array, Cameras, closest_to_rays, pixel_rays, project
+from wim_fast.recordings.cameras import Array, Cameras, closest_to_rays, pixel_rays, project
 from wim_fast.scene.footage import UNRELIABLE
 
 Masks = NDArray[np.bool_]

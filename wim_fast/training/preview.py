@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from wim_fast import drawing
+from wim_fast.drawing import figures as drawing
 from wim_fast.rendering.sequence import DRAWING_SIZE, View, learned_motion, on_background, posed_at
 from wim_fast.scene.scene import Scene
 from wim_fast.training import schedule

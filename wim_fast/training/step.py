@@ -14,7 +14,7 @@ from wim_fast.ops.backend import Backend
 from wim_fast.processes import Processes
 from wim_fast.rendering.rays import RaySamples, sample_rays
 from wim_fast.training import losses, schedule
-from wim_fast.training.images import TrainingImages
+from wim_fast.training.batch import TrainingImages
 
 SURFACE_POINTS = 16  # per part, for the silhouette loss
 MASK_PIXELS = 64  # per image, for the silhouette losses

@@ -15,9 +15,9 @@ from wim_fast.scene.footage import BACKGROUND, OBJECT
 from wim_fast.scene.scene import Scene
 from wim_fast.scene.visual_hull import look_at, visual_hull
 from wim_fast.training import schedule
-from wim_fast.training.images import TrainingImages
+from wim_fast.training.batch import TrainingImages
+from wim_fast.training.cuda_graph import RecordedStep
 from wim_fast.training.initialization import parts_from_points
-from wim_fast.training.recorded import RecordedStep
 from wim_fast.training.step import StepReport, training_losses
 
 TREE_EVERY = 50  # steps between choices of the spanning tree: the running distances move slowly

@@ -11,24 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from wim_fast import drawing
-from wim_fast.drawing import part_palette, write_png
+from wim_fast.drawing import figures as drawing
+from wim_fast.drawing.figures import part_palette, write_png
+from wim_fast.drawing.painting import Painting
 from wim_fast.errors import UserError
-from wim_fast.painting import Painting
+from wim_fast.recordings.cameras import Cameras, pixel_rays, project
 from wim_fast.rendering.sequence import on_background
-from wim_fast.scene.cameras import Cameras, pixel_rays, project
 from wim_fast.scene.scene import camera_positions
 from wim_fast.training.checkpoint import write_whole
 from wim_fast.training.run_folder import load_run
 from wim_fast.viewer import colors
-from wim_fast.viewer.inspect_frame import frame_numbers
-from wim_fast.viewer.inspect_grid import FrameGrid, frame_grid, grid_slice, training_band, visible_cells
-from wim_fast.viewer.inspect_images import compare
-from wim_fast.viewer.inspect_rays import RayProbe
-from wim_fast.viewer.inspect_shape import ellipsoids, icosphere, skeleton
-from wim_fast.viewer.look import Choice, Look
+from wim_fast.viewer.inspect.frame import frame_numbers
+from wim_fast.viewer.inspect.grid import FrameGrid, frame_grid, grid_slice, training_band, visible_cells
+from wim_fast.viewer.inspect.images import compare
+from wim_fast.viewer.inspect.look import Choice, Look
+from wim_fast.viewer.inspect.rays import RayProbe
+from wim_fast.viewer.inspect.shape import ellipsoids, icosphere, skeleton
+from wim_fast.viewer.inspect.subject import Film, Subject
 from wim_fast.viewer.pictures import enlarge_to, line_plot, marked_pixel
-from wim_fast.viewer.subject import Film, Subject
 
 BLUE, ORANGE, GREEN, RED = (31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40)
 HARDLY = 0.01  # occupancy of cells that the field leaves empty

@@ -130,8 +130,8 @@ def watched(monitor: Any, run: Path, seen: TrainedOn, port: int | None) -> Itera
 
 def show(run_path: Path, file: Path, port: int) -> None:
     """Serve the newest copy until stdin ends, which it does when training does."""
+    from wim_fast.viewer.inspect.subject import Film, Subject
     from wim_fast.viewer.serve import open_page
-    from wim_fast.viewer.subject import Film, Subject
 
     if hasattr(os, "nice"):
         os.nice(19)

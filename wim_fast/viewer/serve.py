@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from wim_fast.errors import UserError
 from wim_fast.training.run_folder import load_run
+from wim_fast.viewer.inspect.subject import Film, Subject
 from wim_fast.viewer.server import address_lines, check_viewer
-from wim_fast.viewer.subject import Film, Subject
 
 if TYPE_CHECKING:
-    from wim_fast.viewer.page import Page
+    from wim_fast.viewer.page.page import Page
 
 
 def serve_run(args: argparse.Namespace) -> None:
@@ -43,7 +43,7 @@ def open_page(subject: Subject, film: Film, host: str, port: int, title: str) ->
     """A `page.Page` that is being served, and is drawn once it runs. The port must be free."""
     import viser
 
-    from wim_fast.viewer import page
+    from wim_fast.viewer.page import page
 
     logging.getLogger("websockets").setLevel(logging.CRITICAL)  # browsers that leave mid-way are no news
     with contextlib.redirect_stdout(

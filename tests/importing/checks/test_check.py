@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from tiny_scene import ring, trace, write_scene
 
 from wim_fast.importing.checks.check import check_calibration
-from wim_fast.scene.cameras import Cameras
+from wim_fast.recordings.cameras import Cameras
 from wim_fast.scene.footage import Footage
 from wim_fast.scene.load import load_scene
 from wim_fast.scene.scene import Scene

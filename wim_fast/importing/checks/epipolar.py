@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from wim_fast.importing.checks.outline import Outline
-from wim_fast.scene.cameras import Array
+from wim_fast.recordings.cameras import Array
 
 MOST_LEVERAGE = (
     3.0  # an epipole this many times nearer to one silhouette than to the other magnifies its noise

@@ -15,7 +15,7 @@ import numpy as np
 from wim_fast.importing.checks.agreement import Silhouettes
 from wim_fast.importing.checks.epipolar import Calibration
 from wim_fast.importing.checks.outline import Outline
-from wim_fast.scene.cameras import Array, closest_to_rays, pixel_rays
+from wim_fast.recordings.cameras import Array, closest_to_rays, pixel_rays
 
 STEPS = 96  # along each ray
 CANDIDATES, FINE_STEPS = 4, 9  # so many of them are looked at more closely, with so many steps about each

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from wim_fast.scene.cameras import Array
+from wim_fast.recordings.cameras import Array
 from wim_fast.scene.scene import BACKGROUND, OBJECT, UNRELIABLE, Scene
 
 LEAST_PIXELS = 12  # a silhouette of fewer says nothing

@@ -1,0 +1,163 @@
+"""Background subtraction on synthetic pictures: a moving disc with a shadow over a noisy, patterned wall."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from filmed_scene import Film, write_video
+from paper_recordings import turned, write_opencv
+from tiny_scene import ring
+
+from wim_fast.cli import main
+from wim_fast.recordings.background import Background, Found, samples_of
+from wim_fast.scene.load import load_scene
+
+H, W = 90, 120
+
+
+def wall(rng):
+    y, x = np.mgrid[:H, :W]
+    pattern = 110 + 30 * np.sin(x / 9) + 25 * np.cos(y / 7)
+    return pattern[..., None] * [1.0, 0.95, 0.8] + 6 * rng.normal(size=(H, W, 1))
+
+
+def disc(center, radius):
+    y, x = np.mgrid[:H, :W]
+    return np.hypot(x - center[0], y - center[1]) < radius
+
+
+def picture(rng, background, center, *, color=(60, 90, 170), shadow=0.75, noise=5.0):
+    """The disc, and its shadow to the lower right of it."""
+    image = background.copy()
+    image[disc((center[0] + 10, center[1] + 8), 13)] *= shadow
+    mask = disc(center, 14)
+    image[mask] = color
+    return np.clip(image + noise * rng.normal(size=image.shape), 0, 255).astype(np.uint8), mask
+
+
+def overlap(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def sweep(rng, count=21, **options):
+    background = wall(rng)
+    centers = [(20 + 80 * k / (count - 1), 40 + 12 * np.sin(k)) for k in range(count)]
+    images, masks = zip(*(picture(rng, background, c, **options) for c in centers), strict=True)
+    return background, np.stack(images), np.stack(masks)
+
+
+@pytest.mark.parametrize("noise", [0.0, 4.0, 8.0])
+def test_a_moving_object_is_found_and_its_shadow_is_not(noise):
+    _, images, masks = sweep(np.random.default_rng(1), noise=noise)
+    background = Background.of(images)
+    found = [background.foreground(image) for image in images]
+    assert min(overlap(f, m) for f, m in zip(found, masks, strict=True)) > 0.93
+
+
+@pytest.mark.parametrize("color", [(250, 250, 250), (8, 8, 8), (200, 60, 50)])
+def test_light_and_dark_objects(color):
+    _, images, masks = sweep(np.random.default_rng(2), color=color)
+    background = Background.of(images)
+    assert np.mean([overlap(background.foreground(i), m) for i, m in zip(images, masks, strict=True)]) > 0.93
+
+
+def test_nothing_is_found_where_nothing_is():
+    rng = np.random.default_rng(3)
+    plain = wall(rng)
+    images = np.stack([np.clip(plain + 6 * rng.normal(size=plain.shape), 0, 255) for _ in range(15)])
+    background = Background.of(images.astype(np.uint8))
+    assert max(background.foreground(i.astype(np.uint8)).mean() for i in images) < 0.002
+
+
+def found_in(images, background, **options):
+    found = Found(**options)
+    for image in images:
+        found.add(background, image, background.foreground(image))
+    return found
+
+
+def test_good_masks_are_not_doubted():
+    _, images, _ = sweep(np.random.default_rng(4))
+    found = found_in(images, Background.of(images))
+    assert found.warnings() == []
+    assert abs(found.share - np.pi * 14**2 / (H * W)) < 0.01
+
+
+def test_an_object_that_stays_is_doubted():
+    """It stays for two thirds of the recording, then leaves: its ghost is found where it was."""
+    rng = np.random.default_rng(5)
+    background = wall(rng)
+    centers = [(40, 45)] * 14 + [(40 + 9 * k, 45) for k in range(1, 8)]
+    images = np.stack([picture(rng, background, c, shadow=1.0)[0] for c in centers])
+    assert found_in(images, Background.of(images)).warnings()
+
+
+def test_an_object_that_wobbles_is_doubted():
+    rng = np.random.default_rng(6)
+    background = wall(rng)
+    images = np.stack([picture(rng, background, (60 + 6 * (-1) ** k, 45), shadow=1.0)[0] for k in range(20)])
+    assert found_in(images, Background.of(images)).warnings()
+
+
+def test_the_empty_set_shows_what_stays():
+    rng = np.random.default_rng(7)
+    background = wall(rng)
+    images, masks = zip(*(picture(rng, background, (60, 45)) for _ in range(9)), strict=True)
+    empty = np.clip(background + 5 * rng.normal(size=background.shape), 0, 255).astype(np.uint8)
+    model = Background.of(np.stack(images), empty[None])
+    assert overlap(model.foreground(images[0]), masks[0]) > 0.93
+
+
+def test_samples_are_spread_and_bounded():
+    assert samples_of(list(range(5)), (H, W)) == [0, 1, 2, 3, 4]
+    chosen = samples_of(list(range(1000)), (H, W))
+    assert chosen[0] == 0
+    assert chosen[-1] == 999
+    assert len(chosen) == 41
+    assert len(samples_of(list(range(1000)), (4320, 7680))) == 9
+
+
+def test_a_recording_without_masks(tmp_path, capsys):
+    """Imported through the command line: it says what it does and how much it found; IoU of its masks over 0.85."""
+    film = Film(eyes=ring(4), frames=12, width=96, height=80, lens=(0.0,) * 5)
+    film.centers = np.array([[1.4 * np.cos(a), 1.4 * np.sin(a), 0.1] for a in np.linspace(0, 5.5, 12)])
+    film.K[:2, :2] *= 0.6
+    film.color = lambda frame: np.array([60, 120, 240], np.uint8)
+    rng = np.random.default_rng(8)
+    for v in range(4):
+        noisy = [np.clip(film.image(v, t) + 3 * rng.normal(size=(80, 96, 3)), 0, 255) for t in range(12)]
+        write_video(tmp_path / "film" / f"cam{v}.mp4", [image.astype(np.uint8) for image in noisy])
+    write_opencv(
+        tmp_path / "c", turned(film, np.eye(3), 1.0, np.zeros(3)), [f"cam{v}" for v in range(4)], vectors=True
+    )
+    arguments = [
+        "--cameras",
+        str(tmp_path / "c"),
+        "--masks",
+        "background",
+        "--output",
+        str(tmp_path / "scene"),
+    ]
+    assert main(["import", str(tmp_path / "film"), *arguments]) == 0
+    output = capsys.readouterr().out
+    assert "background subtraction is a fallback" in output
+    assert "what never moves is lost" in output
+    scene = load_scene(tmp_path / "scene", coordinate_scale=1.0)
+    scores = [overlap(scene.mask[v, t] == 1, film.mask(v, t)) for v in range(4) for t in range(12)]
+    assert np.mean(scores) > 0.85
+
+
+@pytest.mark.parametrize("shade", [1.0, 0.75])
+def test_what_the_object_surrounds(shade):
+    """A ring: through it the wall is seen, unless what is inside is the ring's own, of the hue of a shadow."""
+    rng = np.random.default_rng(9)
+    background = wall(rng)
+    images = np.stack([picture(rng, background, (20 + 4 * k, 45))[0] for k in range(15)])
+    ring_image = background.copy()
+    ring_image[disc((60, 45), 30)] = (60, 90, 170)
+    inside = disc((60, 45), 20)
+    ring_image[inside] = shade * background[inside]
+    noisy = np.clip(ring_image + 5 * rng.normal(size=ring_image.shape), 0, 255).astype(np.uint8)
+    found = Background.of(images).foreground(noisy)
+    truth = disc((60, 45), 30) & ~(inside if shade == 1.0 else np.zeros_like(inside))
+    assert overlap(found, truth) > 0.95

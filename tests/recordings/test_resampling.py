@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+
+from wim_fast.recordings.resampling import Resampling, Window, distort, lens_reach, window_intrinsics
+from wim_fast.recordings.resize import area_weights, resize_rgba
+
+
+@pytest.fixture
+def image():
+    rng = np.random.default_rng(0)
+    mask = np.zeros((24, 36), np.uint8)
+    mask[6:18, 9:30] = 1
+    return rng.integers(0, 256, (24, 36, 3), dtype=np.uint8), mask
+
+
+def test_nothing_to_do(image):
+    rgb, mask = image
+    rgba, same = Resampling((24, 36), (24, 36))(rgb, mask)
+    np.testing.assert_array_equal(rgba, np.concatenate([rgb, 255 * mask[..., None]], -1))
+    np.testing.assert_array_equal(same, mask)
+
+
+def test_whole_factors_are_means_of_pixels(image):
+    rgb, mask = image
+    rgba, small = Resampling((24, 36), (8, 12))(rgb, mask)
+    full = np.concatenate([rgb, 255 * mask[..., None]], -1)
+    expected = resize_rgba(full, area_weights(24, 8), area_weights(36, 12))
+    assert np.abs(rgba.astype(int) - expected)[expected[..., 3] > 0].max() <= 1
+    np.testing.assert_array_equal(small, expected[..., 3] > 127)
+
+
+def test_a_window_is_cut_out(image):
+    rgb, mask = image
+    rgba, cut = Resampling((24, 36), (10, 12), Window(20, 4, 32, 14))(rgb, mask)
+    np.testing.assert_array_equal(cut, mask[4:14, 20:32])
+    inside = cut == 1
+    np.testing.assert_array_equal(rgba[inside][:, :3], rgb[4:14, 20:32][inside])
+    _, over = Resampling((24, 36), (10, 10), Window(30, 18, 40, 28))(rgb, mask)
+    assert (over[6:] == 2).all()
+    assert (over[:, 6:] == 2).all()
+    assert (over[:6, :6] != 2).all()
+
+
+def test_what_touches_unreliable_pixels_is_unreliable(image):
+    rgb, mask = image
+    mask[8, 10] = 2
+    rgba, small = Resampling((24, 36), (12, 18))(rgb, mask)
+    assert np.argwhere(small == 2).tolist() == [[4, 5]]
+    rgb[8, 10] = 255 - rgb[8, 10]
+    np.testing.assert_array_equal(Resampling((24, 36), (12, 18))(rgb, mask)[0], rgba)
+
+
+def test_points_go_where_the_lens_draws_them():
+    """A dot at a distorted position comes out at its ideal one, in the intrinsics of the window."""
+    K = np.array([[90.0, 0, 61], [0, 95.0, 39], [0, 0, 1]])
+    lens = (-0.2, 0.1, 0.004, -0.006, 0.02)
+    window, size = Window(10, 5, 110, 75), (140, 200)
+    resampling = Resampling((80, 120), size, window, K, lens)
+    for ideal in ([-0.4, 0.2], [0.1, -0.25], [0.35, 0.3]):
+        drawn = distort(np.array(ideal), lens) * K[[0, 1], [0, 1]] + K[[0, 1], [2, 2]]
+        y, x = np.mgrid[:80, :120] + 0.5
+        mask = (np.hypot(x - drawn[0], y - drawn[1]) < 4).astype(np.uint8)
+        _, found = resampling(np.zeros((80, 120, 3), np.uint8), mask)
+        new = window_intrinsics(K, window, size) @ [*ideal, 1]
+        middle = np.argwhere(found == 1).mean(0)[::-1] + 0.5
+        np.testing.assert_allclose(middle, new[:2], atol=0.5)
+
+
+def test_distortion_is_opencvs_model():
+    """By hand: x = 0.5, y = -0.2, r^2 = 0.29."""
+    radial = 1 + 0.1 * 0.29 - 0.05 * 0.29**2 + 0.2 * 0.29**3
+    x = 0.5 * radial + 2 * 0.01 * 0.5 * -0.2 + 0.02 * (0.29 + 2 * 0.25)
+    y = -0.2 * radial + 0.01 * (0.29 + 2 * 0.04) + 2 * 0.02 * 0.5 * -0.2
+    found = distort(np.array([0.5, -0.2]), (0.1, -0.05, 0.01, 0.02, 0.2))
+    np.testing.assert_allclose(found, [x, y], rtol=1e-12)
+
+
+def test_the_rational_lens():
+    """OpenCV's formula with k4, k5, k6, written out."""
+    k1, k2, p1, p2, k3, k4, k5, k6 = lens = (0.3, -0.1, 0.002, -0.001, 0.05, 0.2, -0.05, 0.01)
+    x, y = 0.3, -0.4
+    r = np.hypot(x, y)
+    radial = (1 + k1 * r**2 + k2 * r**4 + k3 * r**6) / (1 + k4 * r**2 + k5 * r**4 + k6 * r**6)
+    expected = [
+        x * radial + 2 * p1 * x * y + p2 * (r**2 + 2 * x**2),
+        y * radial + p1 * (r**2 + 2 * y**2) + 2 * p2 * x * y,
+    ]
+    np.testing.assert_allclose(distort(np.array([x, y]), lens), expected, rtol=1e-12)
+
+
+def test_a_lens_that_folds_back_says_nothing_beyond():
+    """r (1 - 0.3 r^2) grows up to r = 1.054: farther out the image would appear a second time."""
+    assert abs(lens_reach((-0.3, 0, 0, 0, 0), 3.0) - np.sqrt(1 / 0.9)) < 2e-3
+    assert lens_reach((-0.3, 0, 0, 0, 0), 1.0) == np.inf
+    K = np.array([[20.0, 0, 30], [0, 20.0, 20], [0, 0, 1]])
+    mask = np.ones((40, 60), np.uint8)
+    _, seen = Resampling((40, 60), (40, 60), None, K, (-0.3, 0, 0, 0, 0))(
+        np.zeros((40, 60, 3), np.uint8), mask
+    )
+    y, x = np.mgrid[:40, :60] + 0.5
+    radius = np.hypot((x - 30) / 20, (y - 20) / 20)
+    assert (seen[radius > 1.06] == 2).all()
+    assert (seen[radius < 0.98] == 1).all()
+
+
+def test_soft_masks_stay_soft():
+    rgb = np.full((4, 6, 3), 90, np.uint8)
+    alpha = np.linspace(0, 1, 24, dtype=np.float32).reshape(4, 6)
+    unsure = np.zeros((4, 6), bool)
+    unsure[1, 2] = True
+    rgba, mask = Resampling((4, 6), (4, 6)).blend(rgb, alpha, unsure)
+    np.testing.assert_array_equal(rgba[..., 3], np.rint(255 * alpha))
+    assert mask[1, 2] == 2
+    assert ((mask == 1) == (rgba[..., 3] > 127))[~unsure].all()
+    rgba, _ = Resampling((4, 6), (2, 3)).blend(rgb, alpha, unsure)
+    np.testing.assert_allclose(rgba[..., 3], 255 * alpha.reshape(2, 2, 3, 2).mean((1, 3)), atol=0.51)

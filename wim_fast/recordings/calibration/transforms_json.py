@@ -1,0 +1,96 @@
+"""Cameras of a `transforms.json`, as nerfstudio and instant-ngp write it.
+
+`transform_matrix` is camera to world with OpenGL axes (x right, y up, z backward); pixel centres are at +0.5.
+Intrinsics are given once or in each frame: fl_x, fl_y, cx, cy, w, h, k1, k2, p1, p2, k3, or camera_angle_x.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wim_fast.errors import UserError
+from wim_fast.recordings.calibration.calibrated import CalibratedCamera, pinhole, read_text
+from wim_fast.recordings.filmed import rigid
+
+LENS = ("k1", "k2", "p1", "p2", "k3")
+NAMES = ("transforms.json", "transforms_train.json")
+_LENS_MODELS = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE")
+
+
+def find_transforms(folder: Path) -> Path | None:
+    return next((folder / name for name in NAMES if (folder / name).is_file()), None)
+
+
+def read_transforms(file: Path) -> list[CalibratedCamera]:
+    """Every frame of the file."""
+    try:
+        data = json.loads(read_text(file))
+    except (ValueError, RecursionError) as error:
+        raise UserError(file, f"is no JSON ({error})", "write it anew") from None
+    frames = data.get("frames") if isinstance(data, dict) else None
+    if not isinstance(frames, list) or not frames:
+        raise UserError(
+            file, "holds no frames", 'it must hold {"frames": [{"file_path", "transform_matrix"}]}'
+        )
+    found = []
+    for k, frame in enumerate(frames):
+        if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
+            raise UserError(file, f"frame {k} has no file_path", "it names the camera of the frame")
+        found.append(_camera(file, frame["file_path"], {**data, **frame}))
+    return found
+
+
+def _camera(file: Path, name: str, values: Mapping[str, Any]) -> CalibratedCamera:
+    _check_lens(file, name, values)
+    try:
+        M = np.array(values["transform_matrix"], dtype=np.float64)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        M = np.zeros(0)
+    if M.shape not in ((3, 4), (4, 4)):
+        raise UserError(
+            file, f"{name} has no transform_matrix", "it must be 4 rows of 4 numbers, camera to world"
+        )
+    R = M[:3, :3] * [1, -1, -1]  # columns: the camera's right, down and forward in the world
+    scale = np.cbrt(abs(np.linalg.det(R))) if np.isfinite(R).all() else 1.0  # some writers scale the axes
+    R = R / (scale or 1.0)
+    T = rigid(file, f"transform_matrix of {name}", R.T, -R.T @ M[:3, 3])
+    width, height = (_number(file, name, values, key) for key in ("w", "h"))
+    size = None if width is None or height is None else (round(height), round(width))
+    lens = tuple(_number(file, name, values, key) or 0.0 for key in LENS)
+    fx, fy = _number(file, name, values, "fl_x"), _number(file, name, values, "fl_y")
+    if fx is not None:
+        cx, cy = _number(file, name, values, "cx"), _number(file, name, values, "cy")
+        if (cx is None or cy is None) and size is None:
+            raise UserError(file, f"{name} has neither cx, cy nor w, h", "add them")
+        cx = size[1] / 2 if cx is None and size else cx
+        cy = size[0] / 2 if cy is None and size else cy
+        assert cx is not None
+        assert cy is not None
+        return CalibratedCamera(name, pinhole(file, name, fx, fy or fx, cx, cy), T, lens, size)
+    horizontal, vertical = (_number(file, name, values, f"camera_angle_{axis}") for axis in "xy")
+    if horizontal is None or not all(a is None or 0 < a < 3.1 for a in (horizontal, vertical)):
+        raise UserError(file, f"{name} has no focal length", "give fl_x (pixels) or camera_angle_x (radians)")
+    return CalibratedCamera(name, None, T, lens, field_of_view=(horizontal, vertical))
+
+
+def _check_lens(file: Path, name: str, values: Mapping[str, Any]) -> None:
+    model = values.get("camera_model", "OPENCV")
+    if values.get("is_fisheye") or model not in _LENS_MODELS:
+        problem = f"{name} has the lens model {'fisheye' if values.get('is_fisheye') else model}"
+        raise UserError(file, problem, "undistort the pictures and give a camera model without fisheye")
+    if _number(file, name, values, "k4"):
+        raise UserError(file, f"{name} has a lens with k4", "k1, k2, p1, p2 and k3 are understood")
+
+
+def _number(file: Path, name: str, values: Mapping[str, Any], key: str) -> float | None:
+    value = values.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not abs(value) < 1e9:
+        raise UserError(file, f"{key} of {name} is {str(value)[:40]!r}", "it must be a finite number")
+    return float(value)

@@ -1,0 +1,1 @@
+"""A reader for each layout in which recordings lie on disk."""

@@ -1,0 +1,1 @@
+"""What one does with a trained run: functions of plain arguments that return data."""

@@ -1,1 +1,0 @@
-"""What is shown of a trained run: pictures, videos, tables. One module per command, behind its flags."""

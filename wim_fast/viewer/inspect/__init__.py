@@ -1,0 +1,1 @@
+"""What training sees, as numbers; no browser."""

@@ -1,0 +1,174 @@
+"""The occupancy grid of one frame: which cells are marched through, how much is in them, and who is there.
+
+The grid is `ops.nerfacc.occupancy_grids`: the one that the tcnn backend marches through. On the other backends, which
+find the same samples without a grid, it is what they would march through.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wim_fast.model.articulated_model import Posed
+from wim_fast.ops.nerfacc import RESOLUTION, occupancy_grids
+from wim_fast.rendering.rays import BAND_SIGMOIDS
+from wim_fast.viewer.inspect.subject import Subject
+
+
+class GridSettings(NamedTuple):
+    """How the grid is made; the defaults are those of training.
+
+    Attributes:
+        resolution: cells a side.
+        margin: added to the distance from the union within which cells are occupied, world units; negative: tighter.
+        threshold: cells whose occupancy is lower are emptied; 0 keeps all.
+    """
+
+    resolution: int = RESOLUTION
+    margin: float = 0.0
+    threshold: float = 0.0
+
+
+class FrameGrid(NamedTuple):
+    """The grid of one pose. r cells a side; cell [i, j, k] has the index i along x, j along y, k along z."""
+
+    occupied: Tensor  # (r, r, r) bool
+    low: Tensor  # (3,) corner of the box, world
+    cell: Tensor  # (3,) sides of a cell, world units
+    occupancy: (
+        Tensor  # (r, r, r) in [0, 1], 0 where the ellipsoids alone say that nothing is; see `frame_grid`
+    )
+    sdf: Tensor  # (r, r, r) of the field in the cells' centres, world units; +inf where it was not evaluated
+    part: Tensor  # (r, r, r) int32 nearest part, -1 where it was not evaluated
+
+    @property
+    def resolution(self) -> int:
+        return len(self.occupied)
+
+    @property
+    def occupied_share(self) -> float:
+        """Of all cells."""
+        return float(self.occupied.float().mean())
+
+    def centers(self, cells: Tensor) -> Tensor:
+        """World positions (N, 3) of the centres of `cells` (N, 3)."""
+        return self.low + (cells + 0.5) * self.cell
+
+    def contains(self, points: Tensor) -> Tensor:
+        """(N,) bool: which world `points` (N, 3) lie in occupied cells."""
+        index = ((points - self.low) / self.cell).floor().long()
+        inside = ((index >= 0) & (index < self.resolution)).all(-1)
+        i, j, k = index.clamp(0, self.resolution - 1).unbind(-1)
+        return inside & self.occupied[i, j, k]
+
+
+def training_band(subject: Subject) -> float:
+    """How far from the union of the ellipsoids training takes samples, world units: ``d_max + 3 / s``."""
+    return subject.model.field.residual_max + BAND_SIGMOIDS / subject.inv_s
+
+
+@torch.no_grad()
+def frame_grid(
+    subject: Subject, posed: Posed, settings: GridSettings | None = None, with_field: bool = True
+) -> FrameGrid:
+    """The grid of the first pose in `posed` (F = 1).
+
+    `with_field` False leaves the field out (sdf inf, occupancy 0, part -1) where the threshold does not need it.
+
+    The occupancy of a cell is ``sigmoid(-s (sdf - d))`` with the field's sdf in its centre and half the cell's diagonal d:
+    the most that ``1 - Phi`` can be anywhere in it, for an sdf that changes by no more than the distance.
+    """
+    settings = settings or GridSettings()
+    model, backend = subject.model, subject.backend
+    thinnest = float(posed.semi_axes.amax(-1).min())
+    reach = max(training_band(subject) + settings.margin, -0.9 * thinnest)  # the box must not turn inside out
+    occupied, boxes = occupancy_grids(
+        posed.rotation[:1],
+        posed.translation[:1],
+        posed.semi_axes,
+        posed.union_sharpness,
+        reach,
+        settings.resolution,
+    )
+    occupied, box = occupied[0], boxes[0]
+    low, cell = box[:3], (box[3:] - box[:3]) / settings.resolution
+    sdf = torch.full(occupied.shape, torch.inf, device=low.device)
+    part = torch.full(occupied.shape, -1, dtype=torch.int32, device=low.device)
+    if not with_field and settings.threshold <= 0:
+        return FrameGrid(occupied, low, cell, torch.zeros_like(sdf), sdf, part)
+    cells = occupied.nonzero()
+    pose_ids = torch.zeros(len(cells), dtype=torch.int32, device=cells.device)
+    values = model.evaluate(low + (cells + 0.5) * cell, pose_ids, posed, backend)
+    sdf[occupied] = values.sdf
+    part[occupied] = values.nearest_part
+    occupancy = torch.sigmoid(-subject.inv_s * (sdf - 0.5 * cell.norm()))
+    occupied = occupied & (occupancy >= settings.threshold)
+    return FrameGrid(occupied, low, cell, occupancy, sdf, part)
+
+
+def visible_cells(grid: FrameGrid, axis: int | None = None, cut: int = 0) -> Tensor:
+    """Occupied cells (N, 3) that can be seen: those with an empty neighbour, and those at the cut.
+
+    With an `axis` (0, 1, 2) only cells with an index up to `cut` along it are there.
+    """
+    there = grid.occupied
+    if axis is not None:
+        there = there & (torch.arange(grid.resolution, device=there.device) <= cut).view(
+            [-1 if a == axis else 1 for a in range(3)]
+        )
+    padded = torch.nn.functional.pad(there, (1, 1, 1, 1, 1, 1))
+    middle = slice(1, -1)
+    hidden = padded[middle, middle, middle].clone()
+    for a in range(3):
+        for shift in (slice(None, -2), slice(2, None)):
+            hidden &= padded[tuple(shift if a == b else middle for b in range(3))]
+    return (there & ~hidden).nonzero()
+
+
+class Slice(NamedTuple):
+    """A plane of cells."""
+
+    occupied: np.ndarray  # (r, r) bool
+    sdf: np.ndarray  # (r, r) world units, inf where it was not evaluated
+    occupancy: np.ndarray  # (r, r)
+    corner: np.ndarray  # (3,) world position of the corner of cell [0, 0], in the middle of the layer
+    sides: np.ndarray  # (2, 3) world vectors from it along the first and second index
+
+
+def grid_slice(grid: FrameGrid, axis: int, index: int) -> Slice:
+    """The cells with `index` along `axis`; the first index runs along the first of the other two axes."""
+    others = [a for a in range(3) if a != axis]
+    low, cell = grid.low.cpu().numpy(), grid.cell.cpu().numpy()
+    corner = low.copy()
+    corner[axis] += (index + 0.5) * cell[axis]
+    sides = np.zeros((2, 3))
+    for row, other in enumerate(others):
+        sides[row, other] = grid.resolution * cell[other]
+    occupied, sdf, occupancy = (
+        x.select(axis, index).cpu().numpy() for x in (grid.occupied, grid.sdf, grid.occupancy)
+    )
+    return Slice(occupied, sdf, occupancy, corner, sides)
+
+
+def cells_on_ray(grid: FrameGrid, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+    """The cells that a ray crosses, in order: indices (N, 3), and the distances (N, 2) where it enters and leaves them.
+
+    Args:
+        origin, direction: (3,) world; unit direction.
+    """
+    ends = torch.arange(grid.resolution + 1, device=origin.device)[:, None]
+    safe = torch.where(direction.abs() < 1e-9, 1e-9, direction).double()
+    planes = ((grid.low + ends * grid.cell).double() - origin) / safe  # (r + 1, 3)
+    near = float(torch.minimum(planes[0], planes[-1]).amax().clamp_min(0))
+    far = float(torch.maximum(planes[0], planes[-1]).amin())
+    if far <= near:
+        return torch.empty(0, 3, dtype=torch.int64), torch.empty(0, 2)
+    t = torch.cat([planes.flatten().clamp(near, far), planes.new_tensor([near, far])]).unique()
+    t = t[torch.cat([t.new_ones(1, dtype=torch.bool), t.diff() > 1e-9])]
+    middle = 0.5 * (t[1:] + t[:-1])
+    points = origin + middle[:, None] * direction.double()
+    cells = ((points - grid.low) / grid.cell).floor().long().clamp(0, grid.resolution - 1)
+    return cells, torch.stack([t[:-1], t[1:]], dim=1).float()

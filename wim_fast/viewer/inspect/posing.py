@@ -1,0 +1,124 @@
+"""A pose made by hand: turns of the joints of one frame, and the pose file that says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from wim_fast.posing.joint_motion import JointMotion, joint_motions
+from wim_fast.posing.pose_file import PoseFile
+from wim_fast.posing.repose import PartRotation, repose_sequence
+from wim_fast.posing.tree import RootedTree, default_root, rooted
+from wim_fast.rendering.sequence import Motion, edges_of, joints_of, semi_axes_of
+from wim_fast.viewer.inspect.subject import Subject
+
+Vector = tuple[float, float, float]
+LEAST = 1e-3  # degrees that are worth writing down
+
+
+@dataclass(frozen=True)
+class Turns:
+    """How parts are turned about the joints to their parents, away from a frame's learned pose.
+
+    Each part turns first by its angle about the joint's main axis, then by its free rotation; both are read in the world
+    of the learned pose, and its ancestors carry both along (supplement A.8).
+    """
+
+    angles: Mapping[int, float] = field(default_factory=dict)  # degrees about the joint's main axis
+    free: Mapping[int, Vector] = field(default_factory=dict)  # axis-angle in degrees
+
+    @property
+    def key(self) -> tuple:
+        """For comparison."""
+        angles = tuple(sorted((p, a) for p, a in self.angles.items() if abs(a) > LEAST))
+        return angles, tuple(sorted((p, tuple(v)) for p, v in self.free.items() if np.abs(v).max() > LEAST))
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether nothing is turned."""
+        return self.key == ((), ())
+
+
+@dataclass(frozen=True)
+class Articulation:
+    """The tree of a model, and the axis that each part was seen to turn about, in one frame."""
+
+    tree: RootedTree
+    motions: Mapping[int, JointMotion]  # of every part but the root
+
+    @classmethod
+    def of(cls, subject: Subject, frame: int) -> Articulation:
+        edges, motion = edges_of(subject.model), subject.motion
+        root = default_root(edges, semi_axes_of(subject.model), motion.rotation, motion.translation)
+        tree = rooted(edges, root)
+        return cls(tree, joint_motions(motion.rotation, tree, frame))
+
+    def axis(self, part: int) -> Vector:
+        """World axis of the part's slider; the root's is z."""
+        return self.motions[part].axis if part in self.motions else (0.0, 0.0, 1.0)
+
+    def rotations(self, turns: Turns) -> tuple[PartRotation, ...]:
+        """What a pose file lists."""
+        angles, free = turns.key
+        out = []
+        for part, angle in angles:
+            x, y, z = self.axis(part)
+            out.append(PartRotation(part, (angle * x, angle * y, angle * z)))
+        return (*out, *(PartRotation(part, vector) for part, vector in free))
+
+
+def posed_by_hand(subject: Subject, frame: int, turns: Turns, articulation: Articulation) -> Motion:
+    """The pose (T = 1) of a frame with some joints turned."""
+    start = subject.motion.at([frame])
+    if turns.is_learned:
+        return start
+    rotation, translation = repose_sequence(
+        start.rotation[0],
+        start.translation[0],
+        joints_of(subject.model, start)[0],
+        edges_of(subject.model),
+        articulation.tree.root,
+        articulation.rotations(turns),
+        num_frames=1,
+    )
+    return Motion(rotation, translation)
+
+
+def pose_file(frame: int, turns: Turns, articulation: Articulation) -> PoseFile:
+    """The file that `wim-fast render-novel-pose --pose` renders to the same pose."""
+
+    def rounded(vector: Vector) -> Vector:
+        x, y, z = (round(float(v), 4) for v in vector)
+        return x, y, z
+
+    rotations = tuple(PartRotation(r.part, rounded(r.axis_angle)) for r in articulation.rotations(turns))
+    return PoseFile(rotations, articulation.tree.root, frame)
+
+
+def gizmo_rotation(
+    subject: Subject, frame: int, turns: Turns, articulation: Articulation, part: int
+) -> np.ndarray:
+    """(3, 3) orientation of a gizmo at the part's joint: its parent's motion, then the part's free rotation."""
+    free = Rotation.from_rotvec(turns.free.get(part, (0.0, 0.0, 0.0)), degrees=True).as_matrix()
+    return _carried(subject, frame, turns, articulation, part) @ free
+
+
+def free_turn(
+    subject: Subject, frame: int, turns: Turns, articulation: Articulation, part: int, gizmo: np.ndarray
+) -> Vector:
+    """The free rotation, axis-angle in degrees, that turns the part's gizmo to the orientation `gizmo` (3, 3)."""
+    free = _carried(subject, frame, turns, articulation, part).T @ gizmo
+    x, y, z = Rotation.from_matrix(free).as_rotvec(degrees=True).tolist()
+    return x, y, z
+
+
+def _carried(subject: Subject, frame: int, turns: Turns, articulation: Articulation, part: int) -> np.ndarray:
+    """How the ancestors' turns have turned the part's parent, (3, 3); no rotation for the root."""
+    parent = int(articulation.tree.parent[part])
+    if parent < 0:
+        return np.eye(3)
+    now = posed_by_hand(subject, frame, turns, articulation).rotation[0, parent]
+    return now @ subject.motion.rotation[frame, parent].T

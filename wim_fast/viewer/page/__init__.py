@@ -1,0 +1,1 @@
+"""What training sees, in a browser."""

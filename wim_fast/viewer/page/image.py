@@ -1,0 +1,93 @@
+"""The panel of pictures: rendered beside filmed, or from where one looks."""
+
+from __future__ import annotations
+
+import numpy as np
+import viser
+from scipy.spatial.transform import Rotation
+
+from wim_fast.drawing import figures as drawing
+from wim_fast.viewer.inspect.images import compare, free_camera, render
+from wim_fast.viewer.page.layer import Layer
+from wim_fast.viewer.page.panel import Host
+from wim_fast.viewer.pictures import enlarge_to
+
+VIEWPOINT = "where I look"
+PICTURE_SIZE = 256  # of each picture of a comparison
+Viewpoint = tuple[tuple[float, ...], tuple[float, ...], float, float]  # position, wxyz, fov, aspect
+
+
+class ImagePanel:
+    """Chooses a camera; shows what it filmed, what the model renders, and the difference."""
+
+    def __init__(self, page: Host) -> None:
+        self.page = page
+        self.viewpoint: Viewpoint | None = None  # of the browser that moved last
+        gui, cameras = page.server.gui, page.film.cameras
+        gui.add_markdown(
+            "What the model renders in this frame and pose, beside what was filmed of the frame."
+        )
+        self.show = gui.add_checkbox("render", True, hint="Render a picture whenever something changes.")
+        names = [
+            f"camera {i}{'' if k in page.film.trained else ', not trained on'}"
+            for k, i in enumerate(cameras.ids)
+        ]
+        self.camera = gui.add_dropdown(
+            "from", [*names, VIEWPOINT], hint="A camera of the recording, or where you look in the view."
+        )
+        self.size = gui.add_slider(
+            "picture size, pixels", 96, 512, 32, 192, hint="Height of the picture from where you look."
+        )
+        self.picture = gui.add_image(np.zeros((8, 8, 3), np.uint8))
+        self.text = gui.add_markdown("")
+        page.listen(self.show, self.camera, self.size)
+
+        @page.server.on_client_connect
+        def follow(client: viser.ClientHandle) -> None:
+            client.camera.on_update(lambda _: self._moved(client.camera))
+
+    def layers(self) -> list[Layer]:
+        def key() -> tuple:
+            if not self.show.value:
+                return ()
+            where = (self.viewpoint, self.size.value) if self.camera.value == VIEWPOINT else self.camera.value
+            return self.page.choice.pose_key, where
+
+        return [Layer("image", key, self.draw)]
+
+    def draw(self) -> None:
+        if not self.show.value:
+            self.picture.visible, self.text.content = False, ""
+            return
+        page, film = self.page, self.page.film
+        posed = page.look.posed(page.choice)
+        if self.camera.value != VIEWPOINT:
+            index = [str(name) for name in self.camera.options].index(self.camera.value)
+            result = compare(page.subject, posed, film, int(page.frame.value), index)
+            row = [enlarge_to(image, PICTURE_SIZE) for image in result[:3]]
+            self.picture.image = drawing.grid([row], ("rendered", "filmed", "difference"))
+            self.text.content = f"PSNR **{result.psnr:.1f} dB** over the whole image"
+            if not page.choice.turns.is_learned:
+                self.text.content += "; the pose was changed by hand, the film was not"
+        elif self.viewpoint is not None:
+            position, wxyz, fov, aspect = self.viewpoint
+            height = int(self.size.value)
+            width = max(8, min(round(height * aspect), 4 * height))
+            rotation = Rotation.from_quat(np.roll(wxyz, -1)).as_matrix()
+            camera = free_camera(np.array(position), rotation, fov, width, height)
+            self.picture.image = render(page.subject, posed, camera, 0, film.background)
+            self.text.content = f"rendered from where you look, {width} x {height} pixels"
+        self.picture.visible = True
+
+    def _moved(self, camera: viser.CameraHandle) -> None:
+        def rounded(values: np.ndarray) -> tuple[float, ...]:
+            return tuple(np.round(values, 4).tolist())
+
+        self.viewpoint = (
+            rounded(camera.position),
+            rounded(camera.wxyz),
+            round(camera.fov, 4),
+            round(camera.aspect, 3),
+        )
+        if self.camera.value == VIEWPOINT:
+            self.page.touch()

@@ -1,0 +1,33 @@
+"""What a panel knows of the page that it is on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from wim_fast.viewer.inspect.look import Choice, Look
+from wim_fast.viewer.inspect.subject import Film, Subject
+
+if TYPE_CHECKING:
+    import viser
+
+
+class Host(Protocol):
+    """The page: what is looked at, what is chosen, and whom to tell of a change."""
+
+    server: viser.ViserServer
+    film: Film
+    look: Look
+    frame: Any  # the input with the frame that is shown
+    play: Any  # the input that says whether frames are played
+
+    @property
+    def subject(self) -> Subject: ...
+
+    @property
+    def choice(self) -> Choice: ...
+
+    def touch(self) -> None:
+        """Say that something may have changed."""
+
+    def listen(self, *handles: Any) -> None:
+        """Redraw when one of these inputs changes."""

@@ -1,0 +1,90 @@
+"""What the page says in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from wim_fast.viewer.inspect.frame import FrameNumbers
+from wim_fast.viewer.inspect.grid import FrameGrid
+from wim_fast.viewer.inspect.look import Choice
+from wim_fast.viewer.inspect.subject import Subject
+
+Row = tuple[str, str, str]  # name, text, style
+
+HELP = """
+**Grid.** The cells that training marches through in this frame, how they change with resolution, margin and threshold, and
+what skipping the others loses.
+
+**Object.** The ellipsoids, their joint candidates, the tree that was chosen, the surface of the field, and the cameras.
+
+**Ray.** One ray, sample by sample: click on a camera's picture in the view, or choose camera and pixel.
+
+**Image.** What the model renders beside what was filmed, or from where you look.
+
+**Pose.** Turn parts about their joints, and save the pose for `wim-fast render-novel-pose`.
+
+**Missed mass** is the share of the opacity of a dense render, which skips nothing, that lies in cells that are not occupied.
+0 % is safe: no picture changes. Above about 0.1 % pictures and gradients suffer. While s is still low, the tail of Φ beyond
+the band that training samples counts too, whatever the grid.
+
+**Occupancy** of a cell is the most that 1 - Φ can be in it, Φ = sigmoid(s · sdf): 0 where nothing is, 1 inside.
+
+Lengths are in world units, in which the object is about 1.2 long; s is the sharpness of the surface.
+
+Mouse: left turns, right moves, the wheel zooms.
+"""
+
+
+def heading(title: str, subject: Subject) -> str:
+    """What is looked at."""
+    return f"**{escape(title)}**, step {subject.step} of {subject.iterations}, s = {subject.inv_s:.0f} per world unit"
+
+
+def numbers_table(numbers: FrameNumbers, choice: Choice, frame_ids: Sequence[int]) -> str:
+    """HTML: all numbers of a frame."""
+    warn = "color:#c00" if numbers.missed_mass > 1e-3 else "color:#080"
+    march = f"{numbers.samples_per_ray:.1f} marched, {numbers.samples_per_hit:.1f} where there are any"
+    return _table(
+        shown_row(choice, frame_ids),
+        ("missed mass", f"{percent(numbers.missed_mass)} of the opacity is outside the grid", warn),
+        occupied_row(numbers.occupied_share, numbers.occupied_cells, numbers.resolution),
+        ("samples per ray", f"{march}; {numbers.grid_steps_per_ray:.1f} steps in the grid", ""),
+        (
+            "rays without",
+            f"{percent(numbers.rays_without_samples)} of {numbers.rays} rays have no samples",
+            "",
+        ),
+    )
+
+
+def playing_table(grid: FrameGrid, choice: Choice, frame_ids: Sequence[int]) -> str:
+    """HTML: what is known of a frame without rendering it; as high as `numbers_table`."""
+    later = ("", "the rest is measured when playing stops", "opacity:.6")
+    occupied = occupied_row(grid.occupied_share, int(grid.occupied.sum()), grid.resolution)
+    return _table(shown_row(choice, frame_ids), occupied, later, *[("", "&nbsp;", "")] * 3)
+
+
+def shown_row(choice: Choice, frame_ids: Sequence[int]) -> Row:
+    posed = "" if choice.turns.is_learned else ", posed by hand"
+    return "shown", f"frame {choice.frame} (number {frame_ids[choice.frame]} of the film){posed}", ""
+
+
+def occupied_row(share: float, cells: int, resolution: int) -> Row:
+    return "occupied", f"{percent(share)} of {resolution}³ cells ({cells})", ""
+
+
+def _table(*rows: Row) -> str:
+    cells = "".join(
+        f'<tr><td style="padding-right:.6em;white-space:nowrap;opacity:.7">{name}</td>'
+        f'<td style="{style}">{text}</td></tr>'
+        for name, text, style in rows
+    )
+    return f'<table style="font-size:.8em;line-height:1.35;margin:0 .6em .8em">{cells}</table>'
+
+
+def percent(share: float) -> str:
+    """Two digits that count; 0 below a millionth."""
+    if share < 1e-6:
+        return "0 %"
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.1f} %"
