@@ -9,9 +9,9 @@ from arm_scene import SEMI_AXES, arm_motion, arm_scene
 
 from wim_fast.config import ModelConfig
 from wim_fast.model.articulated_model import ArticulatedModel
+from wim_fast.model.motion import Motion
 from wim_fast.ops.backend import select_backend
 from wim_fast.recordings.cameras import Cameras
-from wim_fast.rendering.sequence import Motion
 from wim_fast.viewer.inspect.subject import Subject
 
 FRAMES = 4

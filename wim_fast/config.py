@@ -16,8 +16,8 @@ from typing import Any, get_type_hints
 
 from wim_fast import strict_yaml
 from wim_fast.errors import UserError
+from wim_fast.files import resource_folder
 from wim_fast.ops.backend import BACKENDS
-from wim_fast.resources import resource_folder
 from wim_fast.settings import Setting, add_flags, as_text, check, declared_settings, field, unknown_key
 
 
@@ -39,6 +39,11 @@ class SceneConfig:
     )
     background: float = field(1.0, "grey level behind the object: 1 white, -1 black", minimum=-1, maximum=1)
     allow_missing: bool = field(False, "go on when single images are missing, and ignore those")
+
+    @property
+    def background_grey(self) -> float:
+        """The grey behind the object in [0, 1]."""
+        return 0.5 + 0.5 * self.background
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import pytest
 from scipy.spatial.transform import Rotation
 from tiny_scene import ring, view_matrix
 
+from wim_fast.model.motion import Motion
 from wim_fast.posing.joint_motion import JointMotion
 from wim_fast.posing.pose_file import read_pose_file
 from wim_fast.posing.tree import rooted
 from wim_fast.recordings.cameras import Cameras, project
-from wim_fast.rendering.sequence import Motion
 from wim_fast.runs.joint_list import example_pose
 from wim_fast.runs.studio import FILL, extreme_points, fitted, zoomed
 

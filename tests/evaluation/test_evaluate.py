@@ -9,13 +9,14 @@ import pytest
 import torch
 from rich.console import Console
 
+from wim_fast.compositing import over
 from wim_fast.config import ModelConfig
-from wim_fast.evaluation.evaluate import compare, metrics_table, over, summarize
+from wim_fast.evaluation.evaluate import compare, metrics_table, summarize
 from wim_fast.evaluation.metrics import MAX_PSNR
 from wim_fast.evaluation.poses import RecordingPoses
 from wim_fast.model.articulated_model import ArticulatedModel
+from wim_fast.model.motion import learned_motion
 from wim_fast.rendering.image import Image
-from wim_fast.rendering.sequence import learned_motion
 from wim_fast.scene.scene import OBJECT, UNRELIABLE, GroundTruth, SceneContents
 
 

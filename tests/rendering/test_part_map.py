@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from wim_fast.compositing import over_uint8
 from wim_fast.recordings.cameras import Cameras, pixel_rays
 from wim_fast.rendering.part_map import PartMap, facing
-from wim_fast.rendering.sequence import on_background
 
 
 def sphere(size: int, distance: float = 4.0) -> tuple[np.ndarray, np.ndarray, np.ndarray, Cameras]:
@@ -60,7 +60,7 @@ def test_paint() -> None:
 def test_on_background() -> None:
     picture = np.array([[[200, 100, 0, 255], [200, 100, 0, 0], [200, 100, 0, 51]]], np.uint8)
     np.testing.assert_array_equal(
-        on_background(picture, 1.0)[0], [[200, 100, 0], [255, 255, 255], [244, 224, 204]]
+        over_uint8(picture, 1.0)[0], [[200, 100, 0], [255, 255, 255], [244, 224, 204]]
     )
     opaque = picture[..., :3]
-    assert on_background(opaque, 0.0) is opaque
+    assert over_uint8(opaque, 0.0) is opaque

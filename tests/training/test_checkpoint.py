@@ -16,7 +16,6 @@ from wim_fast.ops.backend import select_backend
 from wim_fast.posing.tree import joint_positions
 from wim_fast.scene.load import load_scene
 from wim_fast.scene.scene import Scene
-from wim_fast.training import checkpoint
 from wim_fast.training.checkpoint import FORMAT_VERSION, TrainedOn, load_checkpoint, restore, snapshot
 from wim_fast.training.run_folder import RunFolder, load_run
 from wim_fast.training.trainer import Trainer
@@ -127,7 +126,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_no_unfinished_file(run, scen
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     trainer.train_step()
     with pytest.raises(OSError, match="No space left"):
         folder.save(trainer, trained_on(scene))

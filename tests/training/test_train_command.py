@@ -18,7 +18,7 @@ from wim_fast.commands import train as command
 from wim_fast.config import Config, from_yaml
 from wim_fast.ops.backend import select_backend
 from wim_fast.processes import ALONE
-from wim_fast.training import checkpoint, losses, pace
+from wim_fast.training import losses, pace
 from wim_fast.training.run_folder import load_run
 from wim_fast.training.step import StepReport
 
@@ -204,14 +204,14 @@ def test_a_full_disk_stops_the_run_cleanly(scene, capsys, monkeypatch):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         original(descriptor)
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     assert train(scene, iterations=20, checkpoint_minutes=OFTEN) == 2
     errors = capsys.readouterr().err
     assert "No space left on device" in errors
     assert "Make room, then go on with: wim-fast train --resume --output runs/tiny_1" in errors
     assert not list(Path("runs").rglob(".*.tmp"))
     step = newest_checkpoint(Path("runs/tiny_1"))["step"]
-    monkeypatch.setattr(checkpoint.os, "fsync", original)
+    monkeypatch.setattr(os, "fsync", original)
     assert main(["train", "--resume", "--output", "runs/tiny_1"]) == 0
     assert step < newest_checkpoint(Path("runs/tiny_1"))["step"] == 20
 

@@ -7,9 +7,9 @@ import pytest
 from looked_at import arm_subject
 from scipy.spatial.transform import Rotation
 
+from wim_fast.model.motion import edges_of, joints_of
 from wim_fast.posing.pose_file import read_pose_file, write_pose_file
 from wim_fast.posing.repose import repose_sequence
-from wim_fast.rendering.sequence import edges_of, joints_of
 from wim_fast.viewer.inspect.posing import (
     Articulation,
     Turns,

@@ -63,9 +63,10 @@ def run(args: argparse.Namespace) -> None:
 
     from wim_fast.ops.backend import select_backend
     from wim_fast.processes import join_processes, local_rank
+    from wim_fast.terminal import say
     from wim_fast.training.checkpoint import TrainedOn
     from wim_fast.training.loop import disk_error, resume_command, train
-    from wim_fast.training.monitor import Monitor, say
+    from wim_fast.training.monitor import Monitor
     from wim_fast.training.preview import preview_picture
     from wim_fast.training.run_folder import RunFolder
     from wim_fast.training.split import read_recording
@@ -88,14 +89,14 @@ def run(args: argparse.Namespace) -> None:
         check_viewer(HOST, args.view)
     backend = select_backend(config.render.backend, local_rank())
     processes = join_processes(backend.device)
-    say(console, describe(backend, processes))
+    say(describe(backend, processes), console)
     with processes.first_goes_ahead():
         recording = read_recording(config)
     scene, config = recording.scene, recording.config
     say(
-        console,
         f"{scene.name}: {scene.num_cameras} cameras, {scene.num_frames} frames"
         f" of {scene.size[1]} x {scene.size[0]}; {config.model.parts} parts",
+        console,
     )
     trainer = Trainer(scene, config, config.schedule.iterations or 1, backend, processes)
     seen = TrainedOn(scene.frame_ids, scene.cameras.ids, scene.coordinate_scale)
@@ -128,8 +129,8 @@ def run(args: argparse.Namespace) -> None:
     except OSError as error:
         raise disk_error(error, folder) from None
     if stopped is not None:
-        say(console, f"stopped at step {trainer.step} of {trainer.iterations}, and saved")
-        say(console, f"go on with: {resume_command(folder)}")
+        say(f"stopped at step {trainer.step} of {trainer.iterations}, and saved", console)
+        say(f"go on with: {resume_command(folder)}", console)
         raise SystemExit(128 + stopped)
     measure(trainer, recording, folder, console)
     show_paths(folder, console)
@@ -245,11 +246,11 @@ def go_on(trainer: Trainer, folder: RunFolder, seen: Any) -> None:
 
 def compile_kernels(trainer: Trainer, console: Console) -> float:
     """Have everything compiled, and say so if that takes long. Returns the seconds it took."""
-    from wim_fast.training.monitor import say
+    from wim_fast.terminal import say
     from wim_fast.training.pace import warm_up
 
     start = time.monotonic()
-    with after_seconds(4.0, lambda: say(console, "compiling kernels (first run only) ...")):
+    with after_seconds(4.0, lambda: say("compiling kernels (first run only) ...", console)):
         warm_up(trainer)
     return time.monotonic() - start
 
@@ -270,7 +271,7 @@ def fix_iterations(
     trainer: Trainer, config: Config, started: float, picture: Any, console: Console
 ) -> Config:
     """Measure how many iterations fit into `minutes`, and settle on them."""
-    from wim_fast.training.monitor import say
+    from wim_fast.terminal import say
     from wim_fast.training.pace import iterations_until
 
     minutes = config.schedule.minutes
@@ -285,7 +286,7 @@ def fix_iterations(
     least = time.monotonic() + 30 * minutes  # however long reading took, half of the time is for training
     deadline = max(started + 60 * minutes, least)
     iterations = iterations_until(trainer, deadline, measure, previews)
-    say(console, f"{iterations} iterations fit into {minutes:g} minutes")
+    say(f"{iterations} iterations fit into {minutes:g} minutes", console)
     trainer.iterations = iterations
     return config_module.replace(config, iterations=iterations)
 
@@ -301,13 +302,13 @@ def measure(trainer: Trainer, recording: Recording, folder: RunFolder, console: 
 
     from wim_fast.evaluation.evaluate import evaluate_views, metrics_table, summarize
     from wim_fast.evaluation.joints import joint_error
-    from wim_fast.rendering.sequence import learned_motion, posed_at, semi_axes_of
-    from wim_fast.training.checkpoint import write_whole
-    from wim_fast.training.monitor import say
+    from wim_fast.files import write_atomic
+    from wim_fast.model.motion import learned_motion, posed_at, semi_axes_of
+    from wim_fast.terminal import say
 
     model, views, scene = trainer.model, recording.views, recording.scene
     motion = learned_motion(model)
-    background = 0.5 + 0.5 * recording.config.scene.background
+    background = recording.config.scene.background_grey
     groups = {}
     for name, cameras in recording.camera_groups().items():
         count = min(views.num_frames, max(1, VIEWS_MEASURED // len(cameras)))
@@ -331,17 +332,17 @@ def measure(trainer: Trainer, recording: Recording, folder: RunFolder, console: 
         error = joint_error(motion.rotation, motion.translation, axes, truth.joints, truth.points)
         if error is not None:
             result["joints"] = error.to_dict()
-            say(console, f"joint error {100 * error.error:.2f} % of the object's extent (A.10)")
+            say(f"joint error {100 * error.error:.2f} % of the object's extent (A.10)", console)
     if len(groups) == 2:
         trained, other = (summary.get("psnr", float("nan")) for summary in groups.values())
         if trained - other > LARGEST_GAP:
             gap = f"views that were not trained on are {trained - other:.1f} dB worse than those that were"
             warnings.warn(f"{gap}; more cameras, better spread, would help", SceneWarning, stacklevel=2)
-    write_whole(folder.evaluation, json.dumps(result, indent=1).encode())
+    write_atomic(folder.evaluation, json.dumps(result, indent=1).encode())
 
 
 def show_paths(folder: RunFolder, console: Console) -> None:
-    from wim_fast.training.monitor import say
+    from wim_fast.terminal import say
 
     for path, what in (
         (folder.config, "all settings"),
@@ -351,4 +352,4 @@ def show_paths(folder: RunFolder, console: Console) -> None:
         (folder.evaluation, "the table above"),
         (folder.preview, "pictures"),
     ):
-        say(console, f"{path}  {what}")
+        say(f"{path}  {what}", console)

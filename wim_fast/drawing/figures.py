@@ -7,14 +7,14 @@ project. Line widths and text sizes follow the size of the picture. What lies at
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from wim_fast.files import atomic_file
 
 SUPERSAMPLING = 4
 
@@ -164,7 +164,7 @@ def grid(
 def write_png(path: str | Path, image: np.ndarray) -> Path:
     """Writes (H, W), (H, W, 3) or (H, W, 4) uint8, whole or not at all: a temporary file takes the name."""
     path = Path(path)
-    with _whole_file(path) as unfinished:
+    with atomic_file(path) as unfinished:
         Image.fromarray(np.ascontiguousarray(image)).save(unfinished, format="PNG")
     return path
 
@@ -194,7 +194,7 @@ def write_video(
         return np.ascontiguousarray(np.pad(frame, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge"))
 
     height, width = prepared(first).shape[:2]
-    with _whole_file(path) as unfinished:
+    with atomic_file(path) as unfinished:
         writer = imageio_ffmpeg.write_frames(
             str(unfinished),
             (width, height),
@@ -320,15 +320,3 @@ def _spread(pixels: np.ndarray, half: np.ndarray, width: int, height: int, round
             break
         spots = np.clip(spots + 0.5 * push, half, room)
     return spots
-
-
-@contextmanager
-def _whole_file(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its name once it is complete, and is gone otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield unfinished
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wim_fast.compositing import over
 from wim_fast.evaluation.metrics import Lpips, image_metrics
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.ops.backend import Backend
@@ -97,13 +98,6 @@ def compare(
         valid=None if valid.all() else valid,
         lpips=lpips,
     )
-
-
-def over(rgba: np.ndarray, background: float) -> np.ndarray:
-    """(..., 4) uint8 straight alpha -> (..., 3) float32 in [0, 1] on a grey background in [0, 1]."""
-    color = rgba.astype(np.float32) / 255.0
-    alpha = color[..., 3:]
-    return alpha * color[..., :3] + (1.0 - alpha) * np.float32(background)
 
 
 def summarize(rows: Iterable[Row]) -> Row:

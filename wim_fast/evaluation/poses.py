@@ -10,8 +10,8 @@ import numpy as np
 
 from wim_fast.evaluation.joints import JointDistances, JointError, joint_distances, joint_error, object_extent
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
+from wim_fast.model.motion import Motion, learned_motion, posed_at, semi_axes_of
 from wim_fast.posing.drive import drive, fit_drive
-from wim_fast.rendering.sequence import Motion, learned_motion, posed_at, semi_axes_of
 from wim_fast.scene.scene import SceneContents
 
 

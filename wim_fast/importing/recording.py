@@ -21,9 +21,9 @@ from wim_fast.recordings.calibration.read import Calibration, match_cameras, rea
 from wim_fast.recordings.masks import BackgroundMasks, Masks, find_masks
 from wim_fast.recordings.raw_writer import write_camera
 from wim_fast.recordings.sources import SourceCamera, find_sources
-from wim_fast.runs.studio import console, progress, say
 from wim_fast.scene.footage import BACKGROUND
 from wim_fast.scene.load import check_trainable, load_scene
+from wim_fast.terminal import console, progress_bar, say
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def import_recording(request: Request) -> None:
     plan = make_plan(request.source, sources, calibrated, masks, request.frames, request.size)
     _say_plan(plan, calibration, masks, uncalled(calibration, calibrated, sources))
     with staged(request.output, request.overwrite) as folder:
-        with progress("importing", steps(plan, masks)) as advance:
+        with progress_bar("importing", steps(plan, masks)) as advance:
             looked = write_images(folder, plan, masks, advance)
         _check_seen(request.source, plan, looked)
         rig = plan.rig

@@ -16,28 +16,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from wim_fast.compositing import over, to_uint8
 from wim_fast.drawing.figures import enlarge, grid, write_png
 from wim_fast.errors import UserError
-from wim_fast.evaluation.evaluate import metrics_table, over, summarize
+from wim_fast.evaluation.evaluate import metrics_table, summarize
 from wim_fast.evaluation.metrics import load_lpips
 from wim_fast.evaluation.poses import RecordingPoses
-from wim_fast.rendering.sequence import to_uint8
+from wim_fast.files import output_folder
 from wim_fast.runs.defaults import SAMPLE
 from wim_fast.runs.measuring import Viewed, finite, measure_groups
 from wim_fast.runs.studio import (
-    console,
     make_view,
     open_run,
-    output_folder,
     picture_name,
     positions,
     resized_to,
-    say,
-    say_written,
     scan,
     trained_positions,
 )
 from wim_fast.scene.scene import SceneContents, camera_positions
+from wim_fast.terminal import console, say, say_written
 from wim_fast.training.run_folder import Run
 
 TRAINING, NOVEL, POSES = "training views", "novel views", "novel poses"

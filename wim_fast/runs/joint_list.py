@@ -8,34 +8,19 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from wim_fast.compositing import over_uint8
 from wim_fast.drawing.figures import draw_joints, draw_labels, enlarge, grid, part_palette, write_png
+from wim_fast.drawing.views import pixels
 from wim_fast.errors import UserError
+from wim_fast.files import output_folder
+from wim_fast.model.motion import Motion, edges_of, joints_of, learned_motion, posed_at, semi_axes_of
 from wim_fast.posing.joint_motion import JointMotion, joint_motions
 from wim_fast.posing.tree import RootedTree, default_root, rooted
 from wim_fast.recordings.cameras import Cameras, project
 from wim_fast.rendering.part_map import render_parts
-from wim_fast.rendering.sequence import (
-    Motion,
-    edges_of,
-    joints_of,
-    learned_motion,
-    on_background,
-    pixels,
-    posed_at,
-    semi_axes_of,
-)
 from wim_fast.runs.defaults import PART_PICTURE_SIZE
-from wim_fast.runs.studio import (
-    console,
-    extreme_points,
-    grey,
-    output_folder,
-    resized_to,
-    say,
-    say_written,
-    some_cameras,
-    zoomed,
-)
+from wim_fast.runs.studio import extreme_points, grey, resized_to, some_cameras, zoomed
+from wim_fast.terminal import console, say, say_written
 from wim_fast.training.run_folder import Run
 
 CANVAS_SIZE = 768  # drawn on
@@ -125,7 +110,7 @@ def labelled_picture(run: Run, args: argparse.Namespace, pose: Motion) -> np.nda
     for index in clearest:
         parts = render_parts(run.model, posed_at(run.model, pose, 0), cameras, index, run.inv_s, run.backend)
         painted, plain = (
-            enlarge(on_background(parts.paint(colors), background), CANVAS_SIZE, smooth=True)
+            enlarge(over_uint8(parts.paint(colors), background), CANVAS_SIZE, smooth=True)
             for colors in (palette, np.broadcast_to(LIGHT_GREY, palette.shape))
         )
         camera = cameras.select([index]).resized(plain.shape[1], plain.shape[0])

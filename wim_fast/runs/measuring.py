@@ -11,8 +11,9 @@ from wim_fast.evaluation.metrics import Lpips
 from wim_fast.evaluation.poses import RecordingPoses
 from wim_fast.model.articulated_model import Posed
 from wim_fast.rendering.image import Image
-from wim_fast.runs.studio import grey, progress
+from wim_fast.runs.studio import grey
 from wim_fast.scene.scene import Scene
+from wim_fast.terminal import progress_bar
 from wim_fast.training.run_folder import Run
 
 Views = tuple[Sequence[int], Sequence[int]]
@@ -57,7 +58,7 @@ def measure_groups(
     cameras = sorted({camera for ids, _ in groups.values() for camera in ids})
     scene = run.load_scene(cameras=cameras, frames=frames)
     rows = {}
-    with progress(what, sum(len(ids) * len(of) for ids, of in groups.values())) as advance:
+    with progress_bar(what, sum(len(ids) * len(of) for ids, of in groups.values())) as advance:
         for name, (ids, of) in groups.items():
 
             def take(camera: int, frame: int, posed: Posed, image: Image, group: str = name) -> None:

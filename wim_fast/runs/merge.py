@@ -11,8 +11,12 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from wim_fast.compositing import over_uint8
 from wim_fast.drawing.figures import draw_joints, grid, part_palette, write_png
+from wim_fast.drawing.views import pixels
 from wim_fast.errors import UserError
+from wim_fast.files import output_folder
+from wim_fast.model.motion import Motion, edges_of, joints_of, learned_motion, posed_at, semi_axes_of
 from wim_fast.posing.merge import (
     MERGE_THRESHOLD,
     MergedStructure,
@@ -24,30 +28,10 @@ from wim_fast.posing.merge import (
 )
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.rendering.part_map import PartMap, render_parts
-from wim_fast.rendering.sequence import (
-    Motion,
-    edges_of,
-    joints_of,
-    learned_motion,
-    on_background,
-    pixels,
-    posed_at,
-    semi_axes_of,
-)
 from wim_fast.runs.defaults import PART_PICTURE_SIZE
 from wim_fast.runs.joint_list import clearest_views
-from wim_fast.runs.studio import (
-    console,
-    extreme_points,
-    grey,
-    open_run,
-    output_folder,
-    resized_to,
-    say,
-    say_written,
-    some_cameras,
-    zoomed,
-)
+from wim_fast.runs.studio import extreme_points, grey, open_run, resized_to, some_cameras, zoomed
+from wim_fast.terminal import console, say, say_written
 from wim_fast.training.run_folder import Run
 
 PANELS = 8  # steps of the sequence that are shown
@@ -161,7 +145,7 @@ class Stage:
     def painted(self, structure: MergedStructure) -> np.ndarray:
         """Groups in their colours; bones through all parts, rings round the joints that remain."""
         colors = part_colors(structure, self.semi_axes)
-        picture = on_background(self.parts.paint(colors), self.background)
+        picture = over_uint8(self.parts.paint(colors), self.background)
         remains = np.isin(np.arange(len(self.edges)), structure.joint_ids)
         centers = pixels(self.camera, self.centers)
         return draw_joints(picture, self.joints, centers, self.edges, colors, remains)
@@ -170,7 +154,7 @@ class Stage:
         """The joints that remain, and the group centres that they connect, on a pale object."""
         colors = part_colors(structure, self.semi_axes)
         pale = np.round(255 - PALE * (255.0 - colors)).astype(np.uint8)
-        picture = on_background(self.parts.paint(pale), self.background)
+        picture = over_uint8(self.parts.paint(pale), self.background)
         centers = pixels(self.camera, structure.centers(self.centers, self.semi_axes))
         colors = colors[largest_parts(structure, self.semi_axes)]
         return draw_joints(picture, self.joints[structure.joint_ids], centers, structure.edges, colors)

@@ -14,11 +14,12 @@ import numpy as np
 
 from wim_fast.errors import UserError
 from wim_fast.evaluation.joints import object_extent
+from wim_fast.files import output_folder
+from wim_fast.model.motion import Motion, edges_of, joints_of, learned_motion, semi_axes_of
 from wim_fast.posing.drive import drive, fit_drive
 from wim_fast.posing.pose_file import read_pose_file
 from wim_fast.posing.repose import repose_sequence
 from wim_fast.posing.tree import default_root
-from wim_fast.rendering.sequence import Motion, edges_of, joints_of, learned_motion, semi_axes_of
 from wim_fast.runs.defaults import FPS
 from wim_fast.runs.joint_list import list_joints
 from wim_fast.runs.studio import (
@@ -26,18 +27,16 @@ from wim_fast.runs.studio import (
     choose_shot,
     make_view,
     open_run,
-    output_folder,
     picture_name,
     positions,
     resized_to,
-    say,
-    say_written,
     scan,
     shoot,
     some_cameras,
     trained_positions,
 )
 from wim_fast.scene.scene import SceneContents
+from wim_fast.terminal import say, say_written
 from wim_fast.training.run_folder import Run
 
 

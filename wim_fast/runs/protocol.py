@@ -22,9 +22,10 @@ from wim_fast.evaluation.protocol_table import (
     table,
 )
 from wim_fast.evaluation.protocols import JOINTS, PROTOCOLS, Protocol, measured_views, numbers
+from wim_fast.files import output_folder
 from wim_fast.runs.measuring import Views, finite, measure_groups
 from wim_fast.runs.protocol_runs import Candidate, check, check_seeds, find_protocol, named_runs
-from wim_fast.runs.studio import console, output_folder, say, say_written
+from wim_fast.terminal import console, say, say_written
 
 
 def protocol(args: argparse.Namespace) -> None:

@@ -7,17 +7,11 @@ import argparse
 import numpy as np
 
 from wim_fast.errors import UserError
-from wim_fast.rendering.sequence import learned_motion
+from wim_fast.files import output_folder
+from wim_fast.model.motion import learned_motion
 from wim_fast.runs.defaults import FPS
-from wim_fast.runs.studio import (
-    choose_shot,
-    make_view,
-    open_run,
-    output_folder,
-    positions,
-    say_written,
-    shoot,
-)
+from wim_fast.runs.studio import choose_shot, make_view, open_run, positions, shoot
+from wim_fast.terminal import say_written
 
 TURNTABLE_PICTURES = 60  # round a frame that stands still
 

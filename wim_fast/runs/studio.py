@@ -5,27 +5,24 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from wim_fast.compositing import over_uint8
 from wim_fast.drawing.figures import write_png, write_video
+from wim_fast.drawing.views import View
 from wim_fast.errors import UserError
+from wim_fast.model.motion import Motion, semi_axes_of
 from wim_fast.recordings.cameras import Cameras, project, turntable
-from wim_fast.rendering.sequence import Motion, View, on_background, semi_axes_of
 from wim_fast.runs.defaults import LEAST_SIZE
 from wim_fast.scene.load import scan_scene
 from wim_fast.scene.scene import SceneContents, parse_frames
+from wim_fast.terminal import progress_bar
 from wim_fast.training.run_folder import Run, load_run
 
 FILL = 0.85  # share of a picture that the object takes where the camera is free
-
-console = Console()
 
 
 def open_run(args: argparse.Namespace) -> Run:
@@ -35,7 +32,7 @@ def open_run(args: argparse.Namespace) -> Run:
 
 def grey(run: Run) -> float:
     """The background of the run's scene, in [0, 1]."""
-    return 0.5 + 0.5 * run.config.scene.background
+    return run.config.scene.background_grey
 
 
 def positions(text: str | None, count: int, what: str, flag: str = "--frames") -> list[int]:
@@ -48,45 +45,6 @@ def positions(text: str | None, count: int, what: str, flag: str = "--frames") -
     if not found or any(abs(end) > count for end in ends):
         raise UserError(f"{flag} {text}", f"there are {count} {what}", f"stay within 0:{count}")
     return found
-
-
-@contextmanager
-def output_folder(path: Path) -> Iterator[Path]:
-    """A folder to write to. What the disk refuses is told in one line."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        yield path
-    except OSError as error:
-        where = error.filename or path
-        reason = error.strerror or str(error)
-        raise UserError(
-            where, f"cannot be written ({reason})", "make room, or choose another --output"
-        ) from None
-
-
-@contextmanager
-def progress(what: str, total: int) -> Iterator[Any]:
-    """A bar with the time left, on stderr; yields what to call after each of `total` steps."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)
-
-
-def say(text: str) -> None:
-    """A line that is not broken, so that what it names can be copied."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def say_written(paths: Sequence[Path]) -> None:
-    """Paths, each on a line of its own."""
-    for path in paths:
-        say(f"wrote {path}")
 
 
 def resized_to(cameras: Cameras, size: int) -> Cameras:
@@ -191,11 +149,11 @@ def shoot(view: View, motion: Motion, shot: Shot, folder: Path, fps: float) -> l
     pictures = [folder / name for name in shot.names]
 
     def frames() -> Iterator[np.ndarray]:
-        with progress("rendering", len(motion)) as advance:
+        with progress_bar("rendering", len(motion)) as advance:
             for k, path in enumerate(pictures):
                 picture = view.picture(motion, k, shot.cameras, k)
                 write_png(path, picture)
-                yield on_background(picture, view.background)
+                yield over_uint8(picture, view.background)
                 advance()
 
     if len(motion) == 1:

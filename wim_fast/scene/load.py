@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from wim_fast.errors import SceneWarning, UserError
+from wim_fast.files import resource_folder
 from wim_fast.recordings.cameras import coverage
 from wim_fast.recordings.formats.easymocap import is_easymocap, read_easymocap, scan_easymocap
 from wim_fast.recordings.formats.neural_body import is_neural_body, read_neural_body, scan_neural_body
 from wim_fast.recordings.formats.rgbd_dog import is_rgbd_dog, read_rgbd_dog, scan_rgbd_dog
 from wim_fast.recordings.formats.wim_cache import is_wim_cache, read_wim_cache, scan_wim_cache
 from wim_fast.recordings.formats.wim_raw import is_wim_raw, read_wim_raw, scan_wim_raw
-from wim_fast.resources import resource_folder
 from wim_fast.scene.footage import BACKGROUND, OBJECT
 from wim_fast.scene.pixel_cache import read_through
 from wim_fast.scene.scene import GroundTruth, Scene, SceneContents, parse_frames

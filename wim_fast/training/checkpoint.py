@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import io
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from wim_fast.errors import UserError
+from wim_fast.files import write_atomic
 from wim_fast.training.trainer import Trainer
 
 FORMAT = "wim-fast checkpoint"
@@ -37,7 +37,7 @@ def save_checkpoint(path: Path, trainer: Trainer, trained_on: TrainedOn) -> None
     content = {**facts, **_state(trainer)}
     buffer = io.BytesIO()  # torch's own file writer reports a full disk in words of its own
     torch.save(content, buffer)
-    write_whole(path, buffer.getbuffer())
+    write_atomic(path, buffer.getbuffer())
 
 
 def snapshot(trainer: Trainer) -> dict[str, Any]:
@@ -56,26 +56,6 @@ def _state(trainer: Trainer) -> dict[str, Any]:
         "generator": trainer.generator.get_state(),
         "torch_random": torch.get_rng_state(),
     }
-
-
-def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """A file that is there completely, also after a power cut, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    if hasattr(os, "O_DIRECTORY"):
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

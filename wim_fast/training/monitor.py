@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from wim_fast.terminal import say
 from wim_fast.training import schedule
 from wim_fast.training.run_folder import RunFolder
 from wim_fast.training.step import StepReport
@@ -84,7 +85,7 @@ class Monitor:
 
     def say(self, text: str) -> None:
         """A line above the live view."""
-        say(self.console, text)
+        say(text, self.console)
 
     def _row(self, trainer: Trainer) -> dict[str, Any]:
         """Means over the steps since the last row."""
@@ -109,11 +110,6 @@ class Monitor:
             "samples_dropped": sum(r.num_dropped for r in self.window),
             "seconds_left": self.rate.left(trainer.step, trainer.iterations),
         }
-
-
-def say(console: Console, text: str) -> None:
-    """A line of plain text."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def mean(values: list[float]) -> float:
@@ -190,10 +186,10 @@ class PlainView:
         self.last = now
         losses = "  ".join(f"{name} {value:.2g}" for name, value in row["losses"].items())
         say(
-            self.console,
             f"step {row['step']}/{row['iterations']}  {duration(row['seconds_left'])} left  "
             f"PSNR {row['psnr']:.2f} dB  {thousands(row['rays_per_second'])} rays/s  "
             f"{thousands(row['samples_per_second'])} samples/s  loss {row['loss']:.4f}: {losses}",
+            self.console,
         )
 
 

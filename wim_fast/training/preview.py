@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from wim_fast.compositing import over_uint8
 from wim_fast.drawing import figures as drawing
-from wim_fast.rendering.sequence import DRAWING_SIZE, View, learned_motion, on_background, posed_at
+from wim_fast.drawing.views import DRAWING_SIZE, View
+from wim_fast.model.motion import learned_motion, posed_at
 from wim_fast.scene.scene import Scene
 from wim_fast.training import schedule
 from wim_fast.training.trainer import Trainer
@@ -29,14 +31,14 @@ def preview_picture(
     active = schedule.active_frames(trainer.progress, trainer.images.num_frames, config.schedule)
     frame = int(np.abs(np.subtract(trained_positions, active // 2)).argmin())
     pose = learned_motion(model).at([trained_positions[frame]])
-    view = View(model, trainer.backend, trainer.inv_s, 0.5 + 0.5 * config.scene.background)
+    view = View(model, trainer.backend, trainer.inv_s, config.scene.background_grey)
     parts = View(model, trainer.backend, view.inv_s, view.background, parts=True)
     pictures = []
     for camera in rows.values():
-        filmed = on_background(views.rgba[camera, frame], view.background)
+        filmed = over_uint8(views.rgba[camera, frame], view.background)
         rendered = view.image(posed_at(model, pose, 0), views.cameras, camera).rgba()
         painted = parts.picture(pose, 0, views.cameras, camera)
-        plain = [on_background(picture, view.background) for picture in (filmed, rendered, painted)]
+        plain = [over_uint8(picture, view.background) for picture in (filmed, rendered, painted)]
         large = [drawing.enlarge(picture, DRAWING_SIZE, smooth=True) for picture in plain]
         pictures.append([*large, view.with_joints(filmed, pose, views.cameras, camera)])
     captions = [f"{name}, frame {views.frame_ids[frame]}, step {trainer.step}" for name in rows]

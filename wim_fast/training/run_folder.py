@@ -24,9 +24,10 @@ from wim_fast import config as config_module
 from wim_fast.config import Config
 from wim_fast.drawing.figures import write_png
 from wim_fast.errors import UserError
+from wim_fast.files import write_atomic
 from wim_fast.model.articulated_model import ArticulatedModel
+from wim_fast.model.motion import edges_of, joints_of, learned_motion, semi_axes_of
 from wim_fast.ops.backend import Backend, select_backend
-from wim_fast.rendering.sequence import edges_of, joints_of, learned_motion, semi_axes_of
 from wim_fast.scene.load import load_scene
 from wim_fast.scene.scene import Scene
 from wim_fast.training.checkpoint import (
@@ -35,7 +36,6 @@ from wim_fast.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
     trained_on,
-    write_whole,
 )
 from wim_fast.training.trainer import Trainer
 
@@ -75,7 +75,7 @@ class RunFolder:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         for unfinished in self.path.rglob(".*.tmp"):
             unfinished.unlink(missing_ok=True)
-        write_whole(self.config, config.encode())
+        write_atomic(self.config, config.encode())
 
     def write_preview(self, image: np.ndarray, step: int) -> Path:
         """A picture (H, W, 3) uint8. Raises OSError."""
@@ -192,4 +192,4 @@ def write_trajectory(path: Path, model: ArticulatedModel, seen: TrainedOn) -> No
         part_of_joint=edges,
         frame_ids=np.array(seen.frame_ids),
     )
-    write_whole(path, buffer.getbuffer())
+    write_atomic(path, buffer.getbuffer())

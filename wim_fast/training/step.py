@@ -111,7 +111,7 @@ def training_losses(
     if weights.random_background:
         background = torch.rand(num_rays, 3, generator=generator, device=device)
     else:
-        background = torch.full((1, 3), 0.5 + 0.5 * config.scene.background, device=device)
+        background = torch.full((1, 3), config.scene.background_grey, device=device)
     rgb = seen.rgb + (1 - seen.opacity)[:, None] * background
     target = batch.alpha[:, None] * batch.rgb + (1 - batch.alpha)[:, None] * background
     terms = {

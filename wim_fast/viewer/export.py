@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from wim_fast.compositing import over_uint8
 from wim_fast.drawing import figures as drawing
 from wim_fast.drawing.figures import part_palette, write_png
 from wim_fast.drawing.painting import Painting
 from wim_fast.errors import UserError
+from wim_fast.files import write_atomic
 from wim_fast.recordings.cameras import Cameras, pixel_rays, project
-from wim_fast.rendering.sequence import on_background
 from wim_fast.scene.scene import camera_positions
-from wim_fast.training.checkpoint import write_whole
 from wim_fast.training.run_folder import load_run
 from wim_fast.viewer import colors
 from wim_fast.viewer.inspect.frame import frame_numbers
@@ -90,7 +90,7 @@ def export(
         ),
         "ray_plot.png": ray_plot(probe, subject.inv_s),
         "pixel.png": marked_pixel(
-            enlarge_to(on_background(film.images(frame)[index], film.background), size),
+            enlarge_to(over_uint8(film.images(frame)[index], film.background), size),
             (x + 0.5) / cameras.width,
             (y + 0.5) / cameras.height,
         ),
@@ -104,7 +104,7 @@ def export(
         folder.mkdir(parents=True, exist_ok=True)
         for name, picture in pictures.items():
             print(f"wrote {write_png(folder / name, picture)}")
-        write_whole(folder / "numbers.json", json.dumps(without_nan(content), indent=1).encode())
+        write_atomic(folder / "numbers.json", json.dumps(without_nan(content), indent=1).encode())
         print(f"wrote {folder / 'numbers.json'}")
     except OSError as error:
         reason = error.strerror or str(error)

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wim_fast.compositing import over_uint8, to_uint8
 from wim_fast.evaluation.metrics import psnr
 from wim_fast.model.articulated_model import Posed
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.rendering.image import render_image
-from wim_fast.rendering.sequence import on_background, to_uint8
 from wim_fast.viewer.inspect.subject import Film, Subject
 
 
@@ -32,7 +32,7 @@ def render(subject: Subject, posed: Posed, cameras: Cameras, index: int, backgro
 def compare(subject: Subject, posed: Posed, film: Film, frame: int, index: int) -> Comparison:
     """What camera number `index` filmed of a frame, and what the model renders there."""
     rendered = render(subject, posed, film.cameras, index, film.background)
-    filmed = on_background(film.images(frame)[index], film.background)
+    filmed = over_uint8(film.images(frame)[index], film.background)
     difference = np.abs(rendered.astype(int) - filmed).astype(np.uint8)
     return Comparison(rendered, filmed, difference, psnr(rendered / 255.0, filmed / 255.0))
 

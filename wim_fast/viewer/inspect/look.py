@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from wim_fast.model.articulated_model import Posed
+from wim_fast.model.motion import Motion, posed_at
 from wim_fast.rendering.rays import Rays
-from wim_fast.rendering.sequence import Motion, posed_at
 from wim_fast.viewer.inspect.frame import FrameNumbers, frame_numbers
 from wim_fast.viewer.inspect.grid import FrameGrid, GridSettings, frame_grid
 from wim_fast.viewer.inspect.posing import Articulation, Turns, posed_by_hand

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from wim_fast.model.motion import Motion, edges_of, joints_of, semi_axes_of
 from wim_fast.posing.joint_motion import JointMotion, joint_motions
 from wim_fast.posing.pose_file import PoseFile
 from wim_fast.posing.repose import PartRotation, repose_sequence
 from wim_fast.posing.tree import RootedTree, default_root, rooted
-from wim_fast.rendering.sequence import Motion, edges_of, joints_of, semi_axes_of
 from wim_fast.viewer.inspect.subject import Subject
 
 Vector = tuple[float, float, float]

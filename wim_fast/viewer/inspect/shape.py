@@ -11,8 +11,8 @@ from skimage.measure import marching_cubes
 
 from wim_fast.drawing.figures import part_palette
 from wim_fast.model.articulated_model import Posed
+from wim_fast.model.motion import Motion, edges_of, joints_of, semi_axes_of
 from wim_fast.posing.tree import joint_candidates
-from wim_fast.rendering.sequence import Motion, edges_of, joints_of, semi_axes_of
 from wim_fast.viewer.inspect.grid import GridSettings, frame_grid
 from wim_fast.viewer.inspect.subject import Subject
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from wim_fast.errors import UserError
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
+from wim_fast.model.motion import Motion, learned_motion, posed_at
 from wim_fast.ops.backend import Backend
 from wim_fast.recordings.cameras import Cameras
-from wim_fast.rendering.sequence import Motion, learned_motion, posed_at
 from wim_fast.scene.load import scan_scene
 from wim_fast.training.run_folder import Run
 
@@ -62,7 +62,7 @@ class Film:
             problem = f"frame {min(lost)}, which {run.path} was trained on, is not there"
             raise UserError(contents.path, problem, "put the recording back as it was")
         self.positions = [contents.frame_ids.index(frame) for frame in run.frame_ids]
-        self.background = 0.5 + 0.5 * run.config.scene.background
+        self.background = run.config.scene.background_grey
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
         scene = run.load_scene(cameras=self._camera_ids(contents.camera_ids), frames=self.positions[:1])
         self.cameras: Cameras = scene.cameras

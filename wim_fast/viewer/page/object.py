@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import trimesh
 
+from wim_fast.compositing import over_uint8
 from wim_fast.drawing.figures import part_palette
 from wim_fast.recordings.cameras import frustum_lines, image_corners
-from wim_fast.rendering.sequence import on_background
 from wim_fast.viewer import colors
 from wim_fast.viewer.inspect.shape import ellipsoids, icosphere, quaternion, skeleton
 from wim_fast.viewer.page.layer import Layer
@@ -188,7 +188,7 @@ class ObjectPanel:
             corners = image_corners(cameras, index, depth)
             handle = scene.add_image(
                 f"{name}/image",
-                on_background(images[index], page.film.background),
+                over_uint8(images[index], page.film.background),
                 float(np.linalg.norm(corners[1] - corners[0])),
                 float(np.linalg.norm(corners[3] - corners[0])),
                 wxyz=quaternion(cameras.T_camera_world[index, :3, :3].T),

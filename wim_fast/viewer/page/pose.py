@@ -8,8 +8,8 @@ import numpy as np
 import viser
 from scipy.spatial.transform import Rotation
 
+from wim_fast.model.motion import joints_of
 from wim_fast.posing.pose_file import write_pose_file
-from wim_fast.rendering.sequence import joints_of
 from wim_fast.viewer.inspect.posing import Turns, Vector, free_turn, gizmo_rotation, pose_file
 from wim_fast.viewer.inspect.shape import quaternion
 from wim_fast.viewer.page.layer import Layer, set_value

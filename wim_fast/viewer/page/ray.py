@@ -6,8 +6,8 @@ import numpy as np
 import viser
 import viser.uplot as uplot
 
+from wim_fast.compositing import over_uint8
 from wim_fast.recordings.cameras import pixel_rays
-from wim_fast.rendering.sequence import on_background
 from wim_fast.viewer import colors
 from wim_fast.viewer.inspect.rays import RayProbe
 from wim_fast.viewer.inspect.shape import pixel_on_image
@@ -183,7 +183,7 @@ class RayPanel:
             self.picture.visible = False
             return
         film = self.page.film
-        filmed = on_background(film.images(int(self.page.frame.value))[self.index], film.background)
+        filmed = over_uint8(film.images(int(self.page.frame.value))[self.index], film.background)
         self.picture.image = marked_pixel(
             enlarge_to(filmed, PICTURE_SIZE),
             (self.x.value + 0.5) / filmed.shape[1],

@@ -1,0 +1,67 @@
+"""Files: those that ship with wim-fast, and those that it writes, which are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from wim_fast.errors import UserError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def resource_folder(kind: str) -> Path:
+    """The folder `assets` or `configs`: inside the package in an installed wheel, beside it in a checkout."""
+    packaged = _PACKAGE / "_data" / kind
+    return packaged if packaged.is_dir() else _PACKAGE.parent / kind
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its name once it is complete, and is gone after an error.
+
+    It is on the disk then, also after a power cut. Raises OSError if it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield unfinished
+        _flush(unfinished)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    _flush(path.parent)
+
+
+def write_atomic(path: Path, content: bytes | memoryview) -> Path:
+    """`content` as a file, see `atomic_file`. Raises OSError."""
+    with atomic_file(path) as unfinished:
+        unfinished.write_bytes(content)
+    return path
+
+
+def _flush(path: Path) -> None:
+    """Onto the disk: the content of a file, or, where the system can, the names in a folder."""
+    if path.is_dir() and not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def output_folder(path: Path) -> Iterator[Path]:
+    """A folder to write to. What the disk refuses becomes a UserError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        yield path
+    except OSError as error:
+        where = error.filename or path
+        reason = error.strerror or str(error)
+        raise UserError(
+            where, f"cannot be written ({reason})", "make room, or choose another --output"
+        ) from None
