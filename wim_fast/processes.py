@@ -83,12 +83,16 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def process_count() -> int:
+    """How many there are: one, unless torchrun started several."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def join_processes(device: torch.device) -> Processes:
     """Those that torchrun started, connected (NCCL between GPUs, else gloo); a process started alone is alone."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
+    if process_count() == 1:
         return ALONE
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return Processes(dist.get_rank(), count)
+    return Processes(dist.get_rank(), process_count())

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 console = Console()
 
@@ -23,15 +23,34 @@ def say_written(paths: Sequence[Path]) -> None:
         say(f"wrote {path}")
 
 
-@contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar with the time left, on stderr; yields what to call after each of `total` steps."""
+def _progress() -> Progress:
+    """Bars with the time left, on stderr."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    return Progress(*columns, console=Console(stderr=True))
+
+
+@contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar; yields what to call after each of `total` steps."""
+    with _progress() as bar:
         task = bar.add_task(what, total=total)
         yield lambda: bar.advance(task)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for one thing after another; yields what to call after each step, with its name, what is done, and of how many."""
+    with _progress() as bars:
+        running: list[TaskID] = []
+
+        def show(what: str, done: int, total: int) -> None:
+            if not running or bars.finished:
+                running.append(bars.add_task(what, total=total))
+            bars.update(running[-1], completed=done)
+
+        yield show

@@ -10,13 +10,16 @@ import torch
 from rich.console import Console
 
 from wim_fast.compositing import over
-from wim_fast.config import ModelConfig
-from wim_fast.evaluation.evaluate import compare, metrics_table, summarize
-from wim_fast.evaluation.metrics import MAX_PSNR
-from wim_fast.evaluation.poses import RecordingPoses
+from wim_fast.config import Config, ModelConfig
+from wim_fast.evaluation.metrics import MAX_PSNR, compare
+from wim_fast.evaluation.summary import summarize
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.motion import learned_motion
+from wim_fast.ops.backend import select_backend
 from wim_fast.rendering.image import Image
+from wim_fast.runs.evaluation_table import metrics_table
+from wim_fast.runs.recording_poses import RecordingPoses
+from wim_fast.runs.trained_model import TrainedModel
 from wim_fast.scene.scene import OBJECT, UNRELIABLE, GroundTruth, SceneContents
 
 
@@ -85,7 +88,10 @@ def test_recording_poses() -> None:
     points = np.einsum("tpab,pnb->tpna", motion.rotation, local) + motion.translation[:, :, None]
     points = points.reshape(30, 12, 3)
     later = np.concatenate([points, points[10:15] + np.array([0.5, 0.0, 0.0])])
-    poses = RecordingPoses(model, range(30), recording(35, GroundTruth(None, later.astype(np.float32))))
+    run = TrainedModel(
+        Path("run"), Config(), model, select_backend("numba"), 90.0, tuple(range(30)), (0, 1), 1.0, 1, 1
+    )
+    poses = RecordingPoses(run, recording(35, GroundTruth(None, later.astype(np.float32))))
     assert poses.driver is not None
     assert poses.driver.name == "points"
     learned, driven = poses.posed(12), poses.posed(32)
@@ -96,7 +102,7 @@ def test_recording_poses() -> None:
     assert poses.driving()["held_out_error"] < 0.02
     assert poses.joint_error() is None  # no joints
 
-    still = RecordingPoses(model, range(30), recording(35, None))
+    still = RecordingPoses(run, recording(35, None))
     assert still.driver is None
     with pytest.raises(ValueError, match="not trained on"):
         still.posed(31)
