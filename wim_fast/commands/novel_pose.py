@@ -7,13 +7,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from wim_fast.commands.flags import add_run_arguments, add_view_arguments, view_arguments
 from wim_fast.errors import UserError
-
-if TYPE_CHECKING:
-    from wim_fast.runs.run import Run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,14 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Poses the model and renders it."""
-    from wim_fast.runs.run import load_run
+    from wim_fast.commands.list_joints import list_joints
 
     check_flags(args)
-    run = load_run(args.run, args.backend)
-    if args.list_joints:
-        print_joints(run, args)
-    else:
-        render(run, args)
+    (list_joints if args.list_joints else render)(args)
 
 
 def check_flags(args: argparse.Namespace) -> None:
@@ -66,27 +58,14 @@ def check_flags(args: argparse.Namespace) -> None:
         raise UserError("--cameras", "goes without --camera and --turntable", "give one of them")
 
 
-def print_joints(run: Run, args: argparse.Namespace) -> None:
-    """The tree, the joints and an example."""
-    from wim_fast.runs.joints import write_joints
-    from wim_fast.runs.tables import joint_table
-    from wim_fast.terminal import console, say, say_written
-
-    written = write_joints(run, args.output, args.frame, camera=args.camera, size=args.size)
-    say("\n".join(written.joints.tree.lines()))
-    console.print(joint_table(written.joints), highlight=False)
-    say(f"\nA pose file to start from:\n\n{written.example}")
-    say_written([written.picture, written.pose_file])
-    say(f"try it: wim-fast render-novel-pose {run.path} --pose {written.pose_file}")
-
-
-def render(run: Run, args: argparse.Namespace) -> None:
+def render(args: argparse.Namespace) -> None:
     """Pictures and videos of a pose file, or of driven poses."""
     from wim_fast.runs.pose import drive_file, write_driven_videos, write_pose_video
+    from wim_fast.runs.run import load_run
     from wim_fast.runs.tables import driving_note
     from wim_fast.terminal import progress_bars, say, say_written
 
-    view = view_arguments(args)
+    run, view = load_run(args.run, args.backend), view_arguments(args)
     driven = None if args.drive is None else drive_file(run, args.drive, args.train_frames)
     if driven is not None:
         say(driving_note(driven, run.coordinate_scale))
