@@ -98,6 +98,13 @@ def test_repose_turns_a_part_about_its_joint(run: wim_fast.Run) -> None:
     assert posed.render(camera=1, size=20).shape == (20, 20, 4)
 
 
+def test_axes_to_turn_about(run: wim_fast.Run) -> None:
+    listed = run.list_joints(frame=5)
+    assert set(listed.motions) == {0, 1, 2} - {run.tree.root}
+    assert all(np.linalg.norm(motion.axis) == pytest.approx(1) for motion in listed.motions.values())
+    np.testing.assert_array_equal(listed.positions, run.joints[5])
+
+
 def test_a_pose_that_is_not_turned_is_the_learned_one(run: wim_fast.Run) -> None:
     still = run.repose({}, frame=5)
     np.testing.assert_array_equal(still.render(camera=1), run.render(camera=1, frame=5))

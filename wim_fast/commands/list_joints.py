@@ -15,7 +15,7 @@ def list_joints(args: argparse.Namespace) -> None:
     run = load_run(args.run, args.backend)
     written = write_joints(run, args.output, args.frame, camera=args.camera, size=args.size)
     say("\n".join(written.joints.tree.lines()))
-    console.print(joint_table(written.joints), highlight=False)
+    console.print(joint_table(written.joints, run.coordinate_scale), highlight=False)
     say(f"\nA pose file to start from:\n\n{written.example}")
     say_written([written.picture, written.pose_file])
     say(f"try it: wim-fast render-novel-pose {run.path} --pose {written.pose_file}")

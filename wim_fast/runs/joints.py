@@ -33,7 +33,7 @@ class JointList:
     Attributes:
         motions: of every part but the root: how it was seen to turn about the joint to its parent, in the
             order of the tree.
-        positions: (P-1, 3) of the joints, in the units of the recording's files.
+        positions: (P-1, 3) of the joints, world units.
     """
 
     frame: int
@@ -51,7 +51,7 @@ def list_joints(run: TrainedModel, frame: int = 0) -> JointList:
     """The tree, the joints and how they turn. `frame`: position among the frames trained on."""
     check_frame(run, frame)
     tree = tree_of(run)
-    positions = run.joints_in(run.motion.at([frame]))[0] * run.coordinate_scale
+    positions = run.joints_in(run.motion.at([frame]))[0]
     return JointList(frame, tree, joint_motions(run.motion.rotation, tree, frame), positions)
 
 

@@ -23,7 +23,7 @@ from wim_fast.posing.repose import Axes
 from wim_fast.posing.tree import RootedTree
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.runs.evaluate import Evaluation, evaluate
-from wim_fast.runs.joints import tree_of
+from wim_fast.runs.joints import JointList, list_joints, tree_of
 from wim_fast.runs.merge import Merging, merge_parts
 from wim_fast.runs.pose import drive_parts, repose_frame
 from wim_fast.runs.render import TURNTABLE_PICTURES, render_picture, render_turntable
@@ -108,6 +108,14 @@ class Run(TrainedModel):
     def tree(self) -> RootedTree:
         """The kinematic tree, from the part that moves least."""
         return tree_of(self)
+
+    def list_joints(self, frame: int = 0) -> JointList:
+        """How each part was seen to turn about the joint to its parent: axes to re-pose it about.
+
+        Args:
+            frame: position among the frames trained on, 0..T-1, whose pose axes and angles are relative to.
+        """
+        return list_joints(self, frame)
 
     @cached_property
     def cameras(self) -> Cameras:

@@ -13,13 +13,13 @@ from wim_fast.runs.joints import STILL, JointList
 from wim_fast.runs.pose import Driven
 
 
-def joint_table(joints: JointList) -> Table:
-    """A row per joint, in the order of the tree."""
+def joint_table(joints: JointList, coordinate_scale: float) -> Table:
+    """A row per joint, in the order of the tree, lengths in the units of the recording's files."""
     title = f"frame {joints.frame}: position in scene units, main axis in the world, angles seen"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for heading in ("joint", "part", "on", "position", "axis", "angles"):
         table.add_column(heading, justify="right", no_wrap=True)
-    positions, tree = joints.positions, joints.tree
+    positions, tree = joints.positions * coordinate_scale, joints.tree
     size = np.ptp(positions, axis=0).max() if len(positions) > 1 else 1.0
     decimals = int(np.clip(2 - np.floor(np.log10(max(size, 1e-9))), 0, 9))
     for part, turn in joints.motions.items():
