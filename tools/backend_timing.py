@@ -96,12 +96,12 @@ def settings(args: argparse.Namespace, **changes: Any) -> Config:
 def trained(config: Config, args: argparse.Namespace) -> Subject:
     """Trained briefly, so that ellipsoids and samples are like those of real training, and now late in a long one."""
     backend = select_backend(config.render.backend)
-    recording = read_split(config)
-    trainer = Trainer(recording.scene, recording.config, args.warm_steps, backend)
+    split = read_split(config)
+    trainer = Trainer(split.scene, split.config, args.warm_steps, backend)
     reports = [trainer.train_step() for _ in range(args.warm_steps)]
     trainer.iterations, trainer.step = ITERATIONS, round(LATE * ITERATIONS)
     clock = clock_for(backend.device, args.threads)
-    return Subject(trainer, recording.scene, clock, sum(report.num_dropped for report in reports))
+    return Subject(trainer, split.scene, clock, sum(report.num_dropped for report in reports))
 
 
 def step_results(subject: Subject, repeats: int) -> Results:

@@ -23,8 +23,8 @@ from wim_fast.evaluation.protocols import (
     numbers,
 )
 from wim_fast.evaluation.summary import mean_line, means, subject_line
-from wim_fast.runs.protocol_runs import train_command
-from wim_fast.runs.protocol_table import latex, table
+from wim_fast.runs.protocol.candidates import train_command
+from wim_fast.runs.protocol.tables import latex, table
 
 ROBOTS = {
     "atlas": [0, 2, 5, 13, 18],

@@ -60,7 +60,8 @@ def check_flags(args: argparse.Namespace) -> None:
 
 def render(args: argparse.Namespace) -> None:
     """Pictures and videos of a pose file, or of driven poses."""
-    from wim_fast.runs.pose import drive_file, write_driven_videos, write_pose_video
+    from wim_fast.runs.drive import drive_file, write_driven_videos
+    from wim_fast.runs.repose import write_pose_video
     from wim_fast.runs.run import load_run
     from wim_fast.runs.tables import driving_note
     from wim_fast.terminal import progress_bars, say, say_written

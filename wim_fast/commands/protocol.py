@@ -34,9 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Checks, measures, prints and writes."""
     from wim_fast.evaluation.protocols import PROTOCOLS
-    from wim_fast.runs.protocol import measure_protocol, write_protocol
-    from wim_fast.runs.protocol_runs import find_protocol, named_runs
-    from wim_fast.runs.protocol_table import described, table
+    from wim_fast.runs.protocol.candidates import find_protocol, named_runs
+    from wim_fast.runs.protocol.measure import measure_protocol, write_protocol
+    from wim_fast.runs.protocol.tables import described, table
     from wim_fast.terminal import console, progress_bars, say, say_written
 
     if args.list:

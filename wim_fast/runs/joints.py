@@ -17,7 +17,7 @@ from wim_fast.posing.tree import RootedTree, rooted
 from wim_fast.rendering.part_map import render_parts
 from wim_fast.runs.camera_path import clearest_views, extreme_points, resized_to, zoomed
 from wim_fast.runs.defaults import PART_PICTURE_SIZE
-from wim_fast.runs.pose import root_of
+from wim_fast.runs.repose import root_of
 from wim_fast.runs.trained_model import TrainedModel, check_frame
 
 CANVAS_SIZE = 768  # drawn on

@@ -22,11 +22,12 @@ from wim_fast.ops.backend import select_backend
 from wim_fast.posing.repose import Axes
 from wim_fast.posing.tree import RootedTree
 from wim_fast.recordings.cameras import Cameras
+from wim_fast.runs.drive import drive_parts
 from wim_fast.runs.evaluate import Evaluation, evaluate
 from wim_fast.runs.joints import JointList, list_joints, tree_of
 from wim_fast.runs.merge import Merging, merge_parts
-from wim_fast.runs.pose import drive_parts, repose_frame
 from wim_fast.runs.render import TURNTABLE_PICTURES, render_picture, render_turntable
+from wim_fast.runs.repose import repose_frame
 from wim_fast.runs.trained_model import TrainedModel, check_frame
 from wim_fast.scene.scene import Scene
 from wim_fast.training.checkpoint import load_checkpoint, trained_on

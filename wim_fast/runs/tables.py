@@ -9,8 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from wim_fast.posing.merge import MergedStructure, MergeStep
+from wim_fast.runs.drive import Driven
 from wim_fast.runs.joints import STILL, JointList
-from wim_fast.runs.pose import Driven
 
 
 def joint_table(joints: JointList, coordinate_scale: float) -> Table:

@@ -18,7 +18,7 @@ from wim_fast.training.run_folder import RunFolder
 from wim_fast.training.step import StepReport
 from wim_fast.training.trainer import Trainer
 
-STEPS_BETWEEN_LOOKS = 20  # at the losses of a GPU
+STEPS_BETWEEN_CHECKS = 20  # of the losses on a GPU
 
 
 def training_loop(
@@ -57,7 +57,7 @@ def training_loop(
                 save(trainer, folder, trained_on)
             if shown.due():
                 preview()
-        check.look()
+        check.check_all()
         if log is not None:
             save(trainer, folder, trained_on)
         return observer.stop.asked
@@ -86,16 +86,16 @@ class FiniteCheck:
 
     def __init__(self, trainer: Trainer, folder: RunFolder) -> None:
         self.trainer, self.folder = trainer, folder
-        self.every = 1 if trainer.backend.device.type == "cpu" else STEPS_BETWEEN_LOOKS
+        self.every = 1 if trainer.backend.device.type == "cpu" else STEPS_BETWEEN_CHECKS
         self.reports: list[tuple[int, StepReport]] = []
 
     def __call__(self, report: StepReport) -> None:
         self.reports.append((self.trainer.step, report))
         if len(self.reports) >= self.every:
-            self.look()
+            self.check_all()
 
-    def look(self) -> None:
-        """At all that was not looked at."""
+    def check_all(self) -> None:
+        """All reports since the last check."""
         for step, report in self.reports:
             if not torch.isfinite(report.values.sum()):
                 bad = [name for name, value in report.losses.items() if not math.isfinite(value)]

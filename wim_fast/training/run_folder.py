@@ -82,18 +82,18 @@ class RunFolder:
         if not self.all_checkpoints():
             raise UserError(self.path, "has no checkpoint", "train it first: wim-fast train")
 
-    def save(self, trainer: Trainer, seen: TrainedOn) -> Path:
+    def save(self, trainer: Trainer, trained_on: TrainedOn) -> Path:
         """A checkpoint and the trajectory at this step; older checkpoints go. Raises OSError."""
         path = self.checkpoints / f"step_{trainer.step:08d}.pt"
-        save_checkpoint(path, trainer, seen)
-        write_trajectory(self.trajectory, trainer.model, seen)
+        save_checkpoint(path, trainer, trained_on)
+        write_trajectory(self.trajectory, trainer.model, trained_on)
         for old in self.all_checkpoints()[:-KEPT]:
             old.unlink(missing_ok=True)
         return path
 
 
 @torch.no_grad()
-def write_trajectory(path: Path, model: ArticulatedModel, seen: TrainedOn) -> None:
+def write_trajectory(path: Path, model: ArticulatedModel, trained_on: TrainedOn) -> None:
     """Poses and joints of every frame trained on, in the units of the scene's files.
 
     part_rotation (T, P, 3, 3) and part_translation (T, P, 3) are part-to-world: x_world = R x_part + t, t the
@@ -101,7 +101,7 @@ def write_trajectory(path: Path, model: ArticulatedModel, seen: TrainedOn) -> No
     of each edge, part_of_joint (P-1, 2) the two parts that each joint joins: its row of edges. frame_ids (T,)
     of the recording.
     """
-    motion, scale = learned_motion(model), seen.coordinate_scale
+    motion, scale = learned_motion(model), trained_on.coordinate_scale
     edges = edges_of(model)
     buffer = io.BytesIO()
     np.savez(
@@ -112,6 +112,6 @@ def write_trajectory(path: Path, model: ArticulatedModel, seen: TrainedOn) -> No
         edges=edges,
         joint_position=(joints_of(model, motion) * scale).astype(np.float32),
         part_of_joint=edges,
-        frame_ids=np.array(seen.frame_ids),
+        frame_ids=np.array(trained_on.frame_ids),
     )
     write_atomic(path, buffer.getbuffer())

@@ -121,9 +121,9 @@ def check_run(protocol: Protocol, run: TrainedModel, name: str | None, anyway: b
 
 def check_seeds(candidates: Sequence[Candidate]) -> None:
     """UserError when the runs of one subject differ in more than their seeds."""
-    seen: dict[str, Candidate] = {}
+    firsts: dict[str, Candidate] = {}
     for candidate in candidates:
-        first = seen.setdefault(candidate.subject.name, candidate)
+        first = firsts.setdefault(candidate.subject.name, candidate)
         a, b = first.trained, candidate.trained
         if a.scene != b.scene:
             what = "recordings"

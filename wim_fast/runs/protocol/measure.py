@@ -14,8 +14,8 @@ from wim_fast.evaluation.protocols import JOINTS, PROTOCOLS, Protocol, measured_
 from wim_fast.evaluation.summary import Line, mean_line, means, subject_line
 from wim_fast.files import output_folder
 from wim_fast.runs.evaluate import Views, evaluate_groups, finite
-from wim_fast.runs.protocol_runs import Candidate, check_run, check_seeds
-from wim_fast.runs.protocol_table import DAGGER, latex
+from wim_fast.runs.protocol.candidates import Candidate, check_run, check_seeds
+from wim_fast.runs.protocol.tables import DAGGER, latex
 from wim_fast.runs.render import Progress
 from wim_fast.runs.run import load_run
 
