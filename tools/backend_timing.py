@@ -16,8 +16,8 @@ from step_work import count_work
 from stopwatch import STAGES, Clock, clock_for, timed_stages, unrecorded
 
 from wim_fast.config import Config, load_config, named_config, replace
-from wim_fast.machine import keep_memory, use_threads
 from wim_fast.ops.backend import select_backend
+from wim_fast.processes import keep_memory, use_threads
 from wim_fast.rendering.image import render_image
 from wim_fast.scene.scene import Scene
 from wim_fast.training.batch import Batch

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 console = Console()
 
@@ -15,6 +16,11 @@ console = Console()
 def say(text: str, to: Console = console) -> None:
     """A line that is not broken, so that what it names can be copied."""
     to.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def say_table(table: Table, to: Console = console) -> None:
+    """A table, as wide as the terminal allows."""
+    to.print(table)
 
 
 def say_written(paths: Sequence[Path]) -> None:

@@ -38,8 +38,7 @@ def run(args: argparse.Namespace) -> None:
     started = time.monotonic()
     from rich.console import Console
 
-    from wim_fast.machine import use_threads
-    from wim_fast.processes import local_rank
+    from wim_fast.processes import local_rank, use_threads
     from wim_fast.runs.new_run import new_run, run_to_resume
     from wim_fast.runs.train import train_run
     from wim_fast.viewer.server import HOST, check_viewer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -25,9 +24,7 @@ LABELS: dict[str, tuple[str, str]] = {
 
 def as_text(table: Table) -> str:
     """A table as plain text."""
-    file = io.StringIO()
-    Console(file=file, width=100).print(table)
-    return file.getvalue().rstrip("\n")
+    return "".join(segment.text for segment in Console(width=100).render(table)).rstrip("\n")
 
 
 def metrics_table(groups: Mapping[str, Mapping[str, float]], title: str = "") -> Table:

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from wim_fast.runs.evaluation_table import metrics_table
 from wim_fast.runs.train import Trained
-from wim_fast.terminal import say
+from wim_fast.terminal import say, say_table
 from wim_fast.training.checkpoint import TrainedOn
 from wim_fast.training.loop import resume_command
 from wim_fast.training.observer import Observer, Stop
@@ -167,7 +167,7 @@ def show_result(trained: Trained, folder: RunFolder, console: Console) -> None:
         say(f"go on with: {resume_command(folder)}", console)
     if evaluation is None:
         return
-    console.print(metrics_table(evaluation.groups))
+    say_table(metrics_table(evaluation.groups), console)
     if error := evaluation.joint_error:
         say(f"joint error {100 * error.error:.2f} % of the object's extent (A.10)", console)
     for path, what in (
