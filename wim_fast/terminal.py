@@ -50,13 +50,17 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for one thing after another; yields what to call after each step, with its name, what is done, and of how many."""
-    with _progress() as bars:
-        running: list[TaskID] = []
+    """A bar for one thing after another; yields what to call after each step: what is done, how much of it, of how much."""
+    bars = _progress()
+    running: list[TaskID] = []
 
-        def show(what: str, done: int, total: int) -> None:
-            if not running or bars.finished:
-                running.append(bars.add_task(what, total=total))
-            bars.update(running[-1], completed=done)
+    def show(what: str, done: int, total: int) -> None:
+        bars.start()  # if it has not; an empty list of bars would leave an empty line
+        if not running or bars.finished:
+            running.append(bars.add_task(what, total=total))
+        bars.update(running[-1], completed=done)
 
+    try:
         yield show
+    finally:
+        bars.stop()

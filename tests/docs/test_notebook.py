@@ -17,6 +17,9 @@ def test_it_runs(tmp_path: Path) -> None:
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert sum("image/png" in output.get("data", {}) for output in outputs) >= 5
+    text = "".join(output.get("text", "") for output in outputs)
+    assert "novel views" in text
+    assert "PSNR" in text
     assert (tmp_path / "runs" / "dog_1" / "trajectory.npz").is_file()
 
 
