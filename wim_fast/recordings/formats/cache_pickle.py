@@ -9,7 +9,7 @@ and 2 for unreliable pixels, or 0 and 255.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,19 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wim_fast.errors import UserError
-from wim_fast.recordings.cameras import Cameras
+from wim_fast.recordings.calibration.calibrated import CalibratedCamera
+from wim_fast.recordings.calibration.conventions import intrinsics, rigid
+from wim_fast.recordings.film import Shot
+from wim_fast.recordings.masks import three_valued
 from wim_fast.recordings.numpy_pickle import load_pickle_file, unpack_blosc
-from wim_fast.recordings.resampling import Resampling
-from wim_fast.scene.footage import BACKGROUND, OBJECT, FootageBuilder, NewFootage
-from wim_fast.scene.scene import (
-    GroundTruth,
-    Scene,
-    SceneContents,
-    camera_positions,
-    check_missing,
-    resized_shape,
-    select_frames,
-)
+from wim_fast.recordings.recording import FilmedCamera, GroundTruth, Origin, Recording
 
 NAME = "cache.pickle"
 MOST_MISSING = 20  # cameras times frames per image that is there
@@ -49,52 +42,52 @@ class _Cache:
     ground_truth: GroundTruth | None
 
 
-def is_wim_cache(path: Path) -> bool:
+@dataclass(frozen=True)
+class _PackedFilm:
+    """The rows of one camera."""
+
+    cache: _Cache
+    rows: dict[int, int]  # by frame
+    in_pieces = True
+    kind = "images of a cache"
+
+    @property
+    def frames(self) -> Sequence[int]:
+        return sorted(self.rows)
+
+    @property
+    def where(self) -> Path:
+        return self.cache.file
+
+    def file(self, frame: int) -> Path:
+        return self.cache.file
+
+    def size(self, frame: int) -> tuple[int, int]:
+        image, _ = _image(self.cache, self.rows[frame])
+        return image.shape[0], image.shape[1]
+
+    def stream(self, frames: Sequence[int]) -> Iterator[Shot]:
+        for frame in sorted(frames):
+            image, labels = _image(self.cache, self.rows[frame])
+            yield Shot(frame, image, *three_valued(labels))
+
+
+def is_cache_pickle(path: Path) -> bool:
     return (path / NAME).is_file()
 
 
-def scan_wim_cache(path: Path) -> SceneContents:
-    """Cameras, frames and ground truth (file units); no image is unpacked."""
+def read_cache_pickle(path: Path) -> Recording:
+    """A folder with a cache; its units are those of the file."""
     cache = _open(path / NAME)
-    return SceneContents(path, tuple(cache.camera_ids), tuple(cache.frame_ids), cache.ground_truth)
-
-
-def read_wim_cache(
-    path: Path,
-    *,
-    cameras: Sequence[int] | None,
-    frames: slice | Sequence[int],
-    size: int | None,
-    allow_missing: bool,
-    new_footage: NewFootage = FootageBuilder,
-) -> Scene:
-    """Read a folder with a cache; the scene is in file units (coordinate_scale 1). See `load_scene`."""
-    cache = _open(path / NAME)
-    camera_ids = cache.camera_ids
-    if cameras is not None:
-        camera_ids = [camera_ids[i] for i in camera_positions(path, camera_ids, cameras)]
-    frame_ids = select_frames(path, cache.frame_ids, frames)
-    wanted = [(v, f) for v in camera_ids for f in frame_ids]
-    missing = [key for key in wanted if key not in cache.rows]
-    check_missing(cache.file, missing, len(wanted), allow_missing)
-    K, T = zip(*(_camera(cache, v) for v in camera_ids), strict=True)
-
-    first = next(cache.rows[key] for key in wanted if key in cache.rows)
-    native = _image(cache, first)[0].shape[:2]
-    shape = resized_shape(native, size)
-    resampling = Resampling(native, shape)
-    builder = new_footage((len(camera_ids), len(frame_ids), *shape))
-    for v, f in np.ndindex(len(camera_ids), len(frame_ids)):
-        row = cache.rows.get((camera_ids[v], frame_ids[f]))
-        if row is not None:
-            rgb, labels = _image(cache, row)
-            if rgb.shape[:2] != native:
-                raise UserError(cache.file, f"img[{row}] has another size than img[{first}]", _AGAIN)
-            builder.put(v, f, *resampling(rgb, labels))
-    rig = Cameras(tuple(camera_ids), np.stack(K), np.stack(T), native[1], native[0])
-    truth = cache.ground_truth and cache.ground_truth.select(frames)
-    rig = rig.resized(shape[1], shape[0])
-    return Scene(path.resolve().name, path, rig, tuple(frame_ids), builder.finish(), 1.0, truth)
+    rows: dict[int, dict[int, int]] = {camera: {} for camera in cache.camera_ids}
+    for (camera, frame), row in cache.rows.items():
+        rows[camera][frame] = row
+    cameras = tuple(
+        FilmedCamera(camera, f"camera {camera}", _camera(cache, camera), _PackedFilm(cache, rows[camera]))
+        for camera in cache.camera_ids
+    )
+    origin = Origin("cache.pickle", cache.file, "those of the cache")
+    return Recording(path, cameras, tuple(cache.frame_ids), origin, lambda: cache.ground_truth)
 
 
 _AGAIN = "write the cache anew, or copy it again"
@@ -168,8 +161,8 @@ def _truth(file: Path, poses: NDArray[Any], keys: list[tuple[int, int]], frame_i
     return GroundTruth(joints[[row_of[f] for f in frame_ids]].astype(np.float32), None)
 
 
-def _camera(cache: _Cache, camera: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """K (3, 3) and T_camera_world (4, 4), the same in all frames."""
+def _camera(cache: _Cache, camera: int) -> CalibratedCamera:
+    """One camera, the same in all frames."""
     rows = [row for (v, _), row in cache.rows.items() if v == camera]
     for key in _SHAPES:
         values = cache.arrays[key][rows].astype(float)
@@ -181,21 +174,13 @@ def _camera(cache: _Cache, camera: int) -> tuple[NDArray[np.float64], NDArray[np
                 " give the original recording",
             )
     K, R, t = (cache.arrays[key][rows[0]].astype(float) for key in _SHAPES)
-    if K[0, 0] <= 0 or K[1, 1] <= 0 or not np.allclose(K[[1, 2, 2, 2], [0, 0, 1, 2]], [0, 0, 0, 1]):
-        raise UserError(
-            cache.file,
-            f"camera_intrinsic of camera {camera} is none",
-            "it must be in pixels, upper triangular",
-        )
-    if not np.allclose(R @ R.T, np.eye(3), atol=1e-3) or np.linalg.det(R) < 0:
-        raise UserError(cache.file, f"camera_rotation of camera {camera} is no rotation", _AGAIN)
-    T = np.eye(4)
-    T[:3, :3], T[:3, 3] = R, t[:, 0]
-    return K, T
+    name = f"camera {camera}"
+    T = rigid(cache.file, f"camera_rotation of {name}", R, t)
+    return CalibratedCamera(name, intrinsics(cache.file, f"camera_intrinsic of {name}", K), T)
 
 
 def _image(cache: _Cache, row: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Colours (H, W, 3) and mask (H, W) of a row."""
+    """Colours (h, w, 3) and mask (h, w) of a row."""
     image, labels = _unpacked(cache, "img", row), _unpacked(cache, "mask", row)
     if image.ndim != 3 or image.shape[0] != 3 or image.dtype != np.uint8 or not image.size:
         shape = " x ".join(map(str, image.shape))
@@ -207,11 +192,7 @@ def _image(cache: _Cache, row: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8
         raise UserError(
             f"{cache.file}: mask[{row}]", f"is {labels.dtype} of {shape}", "it must be uint8 H x W like img"
         )
-    if labels.max() <= 2:
-        mask = labels.astype(np.uint8)
-    else:
-        mask = np.where(labels > 127, OBJECT, BACKGROUND).astype(np.uint8)
-    return image.transpose(1, 2, 0), mask
+    return image.transpose(1, 2, 0), labels.astype(np.uint8)
 
 
 def _unpacked(cache: _Cache, key: str, row: int) -> NDArray[Any]:
