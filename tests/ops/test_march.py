@@ -1,7 +1,16 @@
 import pytest
 import torch
 from gpu_compile import compile_kernel
-from kernel_cases import BACKENDS, KERNELS, interpreted, non_contiguous, operation, posed_ellipsoids
+from kernel_cases import (
+    BACKENDS,
+    KERNELS,
+    interpreted,
+    non_contiguous,
+    operation,
+    posed_ellipsoids,
+    rays_at,
+    tangent_rays,
+)
 
 from wim_fast.ops.articulated.reference import articulated_lookup, union_reach
 from wim_fast.ops.march.reference import MAX_SAMPLES_PER_RAY, ray_intervals
@@ -9,16 +18,6 @@ from wim_fast.ops.march.reference import MAX_SAMPLES_PER_RAY, ray_intervals
 BAND, STEP = 0.03, 0.011
 SHARPNESSES = torch.tensor(50.0), torch.tensor(30.0)
 TOLERANCE = 3e-4  # parts that count for less than exp(-5) are left out: a sample this close to the border may be kept or not
-
-
-def rays_at(posed, count, seed=3):
-    """Rays (count, 3) from a sphere of radius 3 towards the object; some miss it."""
-    generator = torch.Generator().manual_seed(seed)
-    origins = 3 * torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
-    targets = torch.rand(count, 3, generator=generator) * 1.6 - 0.8
-    directions = torch.nn.functional.normalize(targets - origins, dim=-1)
-    pose_ids = torch.randint(len(posed[0]), (count,), generator=generator).to(torch.int32)
-    return origins, directions, pose_ids, torch.rand(count, generator=generator)
 
 
 def march(backend, posed, rays, capacity=None, band=BAND, step=STEP):
@@ -88,29 +87,6 @@ def test_thin_parts_and_grazing_rays(backend):
     fast_counts, dense_counts = fast.offsets.diff(), dense.offsets.diff()
     assert (fast_counts != dense_counts).float().mean() < 0.005
     assert abs(len(fast.t) - len(dense.t)) <= 0.001 * len(dense.t)
-
-
-def tangent_rays(posed, count, height, seed=0):
-    """Rays (count) that touch the level sets `height` (count,) outside of the only part, all round and near its tips."""
-    generator = torch.Generator().manual_seed(seed)
-    rotation, center, semi_axes = posed[0][0, 0], posed[1][0, 0], posed[2][0]
-    # evenly on the unit sphere stretched to the ellipsoid: crowds where the surface is curved most
-    normal = torch.randn(count, 3, generator=generator)
-    even = torch.arange(count) % 2 == 0
-    normal[even] /= semi_axes
-    normal = torch.nn.functional.normalize(normal, dim=-1)
-    touched = (
-        semi_axes**2 * normal / (semi_axes * normal).norm(dim=-1, keepdim=True) + height[:, None] * normal
-    )
-    aside = torch.randn(count, 3, generator=generator)
-    aside = torch.nn.functional.normalize(aside - (aside * normal).sum(-1, keepdim=True) * normal, dim=-1)
-    origins = (touched - 0.9 * aside) @ rotation.t() + center
-    return (
-        origins,
-        aside @ rotation.t(),
-        torch.zeros(count, dtype=torch.int32),
-        torch.rand(count, generator=generator),
-    )
 
 
 @pytest.mark.parametrize("backend", KERNELS)

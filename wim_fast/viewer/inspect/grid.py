@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from wim_fast.model.articulated_model import Posed
-from wim_fast.ops.nerfacc import RESOLUTION, occupancy_grids
+from wim_fast.ops.occupancy.reference import RESOLUTION, occupancy_grids
 from wim_fast.rendering.rays import BAND_SIGMOIDS
 from wim_fast.viewer.inspect.subject import Subject
 

@@ -6,7 +6,7 @@ import numpy as np
 import viser
 import viser.uplot as uplot
 
-from wim_fast.ops.nerfacc import RESOLUTION
+from wim_fast.ops.occupancy.reference import RESOLUTION
 from wim_fast.viewer import colors
 from wim_fast.viewer.inspect.grid import GridSettings, training_band, visible_cells
 from wim_fast.viewer.page.layer import Layer, set_value
