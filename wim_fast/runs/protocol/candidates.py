@@ -1,4 +1,4 @@
-"""The runs that a protocol is measured on: found, opened, and checked before anything is rendered."""
+"""The runs that a protocol is measured on: opened, and checked before anything is rendered."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 
 from wim_fast.config import load_config
 from wim_fast.errors import UserError
-from wim_fast.evaluation.poses import RecordingPoses
 from wim_fast.evaluation.protocols import (
     JOINTS,
     NOVEL_POSES,
@@ -25,10 +24,10 @@ from wim_fast.evaluation.protocols import (
     find_subject,
     measured_views,
 )
-from wim_fast.runs.studio import scan, trained_positions
+from wim_fast.runs.recording_poses import RecordingPoses
+from wim_fast.runs.trained_model import TrainedModel
 from wim_fast.scene.scene import SceneContents, parse_frames
 from wim_fast.settings import as_text
-from wim_fast.training.run_folder import Run, load_run
 
 
 def find_protocol(name: str | None, frames: str | None) -> Protocol:
@@ -70,7 +69,7 @@ def named_runs(texts: Sequence[str]) -> list[tuple[str | None, Path]]:
 class Candidate:
     """A run that is to be measured."""
 
-    run: Run
+    run: TrainedModel
     contents: SceneContents
     subject: Subject
     poses: RecordingPoses
@@ -78,14 +77,16 @@ class Candidate:
     differs: list[str]
 
 
-def check(protocol: Protocol, named: tuple[str | None, Path], backend: str, anyway: bool) -> Candidate:
-    """Opens a run. UserError if it cannot be measured, or was not trained as the protocol says and `anyway` is off."""
-    name, path = named
-    run = load_run(path, backend)
-    contents = scan(run)
+def check_run(protocol: Protocol, run: TrainedModel, name: str | None, anyway: bool) -> Candidate:
+    """UserError if a run cannot be measured, or was not trained as the protocol says and `anyway` is off.
+
+    Args:
+        name: of the subject; None: as the folder of its scene says.
+    """
+    contents = run.scan_recording()
     subject = find_subject(protocol, run.config.scene.scene, name)
-    poses = RecordingPoses(run.model, trained_positions(run, contents), contents)
-    first = run.load_scene(cameras=run.camera_ids[:1], frames=trained_positions(run, contents)[:1])
+    poses = RecordingPoses(run, contents)
+    first = run.load_scene(cameras=run.camera_ids[:1], frames=poses.trained[:1])
     trained = Trained(
         cameras=run.camera_ids,
         frames=run.frame_ids,
@@ -100,7 +101,9 @@ def check(protocol: Protocol, named: tuple[str | None, Path], backend: str, anyw
     if differs and not anyway:
         command = shlex.join(train_command(protocol, subject, trained.scene))
         problem = f"was not trained as {protocol.name} says: {'; '.join(differs)}"
-        raise UserError(path, problem, f"train it so: {command} (or measure it as it is, marked: --anyway)")
+        raise UserError(
+            run.path, problem, f"train it so: {command} (or measure it as it is, marked: --anyway)"
+        )
     if protocol.group == JOINTS and poses.joint_distances() is None:
         problem = "the recording has no true joints, or too few frames, to measure joints with"
         remedy = "put the body model beside it (docs/data.md), or joints into gt.npz"
@@ -118,9 +121,9 @@ def check(protocol: Protocol, named: tuple[str | None, Path], backend: str, anyw
 
 def check_seeds(candidates: Sequence[Candidate]) -> None:
     """UserError when the runs of one subject differ in more than their seeds."""
-    seen: dict[str, Candidate] = {}
+    firsts: dict[str, Candidate] = {}
     for candidate in candidates:
-        first = seen.setdefault(candidate.subject.name, candidate)
+        first = firsts.setdefault(candidate.subject.name, candidate)
         a, b = first.trained, candidate.trained
         if a.scene != b.scene:
             what = "recordings"

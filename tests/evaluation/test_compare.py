@@ -1,23 +1,17 @@
-"""Groups of views: comparison of one picture by hand, means, the table, driven poses of a recording."""
+"""One rendered picture against what was filmed, by hand; means over views, and their table."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-import torch
 from rich.console import Console
 
 from wim_fast.compositing import over
-from wim_fast.config import ModelConfig
-from wim_fast.evaluation.evaluate import compare, metrics_table, summarize
-from wim_fast.evaluation.metrics import MAX_PSNR
-from wim_fast.evaluation.poses import RecordingPoses
-from wim_fast.model.articulated_model import ArticulatedModel
-from wim_fast.model.motion import learned_motion
+from wim_fast.evaluation.metrics import MAX_PSNR, compare
+from wim_fast.evaluation.summary import summarize
 from wim_fast.rendering.image import Image
-from wim_fast.scene.scene import OBJECT, UNRELIABLE, GroundTruth, SceneContents
+from wim_fast.runs.evaluation_table import metrics_table
+from wim_fast.scene.scene import OBJECT, UNRELIABLE
 
 
 def test_over() -> None:
@@ -68,35 +62,3 @@ def test_summary_and_table() -> None:
     assert "25.00 dB" in text
     assert "22.00 dB" in text
     assert "SSIM" not in text  # nobody has it
-
-
-def recording(frames: int, truth: GroundTruth | None) -> SceneContents:
-    return SceneContents(Path("recording"), (0, 1), tuple(range(frames)), truth)
-
-
-def test_recording_poses() -> None:
-    """The parts themselves as driving points: driven frames lie where the trajectory is drawn on."""
-    torch.manual_seed(0)
-    model = ArticulatedModel(ModelConfig(parts=3, pose_width=16, hash_log2_entries=6), num_frames=30)
-    model.requires_grad_(False)
-    motion = learned_motion(model)
-    rng = np.random.default_rng(0)
-    local = 0.3 * rng.normal(size=(3, 4, 3))
-    points = np.einsum("tpab,pnb->tpna", motion.rotation, local) + motion.translation[:, :, None]
-    points = points.reshape(30, 12, 3)
-    later = np.concatenate([points, points[10:15] + np.array([0.5, 0.0, 0.0])])
-    poses = RecordingPoses(model, range(30), recording(35, GroundTruth(None, later.astype(np.float32))))
-    assert poses.driver is not None
-    assert poses.driver.name == "points"
-    learned, driven = poses.posed(12), poses.posed(32)
-    np.testing.assert_allclose(
-        driven.translation.numpy(), learned.translation.numpy() + np.array([0.5, 0, 0]), atol=0.02
-    )
-    np.testing.assert_allclose(driven.rotation.numpy(), learned.rotation.numpy(), atol=0.05)
-    assert poses.driving()["held_out_error"] < 0.02
-    assert poses.joint_error() is None  # no joints
-
-    still = RecordingPoses(model, range(30), recording(35, None))
-    assert still.driver is None
-    with pytest.raises(ValueError, match="not trained on"):
-        still.posed(31)

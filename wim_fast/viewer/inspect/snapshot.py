@@ -13,14 +13,14 @@ from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.model.motion import Motion, learned_motion, posed_at
 from wim_fast.ops.backend import Backend
 from wim_fast.recordings.cameras import Cameras
+from wim_fast.runs.run import Run
 from wim_fast.scene.load import scan_scene
-from wim_fast.training.run_folder import Run
 
 FRAMES_KEPT = 8  # frames whose images stay in memory
 
 
 @dataclass(frozen=True)
-class Subject:
+class Snapshot:
     """A model as it was at one training step. Lengths are in world units.
 
     Attributes:
@@ -36,7 +36,7 @@ class Subject:
     iterations: int
 
     @classmethod
-    def of_run(cls, run: Run) -> Subject:
+    def of_run(cls, run: Run) -> Snapshot:
         return cls(run.model, run.backend, run.inv_s, learned_motion(run.model), run.step, run.iterations)
 
     @property

@@ -1,20 +1,17 @@
-"""The table of a protocol: runs to lines, lines to a table for people and one for LaTeX."""
+"""The table of a protocol, for people and for LaTeX, and its description."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import numpy as np
+from rich.table import Table
+from rich.text import Text
 
 from wim_fast.evaluation.joints import PAPER_RIDGE
-from wim_fast.evaluation.protocols import Protocol
+from wim_fast.evaluation.protocols import JOINTS, Protocol, numbers
+from wim_fast.evaluation.summary import Line
 from wim_fast.posing.regression import RIDGE
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 DAGGER = "†"
 
@@ -38,52 +35,6 @@ COLUMNS = {
 }
 
 
-class Value(NamedTuple):
-    """Mean of the runs, and their sample standard deviation (n - 1); None of one run."""
-
-    mean: float
-    deviation: float | None
-
-
-@dataclass(frozen=True)
-class Line:
-    """A row of the table: a subject, or the mean of all."""
-
-    name: str
-    values: dict[str, Value]
-    runs: int
-    marked: bool  # not all of it was trained as the protocol says
-
-
-def means(rows: Iterable[Mapping[str, float]], metrics: Sequence[str]) -> dict[str, float]:
-    """Mean over rows of each metric that any row has; rows where it is undefined are left out."""
-    rows, found = list(rows), {}
-    for key in metrics:
-        values = [row[key] for row in rows if key in row and math.isfinite(row[key])]
-        if values:
-            found[key] = float(np.mean(values))
-    return found
-
-
-def subject_line(name: str, runs: Sequence[Mapping[str, float]], marked: bool) -> Line:
-    """Mean and standard deviation over the runs of one subject (its seeds), given the means of each."""
-    values = {}
-    for key in COLUMNS:
-        of = [run[key] for run in runs if key in run]
-        if of:
-            values[key] = Value(float(np.mean(of)), float(np.std(of, ddof=1)) if len(of) > 1 else None)
-    return Line(name, values, len(runs), marked)
-
-
-def mean_line(lines: Sequence[Line]) -> Line | None:
-    """Mean over subjects, every one counting once however many runs it has; None of a single subject."""
-    if len(lines) < 2:
-        return None
-    of = means(({key: value.mean for key, value in line.values.items()} for line in lines), list(COLUMNS))
-    values = {key: Value(mean, None) for key, mean in of.items()}
-    return Line("mean", values, sum(line.runs for line in lines), any(line.marked for line in lines))
-
-
 def shown_columns(protocol: Protocol, lines: Sequence[Line]) -> list[str]:
     """The protocol's metrics that any line has."""
     return [key for key in protocol.metrics if any(key in line.values for line in lines)]
@@ -91,9 +42,6 @@ def shown_columns(protocol: Protocol, lines: Sequence[Line]) -> list[str]:
 
 def table(protocol: Protocol, lines: Sequence[Line]) -> Table:
     """For people; the last line is set apart if it is the mean."""
-    from rich.table import Table
-    from rich.text import Text
-
     keys = shown_columns(protocol, lines)
     result = Table(title=protocol.title, title_justify="left")
     result.add_column("", no_wrap=True)
@@ -156,3 +104,26 @@ def latex(protocol: Protocol, lines: Sequence[Line], notes: Sequence[str]) -> st
     if notes:
         text += [r"\par\smallskip", *(rf"{{\footnotesize {escape(note)}\par}}" for note in notes)]
     return "\n".join(text) + "\n"
+
+
+def described(protocol: Protocol) -> list[str]:
+    """A protocol for people, in lines."""
+    cameras: dict[tuple[int, ...], list[str]] = {}
+    for subject in protocol.subjects:
+        cameras.setdefault(subject.train_cameras, []).append(subject.name)
+    count = "all" if protocol.test_count is None else f"{protocol.test_count}"
+    where = "all others" if protocol.test_cameras is None else numbers(protocol.test_cameras)
+    views = f"cameras {where}; {count} of the frames {protocol.test_frames}"
+    return [
+        f"{protocol.name}  {protocol.title}",
+        *(
+            f"  train     cameras {numbers(ids)}; frames {protocol.train_frames} of {', '.join(names)}"
+            for ids, names in cameras.items()
+        ),
+        f"  test      {protocol.group}" + ("" if protocol.group == JOINTS else f": {views}"),
+        f"  images    {protocol.size} pixels, background {protocol.background:g}",
+        f"  metrics   {'; '.join(COLUMNS[key].heading for key in protocol.metrics)}",
+        f"  source    {protocol.source}",
+        *(f"  {'' if k else 'guesses':10}{guess}" for k, guess in enumerate(protocol.guesses)),
+        "",
+    ]

@@ -1,8 +1,7 @@
-"""`wim-fast protocol`: a published evaluation protocol, measured on one or more runs."""
+"""A published evaluation protocol, measured on one or more runs."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -11,47 +10,83 @@ from pathlib import Path
 from typing import Any
 
 from wim_fast.evaluation.metrics import Lpips, load_lpips
-from wim_fast.evaluation.protocol_table import (
-    COLUMNS,
-    DAGGER,
-    Line,
-    latex,
-    mean_line,
-    means,
-    subject_line,
-    table,
-)
-from wim_fast.evaluation.protocols import JOINTS, PROTOCOLS, Protocol, measured_views, numbers
+from wim_fast.evaluation.protocols import JOINTS, PROTOCOLS, Protocol, measured_views
+from wim_fast.evaluation.summary import Line, mean_line, means, subject_line
 from wim_fast.files import output_folder
-from wim_fast.runs.measuring import Views, finite, measure_groups
-from wim_fast.runs.protocol_runs import Candidate, check, check_seeds, find_protocol, named_runs
-from wim_fast.terminal import console, say, say_written
+from wim_fast.runs.evaluate import Views, evaluate_groups, finite
+from wim_fast.runs.protocol.candidates import Candidate, check_run, check_seeds
+from wim_fast.runs.protocol.tables import DAGGER, latex
+from wim_fast.runs.render import Progress
+from wim_fast.runs.run import load_run
 
 
-def protocol(args: argparse.Namespace) -> None:
-    """Checks all runs, then measures, prints and writes."""
-    if args.list:
-        for known in PROTOCOLS.values():
-            describe(known)
-        return
-    chosen = find_protocol(args.name, args.frames)
-    candidates = [check(chosen, text, args.backend, args.anyway) for text in named_runs(args.runs)]
+@dataclass(frozen=True)
+class ProtocolReport:
+    """A protocol measured on some runs.
+
+    Attributes:
+        lines: of the table: one per subject, and their mean.
+        notes: what must be known beside the numbers.
+        lpips: "measured", or why it is not.
+    """
+
+    protocol: Protocol
+    results: list[Result]
+    lines: list[Line]
+    notes: list[str]
+    lpips: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: the protocol, the table, and of every run all rows that it follows from."""
+        return {
+            "protocol": dataclasses.asdict(self.protocol),
+            "lpips": self.lpips,
+            "notes": self.notes,
+            "table": [
+                {
+                    "name": line.name,
+                    "runs": line.runs,
+                    "as_published": not line.marked,
+                    **{key: value._asdict() for key, value in line.values.items()},
+                }
+                for line in self.lines
+            ],
+            "runs": [run_report(result) for result in self.results],
+        }
+
+
+def measure_protocol(
+    protocol: Protocol,
+    runs: Sequence[tuple[str | None, Path]],
+    *,
+    backend: str = "auto",
+    anyway: bool = False,
+    on_progress: Progress | None = None,
+) -> ProtocolReport:
+    """Checks all runs, then measures them.
+
+    Args:
+        runs: names of subjects (None: as the folders of their scenes say) and folders of runs.
+        anyway: measure runs that were trained otherwise, and mark them, in place of a UserError.
+    """
+    candidates = [check_run(protocol, load_run(path, backend), name, anyway) for name, path in runs]
     check_seeds(candidates)
-    with output_folder(args.output or Path("runs") / f"protocol-{chosen.name}") as folder:
-        lpips = load_lpips() if "lpips" in chosen.metrics else "is no metric of this protocol"
-        results = [measure(chosen, candidate, lpips) for candidate in candidates]
-        lines = lines_of(results)
-        notes = notes_of(chosen, results, lpips)
-        console.print(table(chosen, lines))
-        for note in notes:
-            say(note)
-        files = folder / "protocol.json", folder / "table.tex"
-        report = report_of(chosen, results, lines, lpips, notes)
-        files[0].write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    lpips = load_lpips() if "lpips" in protocol.metrics else "is no metric of this protocol"
+    results = [measure(protocol, candidate, lpips, on_progress) for candidate in candidates]
+    notes = notes_of(protocol, results, lpips)
+    told = lpips if isinstance(lpips, str) else "measured"
+    return ProtocolReport(protocol, results, lines_of(results), notes, told)
+
+
+def write_protocol(report: ProtocolReport, output: Path | None = None) -> list[Path]:
+    """protocol.json and table.tex. `output`: a folder; None: runs/protocol-NAME."""
+    with output_folder(output or Path("runs") / f"protocol-{report.protocol.name}") as folder:
+        data, table = folder / "protocol.json", folder / "table.tex"
+        data.write_text(json.dumps(report.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
         # what is missing on this machine, and where, is not for publication
-        public = [note.split(":")[0] + "." if note.startswith("LPIPS") else note for note in notes]
-        files[1].write_text(latex(chosen, lines, public), encoding="utf-8")
-        say_written(files)
+        public = [note.split(":")[0] + "." if note.startswith("LPIPS") else note for note in report.notes]
+        table.write_text(latex(report.protocol, report.lines, public), encoding="utf-8")
+        return [data, table]
 
 
 @dataclass(frozen=True)
@@ -63,7 +98,9 @@ class Result:
     summary: dict[str, float]
 
 
-def measure(protocol: Protocol, candidate: Candidate, lpips: Lpips | str) -> Result:
+def measure(
+    protocol: Protocol, candidate: Candidate, lpips: Lpips | str, on_progress: Progress | None = None
+) -> Result:
     """Renders and measures all views of the protocol, or regresses the joints of all frames."""
     if protocol.group == JOINTS:
         rows = joint_rows(protocol, candidate)
@@ -71,10 +108,15 @@ def measure(protocol: Protocol, candidate: Candidate, lpips: Lpips | str) -> Res
         views: Views = measured_views(protocol, candidate.subject, candidate.trained)
         available = None if isinstance(lpips, str) else lpips
         name = candidate.subject.name
-        measured = measure_groups(
-            candidate.run, {protocol.group: views}, candidate.poses, available, what=name
+        groups, _ = evaluate_groups(
+            candidate.run,
+            {protocol.group: views},
+            candidate.poses,
+            available,
+            on_progress=on_progress,
+            what=name,
         )
-        rows = measured.rows[protocol.group]
+        rows = groups[protocol.group]
     return Result(candidate, rows, means(rows, protocol.metrics))
 
 
@@ -132,31 +174,6 @@ def notes_of(protocol: Protocol, results: Sequence[Result], lpips: Lpips | str) 
     return notes
 
 
-def report_of(
-    protocol: Protocol,
-    results: Sequence[Result],
-    lines: Sequence[Line],
-    lpips: Lpips | str,
-    notes: Sequence[str],
-) -> dict[str, Any]:
-    """What protocol.json holds: the protocol, the table, and of every run all rows that it follows from."""
-    return {
-        "protocol": dataclasses.asdict(protocol),
-        "lpips": lpips if isinstance(lpips, str) else "measured",
-        "notes": list(notes),
-        "table": [
-            {
-                "name": line.name,
-                "runs": line.runs,
-                "as_published": not line.marked,
-                **{key: value._asdict() for key, value in line.values.items()},
-            }
-            for line in lines
-        ],
-        "runs": [run_report(result) for result in results],
-    }
-
-
 def run_report(result: Result) -> dict[str, Any]:
     """Of one run."""
     candidate, run = result.candidate, result.candidate.run
@@ -175,23 +192,3 @@ def run_report(result: Result) -> dict[str, Any]:
         "summary": result.summary,
         "rows": [{key: finite(value) for key, value in row.items()} for row in result.rows],
     }
-
-
-def describe(protocol: Protocol) -> None:
-    """A protocol for people."""
-    cameras: dict[tuple[int, ...], list[str]] = {}
-    for subject in protocol.subjects:
-        cameras.setdefault(subject.train_cameras, []).append(subject.name)
-    say(f"{protocol.name}  {protocol.title}")
-    for ids, names in cameras.items():
-        say(f"  train     cameras {numbers(ids)}; frames {protocol.train_frames} of {', '.join(names)}")
-    count = "all" if protocol.test_count is None else f"{protocol.test_count}"
-    where = "all others" if protocol.test_cameras is None else numbers(protocol.test_cameras)
-    views = f"cameras {where}; {count} of the frames {protocol.test_frames}"
-    say(f"  test      {protocol.group}" + ("" if protocol.group == JOINTS else f": {views}"))
-    say(f"  images    {protocol.size} pixels, background {protocol.background:g}")
-    say(f"  metrics   {'; '.join(COLUMNS[key].heading for key in protocol.metrics)}")
-    say(f"  source    {protocol.source}")
-    for number, guess in enumerate(protocol.guesses):
-        say(f"  {'' if number else 'guesses':10}{guess}")
-    say("")
