@@ -302,7 +302,7 @@ def test_nothing_is_decoded_before_it_is_asked_for(tmp_path, monkeypatch):
 
 def test_a_folder_with_a_colmap_model_is_trained_on(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    film = make_film(BROWN, frames=4)
+    film = make_film((-0.12, 0.05, 0.004, -0.003, 0.01), frames=4)
     source = write_film(tmp_path / "film", film)
     with_colmap(source, film)
     assert main(["train", "--scene", str(source), *flags(iterations=4)]) == 0
