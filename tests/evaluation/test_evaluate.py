@@ -16,6 +16,7 @@ from wim_fast.evaluation.metrics import MAX_PSNR
 from wim_fast.evaluation.poses import RecordingPoses
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.motion import learned_motion
+from wim_fast.ops.mlp.reference import mlp
 from wim_fast.rendering.image import Image
 from wim_fast.scene.scene import OBJECT, UNRELIABLE, GroundTruth, SceneContents
 
@@ -85,7 +86,7 @@ def test_recording_poses() -> None:
     points = np.einsum("tpab,pnb->tpna", motion.rotation, local) + motion.translation[:, :, None]
     points = points.reshape(30, 12, 3)
     later = np.concatenate([points, points[10:15] + np.array([0.5, 0.0, 0.0])])
-    poses = RecordingPoses(model, range(30), recording(35, GroundTruth(None, later.astype(np.float32))))
+    poses = RecordingPoses(model, range(30), recording(35, GroundTruth(None, later.astype(np.float32))), mlp)
     assert poses.driver is not None
     assert poses.driver.name == "points"
     learned, driven = poses.posed(12), poses.posed(32)
@@ -96,7 +97,7 @@ def test_recording_poses() -> None:
     assert poses.driving()["held_out_error"] < 0.02
     assert poses.joint_error() is None  # no joints
 
-    still = RecordingPoses(model, range(30), recording(35, None))
+    still = RecordingPoses(model, range(30), recording(35, None), mlp)
     assert still.driver is None
     with pytest.raises(ValueError, match="not trained on"):
         still.posed(31)

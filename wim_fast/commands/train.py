@@ -217,7 +217,7 @@ def resumed_config(folder: RunFolder, flags: dict[str, Any]) -> Config:
     wanted = config_module.replace(config, **flags)
     for name in flags:
         setting = SETTINGS[name]
-        now, then = (getattr(getattr(c, setting.section), name) for c in (wanted, config))
+        now, then = setting.of(wanted), setting.of(config)
         if now != then:
             raise UserError(
                 folder.config,
@@ -307,7 +307,7 @@ def measure(trainer: Trainer, recording: Recording, folder: RunFolder, console: 
     from wim_fast.terminal import say
 
     model, views, scene = trainer.model, recording.views, recording.scene
-    motion = learned_motion(model)
+    motion = learned_motion(model, trainer.backend.pose_mlp)
     background = recording.config.scene.background_grey
     groups = {}
     for name, cameras in recording.camera_groups().items():

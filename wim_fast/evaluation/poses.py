@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,13 +30,16 @@ class RecordingPoses:
 
     Args:
         trained: positions of the frames that the model was trained on, in its order.
+        mlp: what computes the pose network, the backend's.
     """
 
-    def __init__(self, model: ArticulatedModel, trained: Sequence[int], contents: SceneContents) -> None:
+    def __init__(
+        self, model: ArticulatedModel, trained: Sequence[int], contents: SceneContents, mlp: Callable
+    ) -> None:
         self.model = model
         self.truth = contents.ground_truth
         self.trained = list(trained)
-        self.learned = learned_motion(model)
+        self.learned = learned_motion(model, mlp)
         self.driver = self._fit_driver() if len(trained) < len(contents.frame_ids) else None
 
     def _fit_driver(self) -> Driver | None:

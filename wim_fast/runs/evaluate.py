@@ -48,7 +48,7 @@ def evaluate(args: argparse.Namespace) -> None:
     run = open_run(args)
     contents = scan(run)
     plan = make_plan(run, contents, args.cameras, args.frames)
-    poses = RecordingPoses(run.model, trained_positions(run, contents), contents)
+    poses = RecordingPoses(run.model, trained_positions(run, contents), contents, run.backend.pose_mlp)
     if plan.new_frames and poses.driver is None:
         if plan.new_frames_asked:
             unknown = contents.frame_ids[plan.new_frames[0]]

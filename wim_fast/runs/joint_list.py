@@ -31,7 +31,7 @@ JOINT_PLATE = np.array([60, 60, 60], np.uint8)
 
 def list_joints(run: Run, args: argparse.Namespace) -> None:
     """Prints the tree, the joints and an example, and writes a labelled picture."""
-    motion = learned_motion(run.model)
+    motion = learned_motion(run.model, run.backend.pose_mlp)
     if not 0 <= args.frame < len(motion):
         remedy = f"choose one from 0 to {len(motion) - 1}"
         raise UserError(f"--frame {args.frame}", f"there are {len(motion)} frames trained on", remedy)

@@ -42,7 +42,7 @@ PALE = 0.35  # how much of its colour the object keeps where only the structure 
 def merge(args: argparse.Namespace) -> None:
     """Merges, shows and writes."""
     run = open_run(args)
-    motion, semi_axes = learned_motion(run.model), semi_axes_of(run.model)
+    motion, semi_axes = learned_motion(run.model, run.backend.pose_mlp), semi_axes_of(run.model)
     if not 0 <= args.frame < len(motion):
         remedy = f"choose one from 0 to {len(motion) - 1}"
         raise UserError(f"--frame {args.frame}", f"there are {len(motion)} frames trained on", remedy)

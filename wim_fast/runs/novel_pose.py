@@ -69,7 +69,7 @@ def _check_flags(args: argparse.Namespace) -> None:
 
 def render_pose_file(run: Run, args: argparse.Namespace) -> None:
     """The motion that a pose file describes (supplement A.8)."""
-    learned, semi_axes = learned_motion(run.model), semi_axes_of(run.model)
+    learned, semi_axes = learned_motion(run.model, run.backend.pose_mlp), semi_axes_of(run.model)
     edges = edges_of(run.model)
     pose = read_pose_file(args.pose, len(semi_axes), len(learned))
     if args.fps is not None:
@@ -101,7 +101,7 @@ def render_driven(run: Run, args: argparse.Namespace) -> None:
     """Poses that follow from points which move with the object (supplement A.10)."""
     contents = scan(run)
     points = read_points(args.drive) / run.coordinate_scale
-    learned, trained = learned_motion(run.model), trained_positions(run, contents)
+    learned, trained = learned_motion(run.model, run.backend.pose_mlp), trained_positions(run, contents)
     fitted = fit_rows(args, points, contents, trained)
     rows = args.frames and positions(args.frames, len(points), f"rows in {args.drive}")
     rows = rows or [row for row in range(len(points)) if row not in set(trained)] or list(range(len(points)))

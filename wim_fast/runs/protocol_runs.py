@@ -84,7 +84,7 @@ def check(protocol: Protocol, named: tuple[str | None, Path], backend: str, anyw
     run = load_run(path, backend)
     contents = scan(run)
     subject = find_subject(protocol, run.config.scene.scene, name)
-    poses = RecordingPoses(run.model, trained_positions(run, contents), contents)
+    poses = RecordingPoses(run.model, trained_positions(run, contents), contents, run.backend.pose_mlp)
     first = run.load_scene(cameras=run.camera_ids[:1], frames=trained_positions(run, contents)[:1])
     trained = Trained(
         cameras=run.camera_ids,

@@ -21,7 +21,7 @@ def render(args: argparse.Namespace) -> None:
     if args.frame is not None and (args.frames is not None or not args.turntable):
         raise UserError("--frame", "goes with --turntable and without --frames", "use --frames A:B instead")
     run = open_run(args)
-    motion = learned_motion(run.model)
+    motion = learned_motion(run.model, run.backend.pose_mlp)
     if args.frame is None:
         shown = positions(args.frames, len(motion), "frames trained on")
     else:

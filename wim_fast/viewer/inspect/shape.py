@@ -79,7 +79,9 @@ class Skeleton(NamedTuple):
 
 def skeleton(subject: Subject, pose: Motion) -> Skeleton:
     """The joint candidates and the tree, as they are in a pose (T = 1)."""
-    candidates = joint_candidates(pose.rotation[0], pose.translation[0], semi_axes_of(subject.model))
+    model = subject.model
+    axes = semi_axes_of(model)
+    candidates = joint_candidates(pose.rotation[0], pose.translation[0], axes, model.candidate_share)
     edges, joints = edges_of(subject.model), joints_of(subject.model, pose)[0]
     chosen = candidates[edges, subject.model.joints.edge_candidates.cpu().numpy()]
     centers = pose.translation[0][edges]  # (P-1, 2, 3)

@@ -37,7 +37,8 @@ class Subject:
 
     @classmethod
     def of_run(cls, run: Run) -> Subject:
-        return cls(run.model, run.backend, run.inv_s, learned_motion(run.model), run.step, run.iterations)
+        motion = learned_motion(run.model, run.backend.pose_mlp)
+        return cls(run.model, run.backend, run.inv_s, motion, run.step, run.iterations)
 
     @property
     def num_frames(self) -> int:
