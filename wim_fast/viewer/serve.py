@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from wim_fast.errors import UserError
-from wim_fast.training.run_folder import load_run
+from wim_fast.runs.run import load_run
 from wim_fast.viewer.inspect.subject import Film, Subject
 from wim_fast.viewer.server import address_lines, check_viewer
 

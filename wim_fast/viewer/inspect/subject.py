@@ -10,11 +10,11 @@ import numpy as np
 
 from wim_fast.errors import UserError
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
-from wim_fast.model.motion import Motion, learned_motion, posed_at
+from wim_fast.model.motion import Motion, posed_at
 from wim_fast.ops.backend import Backend
 from wim_fast.recordings.cameras import Cameras
+from wim_fast.runs.run import Run
 from wim_fast.scene.load import scan_scene
-from wim_fast.training.run_folder import Run
 
 FRAMES_KEPT = 8  # frames whose images stay in memory
 
@@ -37,8 +37,7 @@ class Subject:
 
     @classmethod
     def of_run(cls, run: Run) -> Subject:
-        motion = learned_motion(run.model, run.backend.pose_mlp)
-        return cls(run.model, run.backend, run.inv_s, motion, run.step, run.iterations)
+        return cls(run.model, run.backend, run.inv_s, run.motion, run.step, run.iterations)
 
     @property
     def num_frames(self) -> int:
