@@ -105,14 +105,14 @@ class LiveView:
 
 def show(run_path: Path, file: Path, port: int) -> None:
     """Serve the newest copy until stdin ends, which it does when training does."""
-    from wim_fast.viewer.inspect.subject import Film, Subject
+    from wim_fast.viewer.inspect.snapshot import Film, Snapshot
     from wim_fast.viewer.serve import open_page
 
     if hasattr(os, "nice"):
         os.nice(19)
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     run = read_copy(run_path, file)
-    page = open_page(Subject.of_run(run), Film(run), HOST, port, f"{run_path}, in training")
+    page = open_page(Snapshot.of_run(run), Film(run), HOST, port, f"{run_path}, in training")
     page.start()
     shown = file.stat().st_mtime_ns
     while True:
@@ -120,7 +120,7 @@ def show(run_path: Path, file: Path, port: int) -> None:
         newest = file.stat().st_mtime_ns
         if newest != shown and page.server.get_clients():
             shown = newest
-            page.replace(Subject.of_run(read_copy(run_path, file)))
+            page.replace(Snapshot.of_run(read_copy(run_path, file)))
 
 
 def read_copy(run_path: Path, file: Path) -> Any:

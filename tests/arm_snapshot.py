@@ -1,4 +1,4 @@
-"""A tiny subject to look at: three ellipsoids in two poses, one of them bent, seen by the cameras of a tiny recording."""
+"""A tiny snapshot to look at: three ellipsoids in two poses, one of them bent, seen by the cameras of a tiny recording."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.motion import Motion
 from wim_fast.ops.backend import select_backend
 from wim_fast.recordings.cameras import Cameras
-from wim_fast.viewer.inspect.subject import Subject
+from wim_fast.viewer.inspect.snapshot import Snapshot
 
 FRAMES = 4
 INV_S = 150.0
 
 
-def arm_subject() -> Subject:
+def arm_snapshot() -> Snapshot:
     """The arm of `arm_scene` as a model knows it, with a field that moves the surface a little."""
     torch.manual_seed(0)
     motion = arm_motion(FRAMES)
@@ -30,7 +30,7 @@ def arm_subject() -> Subject:
         model.field.table.uniform_(-1, 1)
     model.requires_grad_(False)
     learned = Motion(motion.rotation, motion.translation)
-    return Subject(model, select_backend("numba"), INV_S, learned, 1, 1)
+    return Snapshot(model, select_backend("numba"), INV_S, learned, 1, 1)
 
 
 def arm_cameras() -> Cameras:

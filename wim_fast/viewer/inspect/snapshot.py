@@ -20,7 +20,7 @@ FRAMES_KEPT = 8  # frames whose images stay in memory
 
 
 @dataclass(frozen=True)
-class Subject:
+class Snapshot:
     """A model as it was at one training step. Lengths are in world units.
 
     Attributes:
@@ -36,7 +36,7 @@ class Subject:
     iterations: int
 
     @classmethod
-    def of_run(cls, run: Run) -> Subject:
+    def of_run(cls, run: Run) -> Snapshot:
         return cls(run.model, run.backend, run.inv_s, run.motion, run.step, run.iterations)
 
     @property

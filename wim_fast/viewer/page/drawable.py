@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass
-class Layer:
+class Drawable:
     """Something shown. It is drawn again when its key, all that it depends on, has changed."""
 
     name: str
