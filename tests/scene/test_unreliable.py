@@ -133,15 +133,15 @@ def test_silhouettes_have_no_gradient_there(scene):
     every = torch.from_numpy(np.stack([x, y], -1).reshape(1, -1, 2) + 0.5).float() / 48
     pixels = every.repeat(3, 1, 1).requires_grad_()
     nearest = images.nearest_in_mask(camera, frame, pixels)
-    guides = images.draw(camera, frame, 32, generator)
+    mask_pixels = images.draw(camera, frame, 32, generator)
     gradient = torch.autograd.grad(((pixels - nearest) ** 2).sum(), pixels)[0].view(3, 48, 48, 2)
     mask = torch.from_numpy(scene.mask[:])[camera, frame]
     assert (gradient[mask == UNRELIABLE] == 0).all()
     assert (gradient[mask == 0] != 0).any()
-    for i, m in enumerate(guides.pixels):
+    for i, m in enumerate(mask_pixels.pixels):
         column, row = (48 * m).long().T
-        assert guides.weight[i] == 0 or (mask[i, row, column] == OBJECT).all()
-    assert guides.weight[1] == 0  # the image that is missing
+        assert mask_pixels.weight[i] == 0 or (mask[i, row, column] == OBJECT).all()
+    assert mask_pixels.weight[1] == 0  # the image that is missing
 
 
 def test_the_hull_is_known_only_where_all_is_reliable(scene):
@@ -160,7 +160,7 @@ def test_guides_of_large_images_are_unreliable_where_any_part_is(scene):
     large = dataclasses.replace(scene, cameras=scene.cameras.resized(288, 288))
     rgba, mask = (layer[:].repeat(6, 2).repeat(6, 3) for layer in (scene.rgba, scene.mask))
     y, x = (int(v.mean()) for v in np.nonzero(mask[0, 0] == OBJECT))
-    y, x = y // 3 * 3, x // 3 * 3  # the corner of a pixel of the guides, not its middle
+    y, x = y // 3 * 3, x // 3 * 3  # the corner of a pixel of the mask_pixels, not its middle
     mask[0, 0, y, x] = UNRELIABLE
     images = Silhouettes(with_images(large, rgba, mask), 0.03)
     point = torch.tensor([[[(x + 0.5) / 288, (y + 0.5) / 288]]])
