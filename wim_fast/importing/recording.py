@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
-from wim_fast.drawing.figures import write_png
+from wim_fast.drawing.images import write_png
 from wim_fast.errors import SceneWarning, UserError
 from wim_fast.importing.pixels import Looked, steps, write_images
 from wim_fast.importing.placement import LEVEL, Placement, place

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wim_fast.compositing import over, to_uint8
-from wim_fast.drawing.figures import enlarge, grid, write_png
+from wim_fast.drawing.images import enlarge, write_png
+from wim_fast.drawing.sheets import grid
 from wim_fast.errors import UserError
 from wim_fast.evaluation.evaluate import metrics_table, summarize
 from wim_fast.evaluation.metrics import load_lpips

@@ -9,8 +9,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from wim_fast.compositing import over_uint8
-from wim_fast.drawing.figures import draw_joints, draw_labels, enlarge, grid, part_palette, write_png
-from wim_fast.drawing.views import pixels
+from wim_fast.drawing.annotate import draw_joints, draw_labels, part_palette
+from wim_fast.drawing.images import enlarge, write_png
+from wim_fast.drawing.sheets import grid
+from wim_fast.drawing.views import projected
 from wim_fast.errors import UserError
 from wim_fast.files import output_folder
 from wim_fast.model.motion import Motion, edges_of, joints_of, learned_motion, posed_at, semi_axes_of
@@ -114,7 +116,7 @@ def labelled_picture(run: Run, args: argparse.Namespace, pose: Motion) -> np.nda
             for colors in (palette, np.broadcast_to(LIGHT_GREY, palette.shape))
         )
         camera = cameras.select([index]).resized(plain.shape[1], plain.shape[0])
-        at_joints, at_centers = pixels(camera, joints), pixels(camera, centers)
+        at_joints, at_centers = projected(camera, joints), projected(camera, centers)
         bones = draw_joints(plain, at_joints, at_centers, edges)
         plates = np.broadcast_to(JOINT_PLATE, (len(joints), 3))
         rows.append(

@@ -12,8 +12,10 @@ import numpy as np
 from rich.table import Table
 
 from wim_fast.compositing import over_uint8
-from wim_fast.drawing.figures import draw_joints, grid, part_palette, write_png
-from wim_fast.drawing.views import pixels
+from wim_fast.drawing.annotate import draw_joints, part_palette
+from wim_fast.drawing.images import write_png
+from wim_fast.drawing.sheets import grid
+from wim_fast.drawing.views import projected
 from wim_fast.errors import UserError
 from wim_fast.files import output_folder
 from wim_fast.model.motion import Motion, edges_of, joints_of, learned_motion, posed_at, semi_axes_of
@@ -139,7 +141,7 @@ class Stage:
         cameras = cameras.select(clearest_views(cameras, pose.translation[0])[:1])
         cameras = zoomed(cameras, extreme_points(pose, semi_axes_of(run.model)))
         parts = render_parts(run.model, posed_at(run.model, pose, 0), cameras, 0, run.inv_s, run.backend)
-        edges, joints = edges_of(run.model), pixels(cameras, joints_of(run.model, pose)[0])
+        edges, joints = edges_of(run.model), projected(cameras, joints_of(run.model, pose)[0])
         return cls(parts, edges, joints, pose.translation[0], semi_axes_of(run.model), cameras, grey(run))
 
     def painted(self, structure: MergedStructure) -> np.ndarray:
@@ -147,7 +149,7 @@ class Stage:
         colors = part_colors(structure, self.semi_axes)
         picture = over_uint8(self.parts.paint(colors), self.background)
         remains = np.isin(np.arange(len(self.edges)), structure.joint_ids)
-        centers = pixels(self.camera, self.centers)
+        centers = projected(self.camera, self.centers)
         return draw_joints(picture, self.joints, centers, self.edges, colors, remains)
 
     def connections(self, structure: MergedStructure) -> np.ndarray:
@@ -155,7 +157,7 @@ class Stage:
         colors = part_colors(structure, self.semi_axes)
         pale = np.round(255 - PALE * (255.0 - colors)).astype(np.uint8)
         picture = over_uint8(self.parts.paint(pale), self.background)
-        centers = pixels(self.camera, structure.centers(self.centers, self.semi_axes))
+        centers = projected(self.camera, structure.centers(self.centers, self.semi_axes))
         colors = colors[largest_parts(structure, self.semi_axes)]
         return draw_joints(picture, self.joints[structure.joint_ids], centers, structure.edges, colors)
 

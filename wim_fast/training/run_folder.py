@@ -22,7 +22,7 @@ import torch
 
 from wim_fast import config as config_module
 from wim_fast.config import Config
-from wim_fast.drawing.figures import write_png
+from wim_fast.drawing.images import write_png
 from wim_fast.errors import UserError
 from wim_fast.files import write_atomic
 from wim_fast.model.articulated_model import ArticulatedModel

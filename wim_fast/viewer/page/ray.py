@@ -7,6 +7,8 @@ import viser
 import viser.uplot as uplot
 
 from wim_fast.compositing import over_uint8
+from wim_fast.drawing.annotate import marked_pixel
+from wim_fast.drawing.images import enlarge_to
 from wim_fast.recordings.cameras import pixel_rays
 from wim_fast.viewer import colors
 from wim_fast.viewer.inspect.rays import RayProbe
@@ -15,7 +17,6 @@ from wim_fast.viewer.page.grid import CUBE, CUBE_FACES
 from wim_fast.viewer.page.layer import Layer, set_value
 from wim_fast.viewer.page.panel import Host
 from wim_fast.viewer.page.text import percent
-from wim_fast.viewer.pictures import enlarge_to, marked_pixel
 
 PICTURE_SIZE = 320  # pixels, of the camera's image in the panel
 
