@@ -9,6 +9,12 @@ import numpy as np
 from wim_fast.drawing.figure import drawn, new_figure, points
 
 PLOT_SIZE = (720, 360)
+MARGINS = (
+    78,
+    34,
+    20,
+    48,
+)  # pixels: left, top, right, bottom; always the same, so that stacked plots share their x
 TEXT, SMALL_TEXT = 14.0, 12.0  # pixels
 INK = "#3c3c3c"
 
@@ -25,9 +31,11 @@ def line_plot(
 
     `marked`: (N,) bool, x that get a dot on the axis.
     """
-    figure = new_figure(*PLOT_SIZE)
-    figure.set_layout_engine("constrained")
-    axes = figure.add_subplot()
+    (width, height), (left, top, right, bottom) = PLOT_SIZE, MARGINS
+    figure = new_figure(width, height)
+    axes = figure.add_axes(
+        (left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height)
+    )
     axes.grid(color="#e1e1e1", linewidth=points(1))
     axes.axhline(0, color="#787878", linewidth=points(1))
     for name, y, color in curves:
@@ -39,6 +47,7 @@ def line_plot(
     axes.set_xlabel(x_label, fontsize=points(SMALL_TEXT), color=INK, parse_math=False)
     axes.set_ylabel(y_label, fontsize=points(SMALL_TEXT), color=INK, parse_math=False)
     axes.tick_params(labelsize=points(SMALL_TEXT), labelcolor=INK, length=0)
+    axes.yaxis.get_offset_text().set_fontsize(points(SMALL_TEXT))
     axes.spines[:].set_visible(False)
     axes.margins(x=0)
     if len(curves) > 1:
