@@ -51,6 +51,8 @@ def test_defaults(tmp_path: Path) -> None:
         ("- 1", "key: value"),
         ("rotations: [", "YAML"),
         ("\x00", "YAML"),
+        ("frame: 3\nframe: 4\nrotations: [{part: 1, axis_angle: [0, 0, 1]}]", "frame is there twice"),
+        ("rotations: [{part: 1, part: 2, axis_angle: [0, 0, 1]}]", "part is there twice"),
         ("speed: 3\nrotations: []", "speed"),
         ("rotations: 5", "rotations"),
         ("rotations: []", "nothing moves"),
@@ -86,5 +88,14 @@ def test_mistakes_are_named(tmp_path: Path, text: str, named: str) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere\.yaml.*cannot be read"):
+    with pytest.raises(UserError) as caught:
         read_pose_file(tmp_path / "nowhere.yaml", num_parts=3)
+    assert caught.value.where == tmp_path / "nowhere.yaml"
+
+
+def test_numbers_are_those_of_yaml_1_2(tmp_path: Path) -> None:
+    path = tmp_path / "pose.yaml"
+    path.write_text("root: 010\nrotations: [{part: 5, axis_angle: [0, 0, 1e-3]}]\n")
+    pose = read_pose_file(path, num_parts=11)
+    assert pose.root == 10
+    assert pose.rotations == (PartRotation(5, (0.0, 0.0, 1e-3)),)
