@@ -73,7 +73,8 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         strict_yaml.read(tmp_path / "none.yaml")
 
 
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+# not the line breaks of other alphabets, which PyYAML folds like its own
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=20)
 trees = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
