@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from wim_fast.config import Config, ScheduleConfig
+from wim_fast.profiling import stage
 
 GUIDE_DECAY = 0.1  # share of the iterations in which the silhouette losses fade
 
@@ -45,6 +46,7 @@ def active_frames(progress: float, num_frames: int, schedule: ScheduleConfig) ->
     return first + math.floor((num_frames - first) * grown + 1e-9)
 
 
+@stage("data")
 def draw_frames(count: int, moment: Moment, schedule: ScheduleConfig, generator: torch.Generator) -> Tensor:
     """Positions (count,) of the frames of one step; while frames are added, the newest are drawn more often."""
     uniform = torch.rand(3, count, generator=generator, device=generator.device)
