@@ -1,6 +1,6 @@
 """What a training step computes and moves, counted at its kernels, for `benchmark.py`.
 
-Matrix products are those that torch counts (FlopCounterMode: the profiler leaves the backward pass out), of padding too. What it does not see and what memory does is estimated,
+Matrix products are those that torch counts, of padding too. What it does not see and what memory does is estimated,
 from below:
 
 - fused MLPs: two operations for each weight and sample in use, with gradients three times as many;
