@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from errors import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wim_fast.errors import UserError
 from wim_fast.posing.pose_file import PoseFile, read_pose_file, write_pose_file
 from wim_fast.posing.repose import PartRotation
 
@@ -57,7 +57,7 @@ def test_defaults(tmp_path: Path) -> None:
         ("rotations: 5", "rotations"),
         ("rotations: []", "nothing moves"),
         ("frame: 3", "nothing moves"),
-        ("rotations: [{part: 10, axis_angle: [0, 0, 1]}]", "part 10 is not there"),
+        ("rotations: [{part: 10, axis_angle: [0, 0, 1]}]", "part 10"),
         ("rotations: [{part: -1, axis_angle: [0, 0, 1]}]", "part -1"),
         ("rotations: [{part: leg, axis_angle: [0, 0, 1]}]", "'leg'"),
         ("rotations: [{part: true, axis_angle: [0, 0, 1]}]", "True"),
@@ -80,17 +80,13 @@ def test_defaults(tmp_path: Path) -> None:
 def test_mistakes_are_named(tmp_path: Path, text: str, named: str) -> None:
     path = tmp_path / "pose.yaml"
     path.write_text(text)
-    with pytest.raises(UserError) as caught:
+    with refused(path, named):
         read_pose_file(path, num_parts=10, num_frames=60)
-    assert str(path) in str(caught.value)
-    assert named in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError) as caught:
+    with refused(tmp_path / "nowhere.yaml"):
         read_pose_file(tmp_path / "nowhere.yaml", num_parts=3)
-    assert caught.value.where == tmp_path / "nowhere.yaml"
 
 
 def test_numbers_are_those_of_yaml_1_2(tmp_path: Path) -> None:
