@@ -69,6 +69,39 @@ def points_near(posed: Sequence[Tensor], count: int, seed: int = 1) -> tuple[Ten
     return world, pose.to(torch.int32)
 
 
+def rays_at(posed, count, seed=3):
+    """Rays (count, 3) from a sphere of radius 3 towards the object; some miss it."""
+    generator = torch.Generator().manual_seed(seed)
+    origins = 3 * torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
+    targets = torch.rand(count, 3, generator=generator) * 1.6 - 0.8
+    directions = torch.nn.functional.normalize(targets - origins, dim=-1)
+    pose_ids = torch.randint(len(posed[0]), (count,), generator=generator).to(torch.int32)
+    return origins, directions, pose_ids, torch.rand(count, generator=generator)
+
+
+def tangent_rays(posed, count, height, seed=0):
+    """Rays (count) that touch the level sets `height` (count,) outside of the only part, all round and near its tips."""
+    generator = torch.Generator().manual_seed(seed)
+    rotation, center, semi_axes = posed[0][0, 0], posed[1][0, 0], posed[2][0]
+    # evenly on the unit sphere stretched to the ellipsoid: crowds where the surface is curved most
+    normal = torch.randn(count, 3, generator=generator)
+    even = torch.arange(count) % 2 == 0
+    normal[even] /= semi_axes
+    normal = torch.nn.functional.normalize(normal, dim=-1)
+    touched = (
+        semi_axes**2 * normal / (semi_axes * normal).norm(dim=-1, keepdim=True) + height[:, None] * normal
+    )
+    aside = torch.randn(count, 3, generator=generator)
+    aside = torch.nn.functional.normalize(aside - (aside * normal).sum(-1, keepdim=True) * normal, dim=-1)
+    origins = (touched - 0.9 * aside) @ rotation.t() + center
+    return (
+        origins,
+        aside @ rotation.t(),
+        torch.zeros(count, dtype=torch.int32),
+        torch.rand(count, generator=generator),
+    )
+
+
 def assert_near(actual: Tensor, expected: Tensor, *, rmse: float, maximum: float, name: str = "") -> None:
     """RMS and largest difference, relative to the RMS of `expected` or to 0.01, whichever is more."""
     assert actual.shape == expected.shape, f"{name}: {tuple(actual.shape)} instead of {tuple(expected.shape)}"

@@ -17,9 +17,10 @@ from PIL import Image
 from trained_run import SIZE, TRAINED_FRAMES, TinyRun
 
 from wim_fast.cli import main
-from wim_fast.training.run_folder import load_run
+from wim_fast.runs.run import load_run
 from wim_fast.viewer.inspect.grid import visible_cells
-from wim_fast.viewer.inspect.subject import Film, Subject
+from wim_fast.viewer.inspect.rays import interval_ends
+from wim_fast.viewer.inspect.snapshot import Film, Snapshot
 
 needs_viser = pytest.mark.skipif(importlib.util.find_spec("viser") is None, reason="viser is not installed")
 PICTURES = {
@@ -41,7 +42,7 @@ def page(tiny_run: TinyRun) -> Iterator:
     from wim_fast.viewer.serve import open_page
 
     run = load_run(tiny_run.path, "numba")
-    page = open_page(Subject.of_run(run), Film(run), "127.0.0.1", free_port(), "tiny")
+    page = open_page(Snapshot.of_run(run), Film(run), "127.0.0.1", free_port(), "tiny")
     page.update()
     yield page
     page.close()
@@ -53,7 +54,7 @@ def cells(page) -> np.ndarray:
 
 def test_slider_changes_the_cells_drawn(page) -> None:
     before = cells(page)
-    grid = page.look.grid(page.choice)
+    grid = page.inspection.grid(page.selection)
     assert len(before) == len(visible_cells(grid)) > 100
     np.testing.assert_allclose(before, grid.centers(visible_cells(grid)).numpy(), atol=1e-5)
     page.frame.value = TRAINED_FRAMES - 1
@@ -72,10 +73,10 @@ def test_slider_changes_the_cells_drawn(page) -> None:
 
 
 def test_playing_leaves_out_what_takes_long(page) -> None:
-    kept = page.look._kept["dense"]
+    kept = page.inspection._kept["dense"]
     page.play.value, page.frame.value = True, 4
     page.update()
-    assert page.look._kept["dense"] is kept
+    assert page.inspection._kept["dense"] is kept
     assert "frame 4 (number 4" in page.numbers.content
     assert "missed mass" not in page.numbers.content
     page.play.value, page.frame.value = False, 0
@@ -89,7 +90,7 @@ def test_threshold_shows_missed_mass(page) -> None:
     page.grid.threshold.value = 0.99
     page.grid.axis.value, page.grid.color.value = "y", "occupancy"
     page.update()
-    numbers = page.look.numbers(page.choice)
+    numbers = page.inspection.numbers(page.selection)
     assert numbers.missed_mass > 0.01
     assert len(scene.get_handle_by_name("/missed").points) > 0
     assert scene.get_handle_by_name("/slice") is not None
@@ -133,7 +134,34 @@ def test_a_pixel_draws_its_ray(page) -> None:
     assert not page.problem.visible
 
 
-def test_every_layer_can_be_shown_and_hidden(page) -> None:
+def test_a_ray_shows_how_the_backend_culls(page) -> None:
+    """On numba its intervals in inflated ellipsoids; the cells of the grid, which only tcnn marches through, if asked for."""
+    from wim_fast.viewer.page.ray import describe
+
+    scene, ray = page.server.scene, page.ray
+    assert (ray.intervals.value, ray.cells.value) == (True, False)
+    ray.x.value, ray.y.value = SIZE // 2, SIZE // 2
+    page.update()
+    probe = ray.probe()
+    assert len(probe.parts_met) > 0
+    np.testing.assert_allclose(
+        scene.get_handle_by_name("/ray/intervals").points, interval_ends(probe), atol=1e-5
+    )
+    assert scene.get_handle_by_name("/ray/cells") is None
+    assert f"meets {len(probe.parts_met)} inflated ellipsoids" in ray.text.content
+    assert "in inflated ellipsoids" in page.numbers.content
+    ray.intervals.value, ray.cells.value = False, True
+    page.update()
+    assert scene.get_handle_by_name("/ray/intervals") is None
+    assert scene.get_handle_by_name("/ray/cells") is not None
+    ray.intervals.value, ray.cells.value = True, False
+    page.update()
+    tcnn = page.snapshot.backend._replace(name="tcnn", culling="grid")
+    assert "inflated ellipsoids" not in describe(probe, tcnn)
+    assert not page.problem.visible
+
+
+def test_everything_drawn_can_be_shown_and_hidden(page) -> None:
     shown = page.object
     switches = shown.candidates, shown.labels, shown.surface, page.grid.show, shown.ellipsoids, shown.tree
     names = "/candidates", "/labels/0", "/surface", "/cells", "/ellipsoids", "/tree"
@@ -161,7 +189,7 @@ def test_every_layer_can_be_shown_and_hidden(page) -> None:
 
 def test_a_joint_slider_moves_its_part_and_the_saved_pose_renders(page, tiny_run: TinyRun, tmp_path) -> None:
     placed = np.array(page.server.scene.get_handle_by_name("/ellipsoids").batched_positions)
-    joints = page.look.articulation(0)
+    joints = page.inspection.articulation(0)
     part = next(p for p in joints.motions if not joints.tree.children(p))
     assert "nothing is turned" in page.pose.write()
     page.pose.sliders[part].value = 70
@@ -205,15 +233,15 @@ def test_a_joint_slider_moves_its_part_and_the_saved_pose_renders(page, tiny_run
     assert (np.asarray(Image.open(first)) != np.asarray(Image.open(last))).any()
 
 
-def test_a_layer_that_fails_says_so_and_the_others_go_on(page, monkeypatch, capsys) -> None:
+def test_what_cannot_be_drawn_says_so_and_the_others_go_on(page, monkeypatch, capsys) -> None:
     def fail() -> None:
         raise ValueError("no such thing")
 
-    monkeypatch.setattr(page.layers[2], "draw", fail)
+    monkeypatch.setattr(page.drawables[2], "draw", fail)
     page.frame.value = 3
     page.update()
     assert "no such thing" in page.problem.content
-    assert page.layers[-1].drawn is not None
+    assert page.drawables[-1].drawn is not None
     assert "no such thing" in capsys.readouterr().err
     page.problem.visible = False
     page.frame.value = 0
@@ -257,6 +285,12 @@ def test_export(tiny_run: TinyRun, tmp_path, capsys) -> None:
     # after so few steps s is low, and the sigmoid's tail beyond the band of training weighs something
     assert all(0 <= row["missed_mass"] < 0.1 for row in content["frames"])
     assert content["ray"]["camera"] == 1
+    assert content["backend"] == {"name": "numba", "culling": "intervals"}
+    assert "numba culls analytically" in " ".join(content["about"])
+    intervals = content["ray"]["intervals"]
+    t = content["ray"]["samples"]["t"]
+    assert min(row["enters"] for row in intervals) <= t[0] <= t[-1] <= max(row["leaves"] for row in intervals)
+    assert all(row["interval_steps_per_ray"] >= row["samples_per_ray"] for row in content["frames"])
     assert len(content["ray"]["samples"]["t"]) == len(content["ray"]["samples"]["weight"])
 
 

@@ -2,9 +2,11 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from wim_fast.ops.ellipsoid import closest_point, ellipsoid_sdf
+from wim_fast.ops.ellipsoid import closest_point, ellipsoid_sdf, inflated_semi_axes
 
 SHAPES = [(0.3, 0.2, 0.1), (0.4, 0.4, 0.05), (0.05, 0.5, 0.05), (0.2, 0.2, 0.2), (0.1, 0.11, 0.4)]
 
@@ -105,3 +107,34 @@ def test_broadcast_semi_axes_sum_their_gradient():
 
 def test_no_points():
     assert ellipsoid_sdf(torch.zeros(0, 3), torch.ones(3)).shape == (0,)
+
+
+def directions(count=2000):
+    generator = torch.Generator().manual_seed(4)
+    u = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator, dtype=torch.float64), dim=-1)
+    return torch.cat([u, torch.eye(3, dtype=torch.float64)])
+
+
+@given(
+    semi_axes=st.tuples(*[st.floats(0.005, 1.0)] * 3),
+    distance=st.floats(0.0, 0.3),
+)
+def test_inflated_ellipsoid_holds_all_points_within_the_distance(semi_axes, distance):
+    """The farthest such points, ``x_e + d n``, for normals n in all directions; and it is nowhere needlessly wide."""
+    r = torch.tensor(semi_axes, dtype=torch.float64)
+    inflated = inflated_semi_axes(r, distance)
+    normal = directions()
+    surface = r**2 * normal / (r * normal).norm(dim=-1, keepdim=True)
+    outermost = surface + distance * normal
+    assert float((outermost / inflated).square().sum(-1).max()) <= 1 + 1e-9
+    excess = (inflated * normal).norm(dim=-1) - (
+        (r * normal).norm(dim=-1) + distance
+    )  # of the support function
+    assert float(excess.min()) <= 0.05 * (float(r.max()) + distance)
+    assert (inflated >= r + distance - 1e-12).all()
+
+
+def test_inflated_sphere_is_a_sphere():
+    r = torch.full((3,), 0.2, dtype=torch.float64)
+    torch.testing.assert_close(inflated_semi_axes(r, 0.03), r + 0.03)
+    torch.testing.assert_close(inflated_semi_axes(r, torch.tensor(0.0)), r)

@@ -1,24 +1,23 @@
 import pytest
 import torch
 from gpu_compile import compile_kernel
-from kernel_cases import BACKENDS, KERNELS, interpreted, non_contiguous, operation, posed_ellipsoids
+from kernel_cases import (
+    BACKENDS,
+    KERNELS,
+    interpreted,
+    non_contiguous,
+    operation,
+    posed_ellipsoids,
+    rays_at,
+    tangent_rays,
+)
 
-from wim_fast.ops.articulated.reference import articulated_lookup
-from wim_fast.ops.march.reference import MAX_SAMPLES_PER_RAY
+from wim_fast.ops.articulated.reference import articulated_lookup, union_reach
+from wim_fast.ops.march.reference import MAX_SAMPLES_PER_RAY, ray_intervals
 
 BAND, STEP = 0.03, 0.011
 SHARPNESSES = torch.tensor(50.0), torch.tensor(30.0)
 TOLERANCE = 3e-4  # parts that count for less than exp(-5) are left out: a sample this close to the border may be kept or not
-
-
-def rays_at(posed, count, seed=3):
-    """Rays (count, 3) from a sphere of radius 3 towards the object; some miss it."""
-    generator = torch.Generator().manual_seed(seed)
-    origins = 3 * torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
-    targets = torch.rand(count, 3, generator=generator) * 1.6 - 0.8
-    directions = torch.nn.functional.normalize(targets - origins, dim=-1)
-    pose_ids = torch.randint(len(posed[0]), (count,), generator=generator).to(torch.int32)
-    return origins, directions, pose_ids, torch.rand(count, generator=generator)
 
 
 def march(backend, posed, rays, capacity=None, band=BAND, step=STEP):
@@ -88,6 +87,77 @@ def test_thin_parts_and_grazing_rays(backend):
     fast_counts, dense_counts = fast.offsets.diff(), dense.offsets.diff()
     assert (fast_counts != dense_counts).float().mean() < 0.005
     assert abs(len(fast.t) - len(dense.t)) <= 0.001 * len(dense.t)
+
+
+@pytest.mark.parametrize("backend", KERNELS)
+@pytest.mark.parametrize("band", [0.008, 0.03])
+@pytest.mark.parametrize(
+    "semi_axes", [(0.02, 0.02, 0.6), (0.5, 0.5, 0.02), (0.02, 0.3, 0.6), (0.2, 0.2, 0.2)]
+)
+def test_culling_never_hides_a_point_of_the_band(backend, band, semi_axes):
+    """Rays that only just touch the band of a needle, a disc, a blade: none is missed, wherever they touch it."""
+    posed = posed_ellipsoids(1, 1, seed=2)
+    posed[2] = torch.tensor([semi_axes])
+    count = 20 if interpreted(backend) else 400
+    height = band * torch.linspace(0.5, 0.995, count)
+    rays = tangent_rays(posed, count, height)
+    step = band / 8
+    fast, dense = (
+        march(backend, posed, rays, band=band, step=step),
+        march("torch", posed, rays, band=band, step=step),
+    )
+    union = union_at(dense.t, dense.ray_ids, rays, posed)
+    assert (dense.offsets.diff() > 0).float().mean() > 0.5
+    surely = dense.ray_ids[union < band - 2e-5].bincount(
+        minlength=count
+    )  # not on the border: rounding decides there
+    within = fast.ray_ids.bincount(minlength=count)
+    assert (within >= surely).all()
+
+
+@pytest.mark.parametrize("backend", KERNELS)
+def test_more_parts_than_candidates_hide_nothing(backend):
+    """Where more parts overlap than the union counts, no sample of the reference is lost."""
+    posed = posed_ellipsoids(1, 24, b=20.0)
+    posed[1] *= 0.1
+    posed[2] = 0.3 + 0.02 * posed[2]
+    rays = rays_at(posed, 20 if interpreted(backend) else 300)
+    fast, dense = march(backend, posed, rays), march("torch", posed, rays)
+    found = {(r, round(t / STEP)) for r, t in zip(fast.ray_ids.tolist(), fast.t.tolist(), strict=True)}
+    union = union_at(dense.t, dense.ray_ids, rays, posed)
+    wanted = (union < BAND - TOLERANCE) & (union > TOLERANCE - BAND)
+    lost = [
+        (r, round(t / STEP))
+        for r, t in zip(dense.ray_ids[wanted].tolist(), dense.t[wanted].tolist(), strict=True)
+        if (r, round(t / STEP)) not in found
+    ]
+    assert wanted.sum() > 5
+    assert not lost
+
+
+@pytest.mark.parametrize("backend", KERNELS)
+def test_samples_lie_in_the_intervals_of_their_ray(backend):
+    """Between the first entry and the last exit of `ray_intervals`; a ray without intervals has no samples."""
+    posed = posed_ellipsoids(2, 6)
+    rays = rays_at(posed, 40 if interpreted(backend) else 500)
+    samples = march(backend, posed, rays)
+    intervals = ray_intervals(*rays[:3], *posed[:3], union_reach(BAND, 6, posed[3]))
+    near, far = intervals[..., 0].amin(1)[samples.ray_ids], intervals[..., 1].amax(1)[samples.ray_ids]
+    assert len(samples.t) > 20
+    assert ((samples.t >= near - 1e-5) & (samples.t <= far + 1e-5)).all()
+    misses = intervals[..., 0].isinf().all(1)
+    assert misses.any()
+    assert (samples.offsets.diff()[misses] == 0).all()
+
+
+def test_ray_intervals_of_a_sphere():
+    """A ray past a sphere of 0.3 that is inflated by 0.1, at 0.24 from its centre, 10 away from it."""
+    posed = [torch.eye(3)[None, None], torch.tensor([[[10.0, 0, 0]]]), torch.full((1, 3), 0.3)]
+    origins = torch.tensor([[0.0, 0.24, 0], [0, 0.41, 0]])
+    directions = torch.tensor([[1.0, 0, 0]] * 2)
+    intervals = ray_intervals(origins, directions, torch.zeros(2).int(), *posed, 0.1)
+    expected = torch.tensor([[[9.68, 10.32]], [[torch.inf, -torch.inf]]])
+    torch.testing.assert_close(intervals, expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -2,28 +2,19 @@ import importlib.util
 
 import pytest
 import torch
-from kernel_cases import assert_near, gradients, posed_ellipsoids
+from kernel_cases import assert_near, gradients, posed_ellipsoids, rays_at
 
 from wim_fast.errors import UserError
 from wim_fast.ops import nerfacc
 from wim_fast.ops.composite import reference as composite_reference
 from wim_fast.ops.march import reference as march_reference
+from wim_fast.ops.occupancy.reference import occupancy_grids
 
 BAND, STEP, INV_S = 0.03, 0.02, 150.0
 installed = importlib.util.find_spec("nerfacc") is not None
 needs_cuda = pytest.mark.skipif(
     not torch.cuda.is_available() or not installed, reason="nerfacc needs an NVIDIA GPU and to be installed"
 )
-
-
-def rays_at(posed, count, seed=3):
-    """Rays (count, 3) from a sphere of radius 3 towards the object; some miss it."""
-    generator = torch.Generator().manual_seed(seed)
-    origins = 3 * torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
-    targets = torch.rand(count, 3, generator=generator) * 1.6 - 0.8
-    directions = torch.nn.functional.normalize(targets - origins, dim=-1)
-    pose_ids = torch.randint(len(posed[0]), (count,), generator=generator).to(torch.int32)
-    return origins, directions, pose_ids, torch.rand(count, generator=generator)
 
 
 def exact_march(posed, rays):
@@ -42,44 +33,10 @@ def packed_samples():
     return sdf, rgb, torch.rand(12, generator=generator).cumsum(0), torch.tensor([0, 5, 5, 6, 12])
 
 
-@pytest.mark.parametrize("parts", [1, 7])
-def test_every_sample_of_the_exact_march_lies_in_an_occupied_cell(parts):
-    posed = posed_ellipsoids(3, parts, seed=parts)
-    posed[2][0] = torch.tensor([0.3, 0.02, 0.02])
-    occupied, aabbs = nerfacc.occupancy_grids(*posed[:4], BAND, 24)
-    assert occupied.shape == (3, 24, 24, 24)
-    assert occupied.dtype == torch.bool
-    assert 0.0 < float(occupied.float().mean()) < 0.8
-    _, points, pose = exact_march(posed, rays_at(posed, 300))
-    low, high = aabbs[pose].split(3, dim=1)
-    cell = ((points - low) / (high - low) * 24).floor().long()
-    assert len(cell) > 20
-    assert (cell >= 0).all()
-    assert (cell < 24).all()
-    assert occupied[pose, cell[:, 0], cell[:, 1], cell[:, 2]].all()
-
-
-def test_cells_far_from_every_part_are_empty():
-    """One sphere: the cells that can be within reach, and no others."""
-    posed = [
-        torch.eye(3)[None, None],
-        torch.full((1, 1, 3), 0.1),
-        torch.full((1, 3), 0.3),
-        torch.tensor(50.0),
-    ]
-    occupied, aabbs = nerfacc.occupancy_grids(*posed, BAND, 16)
-    torch.testing.assert_close(aabbs, torch.tensor([[-0.23] * 3 + [0.43] * 3]))
-    centers = (torch.arange(16) + 0.5) / 16 * 0.66 - 0.33
-    distance = torch.cartesian_prod(centers, centers, centers).norm(dim=1).view(16, 16, 16) - 0.3
-    limit = BAND + 0.66 / 16 * 3**0.5 / 2
-    assert occupied[0][distance < limit].all()
-    assert not occupied[0][distance > limit + 2 * nerfacc.ROUNDING].any()
-
-
 def test_rays_meet_the_box_of_their_own_pose_only():
     posed = posed_ellipsoids(3, 5)
     rays = rays_at(posed, 200)
-    _, aabbs = nerfacc.occupancy_grids(*posed[:4], BAND, 4)
+    _, aabbs = occupancy_grids(*posed[:4], BAND, 4)
     t_sorted, t_indices, hits = nerfacc.grid_intersections(*rays[:3], aabbs)
     own = rays[2].long()
     assert (t_sorted.diff(dim=1)[hits.any(1), 0] > 0).all()

@@ -1,4 +1,4 @@
-"""`wim-fast view-occupancy`: a page that shows what training sees: the occupancy grid, its cells, rays and samples."""
+"""`wim-fast view-occupancy`: a page that shows what training sees: how rays are culled, occupancy grid, cells, samples."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from wim_fast.commands.flags import image_size
+from wim_fast.errors import UserError
 from wim_fast.ops.backend import BACKENDS
 from wim_fast.viewer.server import HOST, PORT
 
@@ -51,4 +52,7 @@ def run(args: argparse.Namespace) -> None:
         return
     from wim_fast.viewer.serve import serve_run
 
-    serve_run(args)
+    for flag in ("frame", "camera", "pixel", "size"):
+        if getattr(args, flag) is not None:
+            raise UserError(f"--{flag}", "goes with --export", "leave it out; the page has a control for it")
+    serve_run(args.run, args.backend, args.host, args.port)

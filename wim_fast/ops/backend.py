@@ -6,13 +6,14 @@ import importlib.util
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from wim_fast.errors import UserError
 
 if TYPE_CHECKING:
     import torch
 
+Culling = Literal["intervals", "grid", "none"]
 BACKENDS = ("auto", "tcnn", "triton", "numba", "torch")
 
 
@@ -23,6 +24,7 @@ class Backend(NamedTuple):
     device: torch.device
     needs_capacity: bool  # sample arrays have a fixed number of rows
     recordable: bool  # nothing in a step waits for the device: it can be a CUDA graph
+    culling: Culling  # how `march` skips empty space: by intervals of the rays in inflated ellipsoids, by an occupancy grid
     articulated_lookup: Callable
     part_encoding: Callable
     decoder_mlp: Callable
@@ -63,8 +65,8 @@ def _numba(device_index: int) -> Backend:
     from wim_fast.ops.mlp.reference import mlp
     from wim_fast.ops.part_encoding.cpu import part_encoding
 
-    return Backend("numba", torch.device("cpu"), False, False, articulated_lookup, part_encoding, mlp, mlp, march, composite,
-                   visible_samples)  # fmt: skip
+    return Backend("numba", torch.device("cpu"), False, False, "intervals", articulated_lookup, part_encoding, mlp, mlp, march,
+                   composite, visible_samples)  # fmt: skip
 
 
 def _torch(device_index: int) -> Backend:
@@ -77,7 +79,7 @@ def _torch(device_index: int) -> Backend:
     from wim_fast.ops.part_encoding.reference import part_encoding
 
     device = torch.device("cuda", device_index) if torch.cuda.is_available() else torch.device("cpu")
-    return Backend("torch", device, False, False, articulated_lookup, part_encoding, mlp, mlp, march, composite,
+    return Backend("torch", device, False, False, "none", articulated_lookup, part_encoding, mlp, mlp, march, composite,
                    visible_samples)  # fmt: skip
 
 
@@ -93,8 +95,8 @@ def _triton(device_index: int) -> Backend:
 
     # half precision is for what is bounded: the residual and the colour, not the poses
     pose_mlp = partial(mlp, precision="float")
-    return Backend("triton", device, True, device.type == "cuda", articulated_lookup, part_encoding, mlp, pose_mlp, march,
-                   composite, visible_samples)  # fmt: skip
+    return Backend("triton", device, True, device.type == "cuda", "intervals", articulated_lookup, part_encoding, mlp, pose_mlp,
+                   march, composite, visible_samples)  # fmt: skip
 
 
 def _tcnn(device_index: int) -> Backend:
@@ -105,8 +107,8 @@ def _tcnn(device_index: int) -> Backend:
 
     tcnn.tinycudann()
     nerfacc.nerfacc()
-    return Backend("tcnn", device, True, False, articulated_lookup, tcnn.part_encoding, tcnn.mlp, tcnn.mlp, nerfacc.march,
-                   nerfacc.composite, visible_samples)  # fmt: skip
+    return Backend("tcnn", device, True, False, "grid", articulated_lookup, tcnn.part_encoding, tcnn.mlp, tcnn.mlp,
+                   nerfacc.march, nerfacc.composite, visible_samples)  # fmt: skip
 
 
 def _gpu(name: str, index: int) -> torch.device:

@@ -20,16 +20,17 @@ from wim_fast.drawing.plots import line_plot
 from wim_fast.errors import UserError
 from wim_fast.files import write_atomic
 from wim_fast.recordings.cameras import Cameras, pixel_rays, project
+from wim_fast.runs.run import load_run
 from wim_fast.scene.scene import camera_positions
-from wim_fast.training.run_folder import load_run
 from wim_fast.viewer import colors
+from wim_fast.viewer.inspect.culling import how_it_culls, what_the_grid_is
 from wim_fast.viewer.inspect.frame import frame_numbers
 from wim_fast.viewer.inspect.grid import FrameGrid, frame_grid, grid_slice, training_band, visible_cells
 from wim_fast.viewer.inspect.images import compare
-from wim_fast.viewer.inspect.look import Choice, Look
-from wim_fast.viewer.inspect.rays import RayProbe
+from wim_fast.viewer.inspect.inspection import Inspection, Selection
+from wim_fast.viewer.inspect.rays import RayProbe, interval_ends
 from wim_fast.viewer.inspect.shape import ellipsoids, icosphere, skeleton
-from wim_fast.viewer.inspect.subject import Film, Subject
+from wim_fast.viewer.inspect.snapshot import Film, Snapshot
 
 BLUE, ORANGE, GREEN, RED = (31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40)
 HARDLY = 0.01  # occupancy of cells that the field leaves empty
@@ -52,44 +53,46 @@ def export(
         size: longer side of the pictures in pixels.
     """
     run = load_run(run_path, backend)
-    subject, film = Subject.of_run(run), Film(run)
-    if not 0 <= frame < subject.num_frames:
-        problem = f"there are {subject.num_frames} frames trained on"
-        raise UserError(f"--frame {frame}", problem, f"choose one from 0 to {subject.num_frames - 1}")
+    snapshot, film = Snapshot.of_run(run), Film(run)
+    if not 0 <= frame < snapshot.num_frames:
+        problem = f"there are {snapshot.num_frames} frames trained on"
+        raise UserError(f"--frame {frame}", problem, f"choose one from 0 to {snapshot.num_frames - 1}")
     cameras = film.cameras
     index = 0 if camera is None else camera_positions(f"--camera {camera}", cameras.ids, [camera])[0]
     if pixel is not None and not (0 <= pixel[0] < cameras.width and 0 <= pixel[1] < cameras.height):
         problem = f"images are {cameras.width} x {cameras.height} pixels"
         raise UserError(f"--pixel {pixel[0]} {pixel[1]}", problem, "choose one inside, counted from 0")
-    look, choice = Look(subject, film), Choice(frame)
+    inspection, selection = Inspection(snapshot, film), Selection(frame)
     x, y = pixel if pixel is not None else middle_pixel(film.images(frame)[index])
     origin, direction = pixel_rays(
         cameras.intrinsics[index], cameras.T_camera_world[index], np.array([x + 0.5, y + 0.5])
     )
-    probe = look.probe(choice, origin, direction)
-    eye = near_eye(cameras.select([index]), look.grid(choice), size)
-    comparison = compare(subject, look.posed(choice), film, frame, index)
-    numbers = all_numbers(look)
+    probe = inspection.probe(selection, origin, direction)
+    eye = near_eye(cameras.select([index]), inspection.grid(selection), size)
+    comparison = compare(snapshot, inspection.posed(selection), film, frame, index)
+    numbers = all_numbers(inspection)
     ray = {"camera": cameras.ids[index], "pixel": [int(x), int(y)], **ray_numbers(probe)}
     content = {
         "run": str(run.path),
-        "step": subject.step,
-        "inv_s": subject.inv_s,
-        "band": training_band(subject),
+        "step": snapshot.step,
+        "backend": {"name": run.backend.name, "culling": run.backend.culling},
+        "about": [how_it_culls(run.backend), what_the_grid_is(run.backend)],
+        "inv_s": snapshot.inv_s,
+        "band": training_band(snapshot),
         "shown_frame": frame,
         "psnr": comparison.psnr,
         "ray": ray,
         "frames": numbers,
     }
     pictures = {
-        "cells.png": cells_picture(look, choice, eye),
-        "slices.png": slices_picture(look.grid(choice), training_band(subject)),
-        "ellipsoids.png": ellipsoids_picture(look, choice, eye),
-        "surface.png": surface_picture(look, choice, eye),
+        "cells.png": cells_picture(inspection, selection, eye),
+        "slices.png": slices_picture(inspection.grid(selection), training_band(snapshot)),
+        "ellipsoids.png": ellipsoids_picture(inspection, selection, eye),
+        "surface.png": surface_picture(inspection, selection, eye),
         "ray.png": ray_picture(
-            look, choice, probe, near_eye(across(cameras, index), look.grid(choice), size)
+            inspection, selection, probe, near_eye(across(cameras, index), inspection.grid(selection), size)
         ),
-        "ray_plot.png": ray_plot(probe, subject.inv_s),
+        "ray_plot.png": ray_plot(probe, snapshot.inv_s),
         "pixel.png": marked_pixel(
             enlarge_to(over_uint8(film.images(frame)[index], film.background), size),
             (x + 0.5) / cameras.width,
@@ -114,19 +117,19 @@ def export(
         ) from None
 
 
-def all_numbers(look: Look) -> list[dict[str, Any]]:
+def all_numbers(inspection: Inspection) -> list[dict[str, Any]]:
     """Of every frame, with the grid of training."""
-    subject, rows = look.subject, []
-    for frame in range(subject.num_frames):
-        posed = subject.posed(frame)
-        grid = frame_grid(subject, posed, with_field=False)
-        numbers = frame_numbers(subject, posed, grid, look.rays)
-        rows.append({"frame": frame, "frame_id": look.film.run.frame_ids[frame], **numbers.to_dict()})
+    snapshot, rows = inspection.snapshot, []
+    for frame in range(snapshot.num_frames):
+        posed = snapshot.posed(frame)
+        grid = frame_grid(snapshot, posed, with_field=False)
+        numbers = frame_numbers(snapshot, posed, grid, inspection.rays)
+        rows.append({"frame": frame, "frame_id": inspection.film.run.frame_ids[frame], **numbers.to_dict()})
     return rows
 
 
 def ray_numbers(probe: RayProbe) -> dict[str, Any]:
-    """Of the samples taken, in order along the ray."""
+    """The intervals in inflated ellipsoids, cells of the tcnn backend's grid, and the samples taken, in order along the ray."""
     taken = probe.taken
     rows = {"t": probe.t, "sdf": probe.sdf, "alpha": probe.alpha, "weight": probe.weight}
     return {
@@ -134,6 +137,10 @@ def ray_numbers(probe: RayProbe) -> dict[str, Any]:
         "direction": probe.direction.tolist(),
         "opacity": probe.opacity,
         "depth": probe.depth,
+        "intervals": [
+            {"part": int(part), "enters": float(enters), "leaves": float(leaves)}
+            for part, (enters, leaves) in zip(probe.parts_met, probe.intervals[probe.parts_met], strict=True)
+        ],
         "missed_mass": probe.missed,
         "cells_crossed": len(probe.cells),
         "cells_occupied": int(probe.cell_occupied.sum()),
@@ -150,9 +157,9 @@ def middle_pixel(rgba: np.ndarray) -> tuple[int, int]:
     return int(x[k]), int(y[k])
 
 
-def cells_picture(look: Look, choice: Choice, eye: Cameras) -> np.ndarray:
+def cells_picture(inspection: Inspection, selection: Selection, eye: Cameras) -> np.ndarray:
     """The occupied cells by part, and those that the field fills by occupancy."""
-    grid, pictures = look.grid(choice), []
+    grid, pictures = inspection.grid(selection), []
     for threshold in (0.0, HARDLY):
         there = grid._replace(occupied=grid.occupied & (grid.occupancy >= threshold))
         cells = visible_cells(there)
@@ -160,11 +167,14 @@ def cells_picture(look: Look, choice: Choice, eye: Cameras) -> np.ndarray:
         if threshold:
             color = colors.occupancy_colors(grid.occupancy[i, j, k].cpu().numpy())
         else:
-            color = colors.part_colors(grid.part[i, j, k].cpu().numpy(), look.subject.num_parts)
+            color = colors.part_colors(grid.part[i, j, k].cpu().numpy(), inspection.snapshot.num_parts)
         painting = Painting(eye)
         painting.boxes(grid.centers(cells).cpu().numpy(), 0.9 * grid.cell.cpu().numpy(), color)
         pictures.append(painting.finish())
-    names = "occupied cells, by nearest part", f"occupancy above {HARDLY:g}: violet {HARDLY:g}, yellow 1"
+    names = (
+        "occupied cells of tcnn's grid, by nearest part",
+        f"occupancy above {HARDLY:g}: violet {HARDLY:g}, yellow 1",
+    )
     return sheets.grid([pictures], names)
 
 
@@ -186,12 +196,15 @@ def slices_picture(grid: FrameGrid, reach: float) -> np.ndarray:
     )
 
 
-def ellipsoids_picture(look: Look, choice: Choice, eye: Cameras) -> np.ndarray:
+def ellipsoids_picture(inspection: Inspection, selection: Selection, eye: Cameras) -> np.ndarray:
     """The ellipsoids, their joint candidates (dots), chosen joints (white) and the tree."""
-    placed, bones = ellipsoids(look.posed(choice)), skeleton(look.subject, look.pose(choice))
-    palette = part_palette(look.subject.num_parts)
+    placed, bones = (
+        ellipsoids(inspection.posed(selection)),
+        skeleton(inspection.snapshot, inspection.pose(selection)),
+    )
+    palette = part_palette(inspection.snapshot.num_parts)
     vertices, faces = icosphere(3)
-    rotation, center = look.pose(choice).rotation[0], look.pose(choice).translation[0]
+    rotation, center = inspection.pose(selection).rotation[0], inspection.pose(selection).translation[0]
     world = np.einsum("pab,npb->pna", rotation, vertices[:, None] * placed.semi_axes) + center[:, None]
     painting = Painting(eye)
     painting.polygons(world[:, faces].reshape(-1, 3, 3), np.repeat(palette, len(faces), axis=0), 0.4)
@@ -205,23 +218,30 @@ def ellipsoids_picture(look: Look, choice: Choice, eye: Cameras) -> np.ndarray:
     )
 
 
-def surface_picture(look: Look, choice: Choice, eye: Cameras) -> np.ndarray:
+def surface_picture(inspection: Inspection, selection: Selection, eye: Cameras) -> np.ndarray:
     """The field's surface, as learned and by part."""
-    mesh = look.mesh(choice, 96)
+    mesh = inspection.mesh(selection, 96)
     pictures = []
-    for color in (mesh.rgb, colors.part_colors(mesh.part, look.subject.num_parts)):
+    for color in (mesh.rgb, colors.part_colors(mesh.part, inspection.snapshot.num_parts)):
         painting = Painting(eye)
         painting.polygons(mesh.vertices[mesh.faces], color[mesh.faces].mean(1))
         pictures.append(painting.finish())
     return sheets.grid([pictures], ("surface, colours as learned", "surface, by part"))
 
 
-def ray_picture(look: Look, choice: Choice, probe: RayProbe, eye: Cameras) -> np.ndarray:
-    """The ray from aside: cells crossed (orange: occupied), samples by weight, and the object's surface behind."""
-    grid, mesh = look.grid(choice), look.mesh(choice, 96)
+def ray_picture(inspection: Inspection, selection: Selection, probe: RayProbe, eye: Cameras) -> np.ndarray:
+    """The ray from aside, with the object's surface behind: samples by weight, and how the march of the backend culls.
+
+    That is the intervals inside inflated ellipsoids, in the colours of the parts; or the cells crossed (orange: occupied).
+    """
+    grid, mesh = inspection.grid(selection), inspection.mesh(selection, 96)
     painting = Painting(eye)
     painting.polygons(mesh.vertices[mesh.faces], np.full((len(mesh.faces), 3), 190), 0.35)
-    if len(probe.cells):
+    culling = inspection.snapshot.backend.culling
+    if culling == "intervals":
+        palette = part_palette(inspection.snapshot.num_parts)
+        painting.lines(interval_ends(probe), palette[probe.parts_met], 4.0)
+    if culling == "grid" and len(probe.cells):
         low, cell = grid.low.cpu().numpy(), grid.cell.cpu().numpy()
         color = np.where(probe.cell_occupied[:, None], (255, 160, 60), (215, 215, 215))
         painting.boxes(low + (probe.cells + 0.5) * cell, 0.95 * cell, color, 0.35)
@@ -257,7 +277,7 @@ def missed_plot(numbers: Sequence[dict[str, Any]]) -> np.ndarray:
     """Missed mass of each frame."""
     frames = np.array([row["frame"] for row in numbers], float)
     missed = np.array([100 * row["missed_mass"] for row in numbers])
-    return line_plot(frames, [("missed mass", missed, RED)], "opacity outside the grid", "frame", "%")
+    return line_plot(frames, [("missed mass", missed, RED)], "opacity outside the grid of tcnn", "frame", "%")
 
 
 def across(cameras: Cameras, index: int) -> Cameras:

@@ -13,8 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,43 +100,19 @@ class LiveView:
             self.say(line)
 
 
-class Watched:
-    """A monitor with a viewer beside it; training tells both of every step."""
-
-    def __init__(self, monitor: Any, view: LiveView) -> None:
-        self.monitor, self.view = monitor, view
-
-    def observe(self, report: Any, trainer: Trainer) -> None:
-        self.monitor.observe(report, trainer)
-        self.view.observe(trainer)
-
-
-@contextmanager
-def watched(monitor: Any, run: Path, seen: TrainedOn, port: int | None) -> Iterator[Any]:
-    """The monitor, and beside it the page of the run if there is a port to serve it on."""
-    if port is None:
-        yield monitor
-        return
-    view = LiveView(run, seen, port, monitor.say)
-    try:
-        yield Watched(monitor, view)
-    finally:
-        view.close()
-
-
 # In the other process
 
 
 def show(run_path: Path, file: Path, port: int) -> None:
     """Serve the newest copy until stdin ends, which it does when training does."""
-    from wim_fast.viewer.inspect.subject import Film, Subject
+    from wim_fast.viewer.inspect.snapshot import Film, Snapshot
     from wim_fast.viewer.serve import open_page
 
     if hasattr(os, "nice"):
         os.nice(19)
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     run = read_copy(run_path, file)
-    page = open_page(Subject.of_run(run), Film(run), HOST, port, f"{run_path}, in training")
+    page = open_page(Snapshot.of_run(run), Film(run), HOST, port, f"{run_path}, in training")
     page.start()
     shown = file.stat().st_mtime_ns
     while True:
@@ -145,7 +120,7 @@ def show(run_path: Path, file: Path, port: int) -> None:
         newest = file.stat().st_mtime_ns
         if newest != shown and page.server.get_clients():
             shown = newest
-            page.replace(Subject.of_run(read_copy(run_path, file)))
+            page.replace(Snapshot.of_run(read_copy(run_path, file)))
 
 
 def read_copy(run_path: Path, file: Path) -> Any:
@@ -153,7 +128,8 @@ def read_copy(run_path: Path, file: Path) -> Any:
     from wim_fast import config as config_module
     from wim_fast.model.articulated_model import ArticulatedModel
     from wim_fast.ops.backend import select_backend
-    from wim_fast.training.run_folder import Run, RunFolder
+    from wim_fast.runs.run import Run
+    from wim_fast.training.run_folder import RunFolder
 
     content = torch.load(file, map_location="cpu", weights_only=True)
     config = config_module.from_yaml(RunFolder(run_path).config)

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import logging
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wim_fast.errors import UserError
-from wim_fast.training.run_folder import load_run
-from wim_fast.viewer.inspect.subject import Film, Subject
-from wim_fast.viewer.server import address_lines, check_viewer
+from wim_fast.runs.run import load_run
+from wim_fast.viewer.inspect.snapshot import Film, Snapshot
+from wim_fast.viewer.server import HOST, PORT, address_lines, check_viewer
 
 if TYPE_CHECKING:
     from wim_fast.viewer.page.page import Page
 
 
-def serve_run(args: argparse.Namespace) -> None:
-    """Serves RUN until Ctrl-C. UserError if it is no run, viser is missing, or the port is taken."""
-    for flag in ("frame", "camera", "pixel", "size"):
-        if getattr(args, flag) is not None:
-            raise UserError(f"--{flag}", "goes with --export", "leave it out; the page has a control for it")
-    check_viewer(args.host, args.port)
-    run = load_run(args.run, args.backend)
-    page = open_page(Subject.of_run(run), Film(run), args.host, args.port, str(run.path))
+def serve_run(path: str | Path, backend: str = "auto", host: str = HOST, port: int = PORT) -> None:
+    """Serve the page of a run until Ctrl-C. UserError if it is no run, viser is missing, or the port is taken."""
+    check_viewer(host, port)
+    run = load_run(path, backend)
+    page = open_page(Snapshot.of_run(run), Film(run), host, port, str(run.path))
     page.start()
-    for line in address_lines(args.host, args.port):
+    for line in address_lines(host, port):
         print(line, flush=True)
     print("stop with Ctrl-C", flush=True)
     try:
@@ -39,7 +35,7 @@ def serve_run(args: argparse.Namespace) -> None:
         page.close()
 
 
-def open_page(subject: Subject, film: Film, host: str, port: int, title: str) -> Page:
+def open_page(snapshot: Snapshot, film: Film, host: str, port: int, title: str) -> Page:
     """A `page.Page` that is being served, and is drawn once it runs. The port must be free."""
     import viser
 
@@ -50,4 +46,4 @@ def open_page(subject: Subject, film: Film, host: str, port: int, title: str) ->
         io.StringIO()
     ):  # its banner names an address that need not be the person's
         server = viser.ViserServer(host=host, port=port, label="wim-fast", verbose=False)
-    return page.Page(server, subject, film, title)
+    return page.Page(server, snapshot, film, title)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -28,6 +29,14 @@ class PartLookup(NamedTuple):
 def cutoff(*sharpness: Tensor) -> Tensor:
     """How much farther than the nearest part another may be and still count at any of these sharpnesses, world units."""
     return CUTOFF_NATS / torch.stack(sharpness).min()
+
+
+def union_reach(distance: float | Tensor, num_parts: int, union_sharpness: Tensor) -> Tensor:
+    """() how near the nearest part is, at most, where the smooth union is at most `distance`, world units.
+
+    Of n candidates the union is ``log(n) / b`` below the nearest, at most: where all of them are equally far.
+    """
+    return distance + math.log(min(MAX_CANDIDATES, num_parts)) / union_sharpness
 
 
 def articulated_lookup(

@@ -51,6 +51,19 @@ def distance_bounds(x, y, z, rx, ry, rz):
 
 
 @triton.jit
+def inflated_semi_axes(rx, ry, rz, distance):
+    """See ``reference.inflated_semi_axes``, where the proof is."""
+    rho = tl.exp((tl.log(rx) + tl.log(ry) + tl.log(rz)) / 3.0)
+    scale = 1.0 + distance / rho
+    shift = distance * (distance + rho)
+    return (
+        tl.sqrt(scale * rx * rx + shift),
+        tl.sqrt(scale * ry * ry + shift),
+        tl.sqrt(scale * rz * rz + shift),
+    )
+
+
+@triton.jit
 def direction_at(x, y, z, rx, ry, rz, lam):
     """q = x / (r^2 + lam) and |q|: the normal is q / |q|, the closest point r^2 q, the distance lam |q|."""
     qx = off_plane(x, rx) / tl.maximum(rx * rx + lam, TINY)

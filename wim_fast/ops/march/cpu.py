@@ -11,9 +11,10 @@ from numba import prange
 from torch import Tensor
 
 from wim_fast.ops.articulated.cpu import local_coordinates, pose_rows
-from wim_fast.ops.articulated.reference import cutoff
+from wim_fast.ops.articulated.reference import MAX_CANDIDATES, cutoff, union_reach
 from wim_fast.ops.compiled import kernel
 from wim_fast.ops.ellipsoid.cpu import (
+    IX,
     LOWER,
     PITCH,
     QX,
@@ -22,8 +23,6 @@ from wim_fast.ops.ellipsoid.cpu import (
     R_MAX,
     ROWS,
     RX,
-    RY,
-    RZ,
     SDF,
     UPPER,
     X,
@@ -34,22 +33,20 @@ from wim_fast.ops.ellipsoid.cpu import (
     ellipsoid_shapes,
     take_near,
 )
-from wim_fast.ops.march.reference import INFLATION, MAX_SAMPLES_PER_RAY, Samples
+from wim_fast.ops.ellipsoid.reference import inflated_semi_axes
+from wim_fast.ops.march.reference import MAX_SAMPLES_PER_RAY, Samples
 
 CHUNKS = 64
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
-_INFLATION = np.float32(INFLATION)
 _NEAR, _FAR, _MISS = QX, QY, QZ  # rows that are free before `distances`
 
 
 @kernel
-def _march(origins, directions, pose_ids, poses, shapes, n_parts, b, cut, jitter, band, step, out, counts):
+def _march(origins, directions, pose_ids, poses, shapes, inflated, n_parts, b, cut, jitter, band, reach, step, out,
+           counts):  # fmt: skip
     n_rays = origins.shape[0]
     size = (n_rays + CHUNKS - 1) // CHUNKS
-    reach = (
-        band + np.float32(math.log(min(n_parts, 8))) / b
-    )  # the union is at most log(n) / b below the nearest part
     for chunk in prange(CHUNKS):
         start = np.ones(ROWS * PITCH, np.float32)  # the ray's origin in the frames of all parts
         start[RX : RX + shapes.shape[0]] = shapes
@@ -70,23 +67,21 @@ def _march(origins, directions, pose_ids, poses, shapes, n_parts, b, cut, jitter
                 along[Y + p] = pose[PITCH + p] * dx + pose[4 * PITCH + p] * dy + pose[7 * PITCH + p] * dz
                 along[Z + p] = pose[2 * PITCH + p] * dx + pose[5 * PITCH + p] * dy + pose[8 * PITCH + p] * dz
             for p in range(n_parts):
-                # where the ray is inside the inflated ellipsoid
-                ix = _ONE / (start[RX + p] + _INFLATION * reach)
-                iy = _ONE / (start[RY + p] + _INFLATION * reach)
-                iz = _ONE / (start[RZ + p] + _INFLATION * reach)
-                ax, ay, az = along[X + p] * ix, along[Y + p] * iy, along[Z + p] * iz
-                ox, oy, oz = start[X + p] * ix, start[Y + p] * iy, start[Z + p] * iz
-                qa = ax * ax + ay * ay + az * az
-                qb = ox * ax + oy * ay + oz * az
-                qc = ox * ox + oy * oy + oz * oz - _ONE
-                disc = qb * qb - qa * qc
-                root = np.float32(math.sqrt(max(disc, _ZERO)))
-                start[_NEAR + p] = (-qb - root) / qa if disc > _ZERO else np.float32(np.inf)
-                start[_FAR + p] = (-qb + root) / qa if disc > _ZERO else -np.float32(np.inf)
-                x, y, z = start[X + p], start[Y + p], start[Z + p]
-                middle = x * along[X + p] + y * along[Y + p] + z * along[Z + p]
+                # where the ray is inside the inflated ellipsoid: from its point next to the centre, so that rounding does
+                # not grow with the distance of the camera
+                ux, uy, uz = along[X + p], along[Y + p], along[Z + p]
+                middle = -(start[X + p] * ux + start[Y + p] * uy + start[Z + p] * uz)
+                x, y, z = start[X + p] + middle * ux, start[Y + p] + middle * uy, start[Z + p] + middle * uz
                 widest = start[R_MAX + p] + reach + cut
-                start[_MISS + p] = x * x + y * y + z * z - middle * middle - widest * widest
+                start[_MISS + p] = x * x + y * y + z * z - widest * widest
+                ix, iy, iz = inflated[X + p], inflated[Y + p], inflated[Z + p]
+                x, y, z, ux, uy, uz = x * ix, y * iy, z * iz, ux * ix, uy * iy, uz * iz
+                qa = ux * ux + uy * uy + uz * uz
+                qb = x * ux + y * uy + z * uz
+                disc = qb * qb - qa * (x * x + y * y + z * z - _ONE)
+                root = np.float32(math.sqrt(max(disc, _ZERO)))
+                start[_NEAR + p] = middle - (qb + root) / qa if disc > _ZERO else np.float32(np.inf)
+                start[_FAR + p] = middle - (qb - root) / qa if disc > _ZERO else -np.float32(np.inf)
             near_t = np.float32(np.inf)
             far_t = -near_t
             m = 0
@@ -141,7 +136,8 @@ def _march(origins, directions, pose_ids, poses, shapes, n_parts, b, cut, jitter
                 out[ray, count] = t
                 count += 1
                 k += 1
-                if union < -band:
+                # beyond MAX_CANDIDATES the union here is below the one that is decoded
+                if (union if found <= MAX_CANDIDATES else nearest) < -band:
                     break
             counts[ray] = count
 
@@ -170,6 +166,7 @@ def march(
 ) -> Samples:
     """See ``reference.march``: the same samples for CPU float32 tensors, without a gradient."""
     num_rays = origins.shape[0]
+    reach = union_reach(band, len(semi_axes), union_sharpness)
     buffer = np.empty((num_rays, MAX_SAMPLES_PER_RAY), np.float32)
     counts = np.zeros(num_rays, np.int64)
     _march(
@@ -178,11 +175,13 @@ def march(
         pose_ids.to(torch.int32).contiguous().numpy(),
         pose_rows(rotation, translation),
         ellipsoid_shapes(semi_axes),
+        ellipsoid_shapes(inflated_semi_axes(semi_axes, reach))[IX - RX :],
         len(semi_axes),
         np.float32(union_sharpness.item()),
         np.float32(cutoff(union_sharpness).item()),
         jitter.contiguous().numpy(),
         np.float32(float(band)),
+        np.float32(reach.item()),
         np.float32(float(step)),
         buffer,
         counts,

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from wim_fast.ops.articulated.reference import articulated_lookup
+from wim_fast.ops.ellipsoid.reference import inflated_semi_axes
 
 MAX_SAMPLES_PER_RAY = 96
-INFLATION = 1.7  # an ellipsoid with semi-axes r + 1.7 d contains all points within d of it (in practice)
 
 
 class Samples(NamedTuple):
@@ -33,6 +33,39 @@ class Samples(NamedTuple):
             pad(ray_ids, (0, -excess), value=-1),
             offsets.clamp_max(capacity),
             offsets.new_tensor(max(excess, 0)),
+        )
+
+
+def ray_intervals(
+    origins: Tensor,
+    directions: Tensor,
+    pose_ids: Tensor,
+    rotation: Tensor,
+    translation: Tensor,
+    semi_axes: Tensor,
+    reach: float | Tensor,
+) -> Tensor:
+    """Where rays are inside the ellipsoids inflated by `reach`: entry and exit (R, P, 2), distances along the ray.
+
+    How the numba and Triton marches cull: they step from the first entry to the last exit of a ray. A ray that passes an
+    ellipsoid by has the empty interval (inf, -inf) there. Shapes and units as in `march`; no gradient.
+    """
+    with torch.no_grad():
+        pose = pose_ids.long()
+        to_part = rotation[pose].transpose(-1, -2)  # (R, P, 3, 3)
+        start = (to_part @ (origins[:, None] - translation[pose])[..., None])[..., 0]
+        along = (to_part @ directions[:, None, :, None])[..., 0]
+        middle = -(start * along).sum(-1, keepdim=True)  # of the point next to the centre
+        inflated = inflated_semi_axes(semi_axes, reach)
+        x, u = (start + middle * along) / inflated, along / inflated
+        a, b, c = u.square().sum(-1), (x * u).sum(-1), x.square().sum(-1) - 1
+        discriminant = b * b - a * c
+        half = discriminant.clamp_min(0).sqrt() / a
+        middle = middle[..., 0] - b / a
+        meets = discriminant > 0
+        return torch.stack(
+            [torch.where(meets, middle - half, torch.inf), torch.where(meets, middle + half, -torch.inf)],
+            dim=-1,
         )
 
 

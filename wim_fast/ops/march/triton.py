@@ -9,7 +9,7 @@ from torch import Tensor
 
 from wim_fast.ops.articulated import reference as articulated_reference
 from wim_fast.ops.articulated.triton import INF, SLOTS, load3, local_coordinates, to_part
-from wim_fast.ops.ellipsoid.triton import any_of, distance_bounds, newton_ellipsoid
+from wim_fast.ops.ellipsoid.triton import any_of, distance_bounds, inflated_semi_axes, newton_ellipsoid
 from wim_fast.ops.launch import device_scalar
 from wim_fast.ops.march import reference
 from wim_fast.ops.march.reference import Samples
@@ -19,7 +19,6 @@ WARPS = 1
 PACK_BLOCK = 256  # samples
 PACK_WARPS = 4
 MAX_SAMPLES_PER_RAY = tl.constexpr(reference.MAX_SAMPLES_PER_RAY)
-INFLATION = tl.constexpr(reference.INFLATION)
 FAR = tl.constexpr(1e4)  # farther than anything is, world units
 CUTOFF_NATS = tl.constexpr(articulated_reference.CUTOFF_NATS)
 
@@ -35,17 +34,18 @@ def _interval(
     x, y, z = local_coordinates(ox, oy, oz, rotation, translation, row + p)
     ux, uy, uz = to_part(dx, dy, dz, rotation, row + p)
     rx, ry, rz = load3(semi_axes, p)
-    rx += INFLATION * reach
-    ry += INFLATION * reach
-    rz += INFLATION * reach
-    x, y, z, ux, uy, uz = x / rx, y / ry, z / rz, ux / rx, uy / ry, uz / rz
+    rx, ry, rz = inflated_semi_axes(rx, ry, rz, reach)
+    # from the ray's point next to the centre: rounding does not grow with the distance of the camera
+    middle = -(x * ux + y * uy + z * uz)
+    x, y, z = (x + middle * ux) / rx, (y + middle * uy) / ry, (z + middle * uz) / rz
+    ux, uy, uz = ux / rx, uy / ry, uz / rz
     qa = ux * ux + uy * uy + uz * uz
     qb = ux * x + uy * y + uz * z
     disc = qb * qb - qa * (x * x + y * y + z * z - 1.0)
     meets = is_part & (disc > 0.0)
     root = tl.sqrt(tl.maximum(disc, 0.0))
-    near = tl.min(tl.where(meets, (-qb - root) / qa, INF))
-    far = tl.max(tl.where(meets, (-qb + root) / qa, -INF))
+    near = tl.min(tl.where(meets, middle - (qb + root) / qa, INF))
+    far = tl.max(tl.where(meets, middle - (qb - root) / qa, -INF))
     return near, far
 
 
@@ -73,7 +73,7 @@ def _march(
     band = tl.load(band_pointer)
     step = tl.load(step_pointer)
     cut = CUTOFF_NATS / b
-    # the union is at most log(n) / b below the nearest part
+    # as `union_reach`: how near the nearest part is where the union is in the band
     reach = band + tl.log(tl.minimum(num_parts, SLOTS).to(tl.float32)) / b
     near, far = _interval(
         ox, oy, oz, dx, dy, dz, rotation, translation, semi_axes, row, num_parts, reach, PARTS
@@ -104,6 +104,7 @@ def _march(
         if any_of(open_):
             nearest = tl.full([STEPS], FAR, tl.float32)
             total = tl.zeros([STEPS], tl.float32)  # sum of exp(-b (sdf - nearest))
+            found = tl.zeros([STEPS], tl.int32)
             for p in range(num_parts):
                 rx, ry, rz = load3(semi_axes, p)
                 tx, ty, tz = load3(translation, row + p)
@@ -120,8 +121,10 @@ def _march(
                         total *= tl.exp(-b * (nearest - nearer))
                         total += tl.where(wanted, tl.exp(-b * tl.maximum(sdf - nearer, 0.0)), 0.0)
                         nearest = nearer
+                        found += wanted.to(tl.int32)
             union = nearest - tl.log(tl.maximum(total, 1.0)) / b
-            deep = open_ & (union < -band)
+            # beyond MAX_CANDIDATES the union here is below the one that is decoded
+            deep = open_ & (tl.where(found <= SLOTS, union, nearest) < -band)
             first_deep = tl.min(tl.where(deep, lane, STEPS))
             keep = (open_ & (union <= band) & (lane <= first_deep)).to(tl.int32)
             slot = count + tl.cumsum(keep, axis=0) - keep

@@ -12,10 +12,12 @@ from wim_fast.viewer.inspect.rays import (
     DenseRender,
     dense_render,
     grid_counts,
+    interval_counts,
     march_counts,
+    missed_by_intervals,
     missed_mass,
 )
-from wim_fast.viewer.inspect.subject import Subject
+from wim_fast.viewer.inspect.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,11 @@ class FrameNumbers:
     samples_per_ray: float  # of the march, over all rays
     samples_per_hit: float  # over rays that have any
     rays_without_samples: float  # share
+    interval_steps_per_ray: (
+        float  # steps between a ray's first entry into an inflated ellipsoid and its last exit
+    )
+    rays_without_intervals: float  # share of the rays that have no such step
+    missed_by_intervals: float  # share of the opacity outside of these spans
     grid_steps_per_ray: float  # steps in occupied cells, over all rays
     missed_mass: float  # share of the opacity outside the grid
 
@@ -37,11 +44,12 @@ class FrameNumbers:
 
 
 def frame_numbers(
-    subject: Subject, posed: Posed, grid: FrameGrid, rays: Rays, dense: DenseRender | None = None
+    snapshot: Snapshot, posed: Posed, grid: FrameGrid, rays: Rays, dense: DenseRender | None = None
 ) -> FrameNumbers:
     """The numbers of a pose. `dense`: the whole dense render of the same rays, if it is known already."""
-    dense = dense or dense_render(subject, posed, rays)
-    march, through_grid = march_counts(subject, posed, rays), grid_counts(dense, grid)
+    dense = dense or dense_render(snapshot, posed, rays)
+    march, through_grid = march_counts(snapshot, posed, rays), grid_counts(dense, grid)
+    through_intervals = interval_counts(snapshot, posed, rays, dense)
     return FrameNumbers(
         grid.resolution,
         int(grid.occupied.sum()),
@@ -50,6 +58,9 @@ def frame_numbers(
         march.per_ray,
         march.per_hit,
         march.rays_without,
+        through_intervals.per_ray,
+        through_intervals.rays_without,
+        missed_by_intervals(snapshot, posed, rays, dense),
         through_grid.per_ray,
         missed_mass(dense, grid),
     )

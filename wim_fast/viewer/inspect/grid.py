@@ -1,7 +1,7 @@
-"""The occupancy grid of one frame: which cells are marched through, how much is in them, and who is there.
+"""The occupancy grid of one frame: which cells are occupied, how much is in them, and which part is there.
 
-The grid is `ops.nerfacc.occupancy_grids`: the one that the tcnn backend marches through. On the other backends, which
-find the same samples without a grid, it is what they would march through.
+The grid is `ops.occupancy.reference.occupancy_grids`: the one that the tcnn backend marches through. The numba and Triton
+backends find the same samples without a grid (see `culling`); there it shows what tcnn would march through.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from wim_fast.model.articulated_model import Posed
-from wim_fast.ops.nerfacc import RESOLUTION, occupancy_grids
+from wim_fast.ops.occupancy.reference import RESOLUTION, occupancy_grids
 from wim_fast.rendering.rays import BAND_SIGMOIDS
-from wim_fast.viewer.inspect.subject import Subject
+from wim_fast.viewer.inspect.snapshot import Snapshot
 
 
 class GridSettings(NamedTuple):
-    """How the grid is made; the defaults are those of training.
+    """How the grid is made; the defaults are those of the tcnn backend.
 
     Attributes:
         resolution: cells a side.
@@ -65,14 +65,14 @@ class FrameGrid(NamedTuple):
         return inside & self.occupied[i, j, k]
 
 
-def training_band(subject: Subject) -> float:
+def training_band(snapshot: Snapshot) -> float:
     """How far from the union of the ellipsoids training takes samples, world units: ``d_max + 3 / s``."""
-    return subject.model.field.residual_max + BAND_SIGMOIDS / subject.inv_s
+    return snapshot.model.field.residual_max + BAND_SIGMOIDS / snapshot.inv_s
 
 
 @torch.no_grad()
 def frame_grid(
-    subject: Subject, posed: Posed, settings: GridSettings | None = None, with_field: bool = True
+    snapshot: Snapshot, posed: Posed, settings: GridSettings | None = None, with_field: bool = True
 ) -> FrameGrid:
     """The grid of the first pose in `posed` (F = 1).
 
@@ -82,9 +82,11 @@ def frame_grid(
     the most that ``1 - Phi`` can be anywhere in it, for an sdf that changes by no more than the distance.
     """
     settings = settings or GridSettings()
-    model, backend = subject.model, subject.backend
+    model, backend = snapshot.model, snapshot.backend
     thinnest = float(posed.semi_axes.amax(-1).min())
-    reach = max(training_band(subject) + settings.margin, -0.9 * thinnest)  # the box must not turn inside out
+    reach = max(
+        training_band(snapshot) + settings.margin, -0.9 * thinnest
+    )  # the box must not turn inside out
     occupied, boxes = occupancy_grids(
         posed.rotation[:1],
         posed.translation[:1],
@@ -104,7 +106,7 @@ def frame_grid(
     values = model.evaluate(low + (cells + 0.5) * cell, pose_ids, posed, backend)
     sdf[occupied] = values.sdf
     part[occupied] = values.nearest_part
-    occupancy = torch.sigmoid(-subject.inv_s * (sdf - 0.5 * cell.norm()))
+    occupancy = torch.sigmoid(-snapshot.inv_s * (sdf - 0.5 * cell.norm()))
     occupied = occupied & (occupancy >= settings.threshold)
     return FrameGrid(occupied, low, cell, occupancy, sdf, part)
 

@@ -11,7 +11,7 @@ from wim_fast.evaluation.metrics import psnr
 from wim_fast.model.articulated_model import Posed
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.rendering.image import render_image
-from wim_fast.viewer.inspect.subject import Film, Subject
+from wim_fast.viewer.inspect.snapshot import Film, Snapshot
 
 
 class Comparison(NamedTuple):
@@ -23,15 +23,15 @@ class Comparison(NamedTuple):
     psnr: float  # dB
 
 
-def render(subject: Subject, posed: Posed, cameras: Cameras, index: int, background: float) -> np.ndarray:
+def render(snapshot: Snapshot, posed: Posed, cameras: Cameras, index: int, background: float) -> np.ndarray:
     """(H, W, 3) uint8 of the first pose, over a grey in [0, 1]."""
-    image = render_image(subject.model, posed, cameras, index, subject.inv_s, subject.backend)
+    image = render_image(snapshot.model, posed, cameras, index, snapshot.inv_s, snapshot.backend)
     return to_uint8(image.over(background))
 
 
-def compare(subject: Subject, posed: Posed, film: Film, frame: int, index: int) -> Comparison:
+def compare(snapshot: Snapshot, posed: Posed, film: Film, frame: int, index: int) -> Comparison:
     """What camera number `index` filmed of a frame, and what the model renders there."""
-    rendered = render(subject, posed, film.cameras, index, film.background)
+    rendered = render(snapshot, posed, film.cameras, index, film.background)
     filmed = over_uint8(film.images(frame)[index], film.background)
     difference = np.abs(rendered.astype(int) - filmed).astype(np.uint8)
     return Comparison(rendered, filmed, difference, psnr(rendered / 255.0, filmed / 255.0))

@@ -13,7 +13,7 @@ from wim_fast.posing.joint_motion import JointMotion, joint_motions
 from wim_fast.posing.pose_file import PoseFile
 from wim_fast.posing.repose import PartRotation, repose_sequence
 from wim_fast.posing.tree import RootedTree, default_root, rooted
-from wim_fast.viewer.inspect.subject import Subject
+from wim_fast.viewer.inspect.snapshot import Snapshot
 
 Vector = tuple[float, float, float]
 LEAST = 1e-3  # degrees that are worth writing down
@@ -50,9 +50,9 @@ class Articulation:
     motions: Mapping[int, JointMotion]  # of every part but the root
 
     @classmethod
-    def of(cls, subject: Subject, frame: int) -> Articulation:
-        edges, motion = edges_of(subject.model), subject.motion
-        root = default_root(edges, semi_axes_of(subject.model), motion.rotation, motion.translation)
+    def of(cls, snapshot: Snapshot, frame: int) -> Articulation:
+        edges, motion = edges_of(snapshot.model), snapshot.motion
+        root = default_root(edges, semi_axes_of(snapshot.model), motion.rotation, motion.translation)
         tree = rooted(edges, root)
         return cls(tree, joint_motions(motion.rotation, tree, frame))
 
@@ -70,16 +70,16 @@ class Articulation:
         return (*out, *(PartRotation(part, vector) for part, vector in free))
 
 
-def posed_by_hand(subject: Subject, frame: int, turns: Turns, articulation: Articulation) -> Motion:
+def posed_by_hand(snapshot: Snapshot, frame: int, turns: Turns, articulation: Articulation) -> Motion:
     """The pose (T = 1) of a frame with some joints turned."""
-    start = subject.motion.at([frame])
+    start = snapshot.motion.at([frame])
     if turns.is_learned:
         return start
     rotation, translation = repose_sequence(
         start.rotation[0],
         start.translation[0],
-        joints_of(subject.model, start)[0],
-        edges_of(subject.model),
+        joints_of(snapshot.model, start)[0],
+        edges_of(snapshot.model),
         articulation.tree.root,
         articulation.rotations(turns),
         num_frames=1,
@@ -99,26 +99,28 @@ def pose_file(frame: int, turns: Turns, articulation: Articulation) -> PoseFile:
 
 
 def gizmo_rotation(
-    subject: Subject, frame: int, turns: Turns, articulation: Articulation, part: int
+    snapshot: Snapshot, frame: int, turns: Turns, articulation: Articulation, part: int
 ) -> np.ndarray:
     """(3, 3) orientation of a gizmo at the part's joint: its parent's motion, then the part's free rotation."""
     free = Rotation.from_rotvec(turns.free.get(part, (0.0, 0.0, 0.0)), degrees=True).as_matrix()
-    return _carried(subject, frame, turns, articulation, part) @ free
+    return _carried(snapshot, frame, turns, articulation, part) @ free
 
 
 def free_turn(
-    subject: Subject, frame: int, turns: Turns, articulation: Articulation, part: int, gizmo: np.ndarray
+    snapshot: Snapshot, frame: int, turns: Turns, articulation: Articulation, part: int, gizmo: np.ndarray
 ) -> Vector:
     """The free rotation, axis-angle in degrees, that turns the part's gizmo to the orientation `gizmo` (3, 3)."""
-    free = _carried(subject, frame, turns, articulation, part).T @ gizmo
+    free = _carried(snapshot, frame, turns, articulation, part).T @ gizmo
     x, y, z = Rotation.from_matrix(free).as_rotvec(degrees=True).tolist()
     return x, y, z
 
 
-def _carried(subject: Subject, frame: int, turns: Turns, articulation: Articulation, part: int) -> np.ndarray:
+def _carried(
+    snapshot: Snapshot, frame: int, turns: Turns, articulation: Articulation, part: int
+) -> np.ndarray:
     """How the ancestors' turns have turned the part's parent, (3, 3); no rotation for the root."""
     parent = int(articulation.tree.parent[part])
     if parent < 0:
         return np.eye(3)
-    now = posed_by_hand(subject, frame, turns, articulation).rotation[0, parent]
-    return now @ subject.motion.rotation[frame, parent].T
+    now = posed_by_hand(snapshot, frame, turns, articulation).rotation[0, parent]
+    return now @ snapshot.motion.rotation[frame, parent].T

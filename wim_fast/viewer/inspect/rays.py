@@ -12,8 +12,9 @@ from torch.nn.functional import logsigmoid, pad
 from wim_fast.model.articulated_model import Posed
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.rendering.rays import STEP_SIGMOIDS, RayCameras, Rays, RaySamples, sample_rays
+from wim_fast.viewer.inspect.culling import part_intervals, spans, within_spans
 from wim_fast.viewer.inspect.grid import FrameGrid, cells_on_ray
-from wim_fast.viewer.inspect.subject import Subject
+from wim_fast.viewer.inspect.snapshot import Snapshot
 
 FADE_SIGMOIDS = 12.0  # farther from where the decoder can put a surface, 1 - Phi is below exp(-12)
 ROOM = 32  # samples per ray, on average, that arrays of fixed size have room for at first
@@ -39,9 +40,9 @@ class DenseRender(NamedTuple):
         return self.mass.new_zeros(self.num_rays).index_add(0, self.ray_ids, self.mass)
 
 
-def training_step_length(subject: Subject) -> float:
+def training_step_length(snapshot: Snapshot) -> float:
     """Distance between samples of a ray, world units: ``3 / s``."""
-    return STEP_SIGMOIDS / subject.inv_s
+    return STEP_SIGMOIDS / snapshot.inv_s
 
 
 def camera_rays(cameras: Cameras, positions: list[int], pixels: Tensor) -> Rays:
@@ -55,24 +56,24 @@ def camera_rays(cameras: Cameras, positions: list[int], pixels: Tensor) -> Rays:
 
 
 def sample_of_rays(
-    subject: Subject, cameras: Cameras, positions: list[int], count: int = RAYS_PER_FRAME
+    snapshot: Snapshot, cameras: Cameras, positions: list[int], count: int = RAYS_PER_FRAME
 ) -> Rays:
     """About `count` rays, on the same regular pixel grid of each of the cameras at `positions`."""
     width, height = cameras.width, cameras.height
     spacing = max(1.0, (len(positions) * width * height / count) ** 0.5)
     x, y = (torch.arange(0.5 * spacing, size, spacing).floor() + 0.5 for size in (width, height))
-    pixels = torch.cartesian_prod(x, y).to(subject.backend.device)
+    pixels = torch.cartesian_prod(x, y).to(snapshot.backend.device)
     return camera_rays(cameras, positions, pixels)
 
 
 @torch.no_grad()
-def dense_render(subject: Subject, posed: Posed, rays: Rays, margin: float = 0.1) -> DenseRender:
+def dense_render(snapshot: Snapshot, posed: Posed, rays: Rays, margin: float = 0.1) -> DenseRender:
     """Every step of every ray through the box of the object, `margin` world units wider than anything can show.
 
     Where the union of the ellipsoids is so far that ``1 - Phi < exp(-12)`` whatever the decoder says, it is not asked.
     """
-    model, backend, step = subject.model, subject.backend, training_step_length(subject)
-    fade = model.field.residual_max + FADE_SIGMOIDS / subject.inv_s
+    model, backend, step = snapshot.model, snapshot.backend, training_step_length(snapshot)
+    fade = model.field.residual_max + FADE_SIGMOIDS / snapshot.inv_s
     reach = (posed.semi_axes.amax(-1) + fade + margin)[:, None]
     low, high = (posed.translation[0] - reach).amin(0), (posed.translation[0] + reach).amax(0)
     safe = torch.where(rays.directions.abs() < 1e-9, 1e-9, rays.directions)
@@ -89,7 +90,7 @@ def dense_render(subject: Subject, posed: Posed, rays: Rays, margin: float = 0.1
     sdf = backend.articulated_lookup(points, pose_ids, *posed, 1).union.clone()
     near_surface = sdf <= fade
     sdf[near_surface] = model.evaluate(points[near_surface], pose_ids[near_surface], posed, backend).sdf
-    alpha, weight = interval_weights(sdf, ray_ids, subject.inv_s)
+    alpha, weight = interval_weights(sdf, ray_ids, snapshot.inv_s)
     mass = 0.5 * (weight + pad(weight, (1, 0))[:-1])  # the last interval of a ray weighs nothing
     return DenseRender(points, ray_ids, t, sdf, alpha, weight, mass, len(counts))
 
@@ -122,9 +123,23 @@ def missed_mass(dense: DenseRender, grid: FrameGrid) -> float:
 
     0 is safe; where nothing is opaque, nothing is missed.
     """
-    total = float(dense.mass.double().sum())
-    missed = float(dense.mass.double()[~grid.contains(dense.points)].sum())
-    return missed / total if total > 0 else 0.0
+    return mass_outside(dense, grid.contains(dense.points))
+
+
+def missed_by_intervals(snapshot: Snapshot, posed: Posed, rays: Rays, dense: DenseRender) -> float:
+    """Share of the opacity of a dense render outside the spans of its rays: what analytic culling loses.
+
+    It is the tail of the sigmoid beyond the band that training samples, and nothing else.
+    """
+    span = spans(part_intervals(snapshot, posed, rays))
+    return mass_outside(dense, within_spans(span, dense.ray_ids, dense.t))
+
+
+def mass_outside(dense: DenseRender, inside: Tensor) -> float:
+    """Share of the opacity at samples that are not `inside` (N,)."""
+    mass = dense.mass.double()
+    total = float(mass.sum())
+    return float(mass[~inside].sum()) / total if total > 0 else 0.0
 
 
 class SampleCounts(NamedTuple):
@@ -136,16 +151,26 @@ class SampleCounts(NamedTuple):
 
 
 @torch.no_grad()
-def march_counts(subject: Subject, posed: Posed, rays: Rays) -> SampleCounts:
+def march_counts(snapshot: Snapshot, posed: Posed, rays: Rays) -> SampleCounts:
     """Of the march that training and rendering use, with samples in the middle of their steps."""
-    return counts_of(exact_samples(subject, posed, rays).offsets.diff())
+    return counts_of(exact_samples(snapshot, posed, rays).offsets.diff())
 
 
 def grid_counts(dense: DenseRender, grid: FrameGrid) -> SampleCounts:
     """Steps that fall into occupied cells: what a march through the grid looks up before it drops the needless ones."""
-    inside = grid.contains(dense.points).long()
+    return counts_inside(dense, grid.contains(dense.points))
+
+
+def interval_counts(snapshot: Snapshot, posed: Posed, rays: Rays, dense: DenseRender) -> SampleCounts:
+    """Steps between the first entry and the last exit of each ray: what analytic culling leaves to the march."""
+    span = spans(part_intervals(snapshot, posed, rays))
+    return counts_inside(dense, within_spans(span, dense.ray_ids, dense.t))
+
+
+def counts_inside(dense: DenseRender, inside: Tensor) -> SampleCounts:
+    """Of the samples that are `inside` (N,)."""
     zero = torch.zeros(dense.num_rays, dtype=torch.int64, device=inside.device)
-    return counts_of(zero.index_add(0, dense.ray_ids, inside))
+    return counts_of(zero.index_add(0, dense.ray_ids, inside.long()))
 
 
 def counts_of(samples: Tensor) -> SampleCounts:
@@ -155,15 +180,15 @@ def counts_of(samples: Tensor) -> SampleCounts:
     return SampleCounts(float(samples.double().mean()), mean_hit, 1.0 - len(hit) / max(len(samples), 1))
 
 
-def exact_samples(subject: Subject, posed: Posed, rays: Rays) -> RaySamples:
+def exact_samples(snapshot: Snapshot, posed: Posed, rays: Rays) -> RaySamples:
     """The samples that rendering takes, in the middle of their steps; padded where the backend's arrays have fixed sizes."""
     jitter = torch.full((len(rays.origins),), 0.5, device=rays.origins.device)
 
     def sampled(capacity: int | None) -> RaySamples:
-        d_max, inv_s, backend = subject.model.field.residual_max, subject.inv_s, subject.backend
+        d_max, inv_s, backend = snapshot.model.field.residual_max, snapshot.inv_s, snapshot.backend
         return sample_rays(posed, rays, jitter, d_max, inv_s, backend, capacity)
 
-    if not subject.backend.needs_capacity:
+    if not snapshot.backend.needs_capacity:
         return sampled(None)
     capacity = ROOM * len(jitter)
     samples = sampled(capacity)
@@ -182,6 +207,9 @@ class RayProbe(NamedTuple):
     alpha: np.ndarray  # (N,)
     weight: np.ndarray  # (N,)
     taken: np.ndarray  # (N,) bool: the march of training takes this sample
+    intervals: (
+        np.ndarray
+    )  # (P, 2) where the ray enters and leaves each inflated ellipsoid; (inf, -inf) where it does not
     in_grid: np.ndarray  # (N,) bool: it lies in an occupied cell
     cells: np.ndarray  # (M, 3) indices, in order along the ray
     cell_t: np.ndarray  # (M, 2) where the ray enters and leaves
@@ -190,19 +218,30 @@ class RayProbe(NamedTuple):
     depth: float  # mean distance, world units; NaN where nothing is seen
     missed: float  # share of the opacity that lies outside the grid
 
+    @property
+    def parts_met(self) -> np.ndarray:
+        """The parts whose inflated ellipsoids the ray meets."""
+        return np.flatnonzero(np.isfinite(self.intervals[:, 0]))
+
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """From the first entry to the last exit; None where the ray meets no inflated ellipsoid."""
+        met = self.intervals[self.parts_met]
+        return (float(met[:, 0].min()), float(met[:, 1].max())) if len(met) else None
+
 
 @torch.no_grad()
 def probe_ray(
-    subject: Subject, posed: Posed, grid: FrameGrid, origin: np.ndarray, direction: np.ndarray
+    snapshot: Snapshot, posed: Posed, grid: FrameGrid, origin: np.ndarray, direction: np.ndarray
 ) -> RayProbe:
     """Everything about one ray. origin, direction: (3,) world, unit direction."""
-    device = subject.backend.device
+    device = snapshot.backend.device
     start = torch.as_tensor(origin, dtype=torch.float32, device=device)
     along = torch.as_tensor(direction, dtype=torch.float32, device=device)
     rays = Rays(start[None], along[None], torch.zeros(1, dtype=torch.int32, device=device))
-    dense = dense_render(subject, posed, rays, margin=0.05)
-    step = training_step_length(subject)
-    exact = exact_samples(subject, posed, rays)
+    dense = dense_render(snapshot, posed, rays, margin=0.05)
+    step = training_step_length(snapshot)
+    exact = exact_samples(snapshot, posed, rays)
     number = (dense.t / step - 0.5).round().long()
     marched = exact.t[: int(exact.offsets[-1])]
     taken = torch.isin(number, (marched / step - 0.5).round().long())
@@ -223,6 +262,7 @@ def probe_ray(
         alpha=array(dense.alpha),
         weight=array(dense.weight),
         taken=array(taken),
+        intervals=array(part_intervals(snapshot, posed, rays)[0]),
         in_grid=array(grid.contains(dense.points)),
         cells=array(cells),
         cell_t=array(cell_t),
@@ -231,3 +271,9 @@ def probe_ray(
         depth=depth,
         missed=missed_mass(dense, grid),
     )
+
+
+def interval_ends(probe: RayProbe) -> np.ndarray:
+    """World positions (M, 2, 3) of entry and exit in each of the M inflated ellipsoids that the ray meets."""
+    met = probe.intervals[probe.parts_met]
+    return probe.origin + met[..., None] * probe.direction

@@ -14,7 +14,7 @@ from wim_fast.model.articulated_model import Posed
 from wim_fast.model.motion import Motion, edges_of, joints_of, semi_axes_of
 from wim_fast.posing.tree import joint_candidates
 from wim_fast.viewer.inspect.grid import GridSettings, frame_grid
-from wim_fast.viewer.inspect.subject import Subject
+from wim_fast.viewer.inspect.snapshot import Snapshot
 
 
 class Mesh(NamedTuple):
@@ -27,12 +27,12 @@ class Mesh(NamedTuple):
 
 
 @torch.no_grad()
-def surface_mesh(subject: Subject, posed: Posed, resolution: int = 64) -> Mesh:
+def surface_mesh(snapshot: Snapshot, posed: Posed, resolution: int = 64) -> Mesh:
     """The field's surface in the first pose of `posed`, by marching cubes through the centres of the grid's cells.
 
     Empty cells are outside; the field is evaluated in the others only.
     """
-    grid = frame_grid(subject, posed, GridSettings(resolution))
+    grid = frame_grid(snapshot, posed, GridSettings(resolution))
     sdf = grid.sdf.clamp_max(float(grid.cell.norm())).cpu().numpy()
     if not (sdf < 0).any():
         return Mesh(
@@ -41,9 +41,9 @@ def surface_mesh(subject: Subject, posed: Posed, resolution: int = 64) -> Mesh:
     cell, low = grid.cell.cpu().numpy(), grid.low.cpu().numpy()
     vertices, faces, _, _ = marching_cubes(sdf, 0.0, spacing=tuple(cell.tolist()))
     vertices = vertices + low + 0.5 * cell
-    points = torch.as_tensor(vertices, dtype=torch.float32, device=subject.backend.device)
+    points = torch.as_tensor(vertices, dtype=torch.float32, device=snapshot.backend.device)
     pose_ids = torch.zeros(len(points), dtype=torch.int32, device=points.device)
-    values = subject.model.evaluate(points, pose_ids, posed, subject.backend)
+    values = snapshot.model.evaluate(points, pose_ids, posed, snapshot.backend)
     rgb = (255 * values.rgb.clamp(0, 1)).round().byte().cpu().numpy()
     return Mesh(vertices, faces.astype(np.int32), rgb, values.nearest_part.cpu().numpy())
 
@@ -77,11 +77,11 @@ class Skeleton(NamedTuple):
     bone_colors: np.ndarray  # (2 (P-1), 3) uint8
 
 
-def skeleton(subject: Subject, pose: Motion) -> Skeleton:
+def skeleton(snapshot: Snapshot, pose: Motion) -> Skeleton:
     """The joint candidates and the tree, as they are in a pose (T = 1)."""
-    candidates = joint_candidates(pose.rotation[0], pose.translation[0], semi_axes_of(subject.model))
-    edges, joints = edges_of(subject.model), joints_of(subject.model, pose)[0]
-    chosen = candidates[edges, subject.model.joints.edge_candidates.cpu().numpy()]
+    candidates = joint_candidates(pose.rotation[0], pose.translation[0], semi_axes_of(snapshot.model))
+    edges, joints = edges_of(snapshot.model), joints_of(snapshot.model, pose)[0]
+    chosen = candidates[edges, snapshot.model.joints.edge_candidates.cpu().numpy()]
     centers = pose.translation[0][edges]  # (P-1, 2, 3)
     bones = np.stack([centers, np.broadcast_to(joints[:, None], centers.shape)], axis=2)
     colors = part_palette(len(candidates))[edges]

@@ -1,4 +1,4 @@
-"""The panel of the occupancy grid, and its cells in the view."""
+"""The panel of the occupancy grid, the one of the tcnn backend, and its cells in the view."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import numpy as np
 import viser
 import viser.uplot as uplot
 
-from wim_fast.ops.nerfacc import RESOLUTION
+from wim_fast.ops.occupancy.reference import RESOLUTION
 from wim_fast.viewer import colors
+from wim_fast.viewer.inspect.culling import what_the_grid_is
 from wim_fast.viewer.inspect.grid import GridSettings, training_band, visible_cells
-from wim_fast.viewer.page.layer import Layer, set_value
+from wim_fast.viewer.page.drawable import Drawable, set_value
 from wim_fast.viewer.page.panel import Host
 
 CUBE = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
@@ -23,12 +24,12 @@ MISSED_POINTS = 3000  # shown at most
 
 
 class GridPanel:
-    """Choices about the grid; draws cells, a slice, the mass outside, and the curve of missed mass."""
+    """Settings of the grid; draws cells, a slice, the mass outside, and the curve of missed mass."""
 
     def __init__(self, page: Host) -> None:
         self.page = page
-        gui, frames = page.server.gui, page.subject.num_frames
-        gui.add_markdown("The cells that training marches through in this frame; all others are skipped.")
+        gui, frames = page.server.gui, page.snapshot.num_frames
+        gui.add_markdown(what_the_grid_is(page.snapshot.backend))
         self.show = gui.add_checkbox("cells", True, hint="Show the occupied cells as boxes.")
         self.color = gui.add_dropdown(
             "colour by",
@@ -39,9 +40,14 @@ class GridPanel:
             "cell opacity", 0.05, 1.0, 0.05, 0.2, hint="1 hides what is inside the cells."
         )
         self.resolution = gui.add_slider(
-            "cells a side", 16, 96, 8, RESOLUTION, hint=f"Resolution of the grid; training uses {RESOLUTION}."
+            "cells a side",
+            16,
+            96,
+            8,
+            RESOLUTION,
+            hint=f"Resolution of the grid; the tcnn backend uses {RESOLUTION}.",
         )
-        band = training_band(page.subject)
+        band = training_band(page.snapshot)
         self.margin = gui.add_slider(
             "margin, world units",
             -0.15,
@@ -56,10 +62,11 @@ class GridPanel:
             1.0,
             0.01,
             0.0,
-            hint="Cells with less are emptied; training uses 0.",
+            hint="Cells with less are emptied; the tcnn backend uses 0.",
         )
         self.reset = gui.add_button(
-            "as in training", hint="Resolution, margin and threshold as training has them."
+            "as in training",
+            hint="Resolution, margin and threshold as training with the tcnn backend has them.",
         )
         self.axis = gui.add_dropdown(
             "slice across", ("none", "x", "y", "z"), hint="Cut the grid open along this world axis."
@@ -91,7 +98,7 @@ class GridPanel:
             axes=({"label": "frame"}, {"label": "%", "size": 60}),
             height=190,
         )
-        self._measured: dict[int, tuple[int, float]] = {}  # frame -> (which look, missed mass)
+        self._measured: dict[int, tuple[int, float]] = {}  # frame -> (which inspection, missed mass)
         self._measured_for = self.settings
         page.listen(
             self.show, self.color, self.opacity, self.resolution, self.margin, self.threshold,
@@ -109,21 +116,21 @@ class GridPanel:
         set_value(self.margin, defaults.margin)
         set_value(self.threshold, defaults.threshold)
 
-    def layers(self) -> list[Layer]:
+    def drawables(self) -> list[Drawable]:
         def cut() -> tuple:
-            return self.page.choice.key, self.axis.value, self.at.value
+            return self.page.selection.key, self.axis.value, self.at.value
 
         def missed() -> tuple:
-            return (self.page.choice.key,) if self.shows_missed else ()
+            return (self.page.selection.key,) if self.shows_missed else ()
 
         return [
-            Layer(
+            Drawable(
                 "cells",
                 lambda: (*cut(), self.show.value, self.color.value, self.opacity.value),
                 self.draw_cells,
             ),
-            Layer("slice", lambda: (*cut(), self.slice_color.value), self.draw_slice),
-            Layer("missed mass", missed, self.draw_missed),
+            Drawable("slice", lambda: (*cut(), self.slice_color.value), self.draw_slice),
+            Drawable("missed mass", missed, self.draw_missed),
         ]
 
     @property
@@ -142,14 +149,14 @@ class GridPanel:
         if not self.show.value:
             scene.remove_by_name("/cells")
             return
-        grid = self.page.look.grid(self.page.choice)
+        grid = self.page.inspection.grid(self.page.selection)
         axis, cut = self.cut()
         cells = visible_cells(grid, axis, cut)
         if axis is not None:  # the slice itself is drawn by `draw_slice`
             cells = cells[cells[:, axis] < cut]
         i, j, k = cells.unbind(-1)
         if self.color.value == "part":
-            color = colors.part_colors(grid.part[i, j, k].cpu().numpy(), self.page.subject.num_parts)
+            color = colors.part_colors(grid.part[i, j, k].cpu().numpy(), self.page.snapshot.num_parts)
         else:
             color = colors.occupancy_colors(grid.occupancy[i, j, k].cpu().numpy())
         self._boxes(
@@ -165,14 +172,14 @@ class GridPanel:
         if axis is None:
             self.page.server.scene.remove_by_name("/slice")
             return
-        grid = self.page.look.grid(self.page.choice)
+        grid = self.page.inspection.grid(self.page.selection)
         cells = grid.occupied.new_ones(grid.occupied.shape).nonzero()
         cells = cells[(cells[:, axis] == cut) & grid.sdf.isfinite().flatten()]
         i, j, k = cells.unbind(-1)
         if self.slice_color.value == "occupancy":
             color = colors.occupancy_colors(grid.occupancy[i, j, k].cpu().numpy())
         else:
-            color = colors.sdf_colors(grid.sdf[i, j, k].cpu().numpy(), training_band(self.page.subject))
+            color = colors.sdf_colors(grid.sdf[i, j, k].cpu().numpy(), training_band(self.page.snapshot))
         empty = ~grid.occupied[i, j, k].cpu().numpy()
         color[empty] = color[empty] // 3  # emptied by the threshold
         thin = grid.cell.cpu().numpy().copy()
@@ -180,10 +187,10 @@ class GridPanel:
         self._boxes("/slice", grid.centers(cells).cpu().numpy(), thin, color, 1.0)
 
     def draw_missed(self) -> None:
-        choice, scene = self.page.choice, self.page.server.scene
+        selection, scene = self.page.selection, self.page.server.scene
         points = np.zeros((0, 3))
         if self.shows_missed:
-            dense, grid = self.page.look.dense(choice), self.page.look.grid(choice)
+            dense, grid = self.page.inspection.dense(selection), self.page.inspection.grid(selection)
             outside = (dense.mass > 0.01) & ~grid.contains(dense.points)
             points = dense.points[outside][:MISSED_POINTS].cpu().numpy()
         if not len(points):
@@ -195,16 +202,16 @@ class GridPanel:
 
     def measure_next_frame(self) -> bool:
         """Put one more frame into the curve; False if all are there. What an older model had stays until then."""
-        page, frames = self.page, self.page.subject.num_frames
+        page, frames = self.page, self.page.snapshot.num_frames
         if self.settings != self._measured_for:
             self._measured, self._measured_for = {}, self.settings
-        now = id(page.look)
+        now = id(page.inspection)
         missing = [f for f in range(frames) if self._measured.get(f, (0, 0.0))[0] != now]
         if not missing:
             return False
         here = int(page.frame.value)
         frame = min(missing, key=lambda f: (f in self._measured, abs(f - here)))
-        self._measured[frame] = now, page.look.missed(frame, self.settings)
+        self._measured[frame] = now, page.inspection.missed(frame, self.settings)
         if len(missing) % 5 == 1 or len(self._measured) < 3:
             measured = sorted(self._measured)
             values = [100 * self._measured[f][1] for f in measured]

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from wim_fast.drawing import sheets
 from wim_fast.drawing.images import enlarge_to
 from wim_fast.viewer.inspect.images import compare, free_camera, render
-from wim_fast.viewer.page.layer import Layer
+from wim_fast.viewer.page.drawable import Drawable
 from wim_fast.viewer.page.panel import Host
 
 VIEWPOINT = "where I look"
@@ -46,28 +46,28 @@ class ImagePanel:
         def follow(client: viser.ClientHandle) -> None:
             client.camera.on_update(lambda _: self._moved(client.camera))
 
-    def layers(self) -> list[Layer]:
+    def drawables(self) -> list[Drawable]:
         def key() -> tuple:
             if not self.show.value:
                 return ()
             where = (self.viewpoint, self.size.value) if self.camera.value == VIEWPOINT else self.camera.value
-            return self.page.choice.pose_key, where
+            return self.page.selection.pose_key, where
 
-        return [Layer("image", key, self.draw)]
+        return [Drawable("image", key, self.draw)]
 
     def draw(self) -> None:
         if not self.show.value:
             self.picture.visible, self.text.content = False, ""
             return
         page, film = self.page, self.page.film
-        posed = page.look.posed(page.choice)
+        posed = page.inspection.posed(page.selection)
         if self.camera.value != VIEWPOINT:
             index = [str(name) for name in self.camera.options].index(self.camera.value)
-            result = compare(page.subject, posed, film, int(page.frame.value), index)
+            result = compare(page.snapshot, posed, film, int(page.frame.value), index)
             row = [enlarge_to(image, PICTURE_SIZE) for image in result[:3]]
             self.picture.image = sheets.grid([row], ("rendered", "filmed", "difference"))
             self.text.content = f"PSNR **{result.psnr:.1f} dB** over the whole image"
-            if not page.choice.turns.is_learned:
+            if not page.selection.turns.is_learned:
                 self.text.content += "; the pose was changed by hand, the film was not"
         elif self.viewpoint is not None:
             position, wxyz, fov, aspect = self.viewpoint
@@ -75,7 +75,7 @@ class ImagePanel:
             width = max(8, min(round(height * aspect), 4 * height))
             rotation = Rotation.from_quat(np.roll(wxyz, -1)).as_matrix()
             camera = free_camera(np.array(position), rotation, fov, width, height)
-            self.picture.image = render(page.subject, posed, camera, 0, film.background)
+            self.picture.image = render(page.snapshot, posed, camera, 0, film.background)
             self.text.content = f"rendered from where you look, {width} x {height} pixels"
         self.picture.visible = True
 

@@ -13,7 +13,7 @@ from wim_fast.drawing.annotate import part_palette
 from wim_fast.recordings.cameras import frustum_lines, image_corners
 from wim_fast.viewer import colors
 from wim_fast.viewer.inspect.shape import ellipsoids, icosphere, quaternion, skeleton
-from wim_fast.viewer.page.layer import Layer
+from wim_fast.viewer.page.drawable import Drawable
 from wim_fast.viewer.page.panel import Host
 
 if TYPE_CHECKING:
@@ -78,33 +78,33 @@ class ObjectPanel:
             self.surface_color, self.surface_cells, self.cameras, self.depth,
         )  # fmt: skip
 
-    def layers(self) -> list[Layer]:
+    def drawables(self) -> list[Drawable]:
         page = self.page
         return [
-            Layer(
+            Drawable(
                 "ellipsoids",
-                lambda: (page.choice.pose_key, self.ellipsoids.value, self.opacity.value),
+                lambda: (page.selection.pose_key, self.ellipsoids.value, self.opacity.value),
                 self.draw_ellipsoids,
             ),
-            Layer(
+            Drawable(
                 "joints",
-                lambda: (page.choice.pose_key, self.candidates.value, self.tree.value, self.labels.value),
+                lambda: (page.selection.pose_key, self.candidates.value, self.tree.value, self.labels.value),
                 self.draw_joints,
             ),
-            Layer(
+            Drawable(
                 "cameras",
                 lambda: (self.cameras.value, self.depth.value, int(page.frame.value)),
                 self.draw_cameras,
             ),
         ]
 
-    def slow_layers(self) -> list[Layer]:
+    def slow_drawables(self) -> list[Drawable]:
         def key() -> tuple:
             if not self.surface.value:
                 return ()
-            return self.page.choice.pose_key, self.surface_color.value, self.surface_cells.value
+            return self.page.selection.pose_key, self.surface_color.value, self.surface_cells.value
 
-        return [Layer("surface", key, self.draw_surface)]
+        return [Drawable("surface", key, self.draw_surface)]
 
     def shown_cameras(self) -> list[int]:
         """Positions."""
@@ -118,7 +118,7 @@ class ObjectPanel:
         if not self.ellipsoids.value:
             scene.remove_by_name("/ellipsoids")
             return
-        placed = ellipsoids(self.page.look.posed(self.page.choice))
+        placed = ellipsoids(self.page.inspection.posed(self.page.selection))
         scene.add_batched_meshes_simple(
             "/ellipsoids",
             *SPHERE,
@@ -133,8 +133,8 @@ class ObjectPanel:
         )
 
     def draw_joints(self) -> None:
-        scene, pose = self.page.server.scene, self.page.look.pose(self.page.choice)
-        bones, palette = skeleton(self.page.subject, pose), part_palette(self.page.subject.num_parts)
+        scene, pose = self.page.server.scene, self.page.inspection.pose(self.page.selection)
+        bones, palette = skeleton(self.page.snapshot, pose), part_palette(self.page.snapshot.num_parts)
         for name in ("/candidates", "/tree"):
             scene.remove_by_name(name)
         for part in range(len(palette)):
@@ -164,12 +164,12 @@ class ObjectPanel:
         if not self.surface.value:
             scene.remove_by_name("/surface")
             return
-        mesh = self.page.look.mesh(self.page.choice, int(self.surface_cells.value))
+        mesh = self.page.inspection.mesh(self.page.selection, int(self.surface_cells.value))
         if not len(mesh.faces):
             scene.remove_by_name("/surface")
             return
         by_part = self.surface_color.value == "by part"
-        color = colors.part_colors(mesh.part, self.page.subject.num_parts) if by_part else mesh.rgb
+        color = colors.part_colors(mesh.part, self.page.snapshot.num_parts) if by_part else mesh.rgb
         solid = trimesh.Trimesh(mesh.vertices, mesh.faces, vertex_colors=color, process=False)
         scene.add_mesh_trimesh("/surface", solid, cast_shadow=False, receive_shadow=False)
 

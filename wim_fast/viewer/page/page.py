@@ -1,4 +1,4 @@
-"""The page: panels to choose with, layers to see, and one thread that redraws what has changed."""
+"""The page: panels to choose with, what is drawn of their choices, and one thread that redraws what has changed."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ import numpy as np
 import viser
 
 from wim_fast.recordings.cameras import Cameras, up_axis
-from wim_fast.viewer.inspect.look import Choice, Look
-from wim_fast.viewer.inspect.subject import Film, Subject
+from wim_fast.viewer.inspect.inspection import Inspection, Selection
+from wim_fast.viewer.inspect.snapshot import Film, Snapshot
+from wim_fast.viewer.page.drawable import Drawable, set_value
 from wim_fast.viewer.page.grid import GridPanel
 from wim_fast.viewer.page.image import ImagePanel
-from wim_fast.viewer.page.layer import Layer, set_value
 from wim_fast.viewer.page.object import ObjectPanel
 from wim_fast.viewer.page.pose import PosePanel
 from wim_fast.viewer.page.ray import RayPanel
 from wim_fast.viewer.page.text import HELP, heading, numbers_table, playing_table
 
-IDLE_SECONDS = 0.5  # between looks for something to do
+IDLE_SECONDS = 0.5  # between checks for something to do
 
 
 class Page:
-    """A viser server's page on a subject. Panels only remember; `update` computes and draws, on one thread at a time."""
+    """A viser server's page on a snapshot. Panels only remember; `update` computes and draws, on one thread at a time."""
 
-    def __init__(self, server: viser.ViserServer, subject: Subject, film: Film, title: str) -> None:
+    def __init__(self, server: viser.ViserServer, snapshot: Snapshot, film: Film, title: str) -> None:
         self.server, self.film, self.title = server, film, title
-        self.look = Look(subject, film)
+        self.inspection = Inspection(snapshot, film)
         self.wake = threading.Event()
         self.closed = threading.Event()
         self._drawing = threading.Lock()
-        self._next: Subject | None = None
+        self._next: Snapshot | None = None
         self._prepare_scene()
         gui = server.gui
-        self.heading = gui.add_markdown(heading(title, subject))
+        self.heading = gui.add_markdown(heading(title, snapshot))
         self.frame = gui.add_slider(
             "frame",
             0,
-            max(subject.num_frames - 1, 1),
+            max(snapshot.num_frames - 1, 1),
             1,
             0,
-            disabled=subject.num_frames < 2,
+            disabled=snapshot.num_frames < 2,
             hint="Which of the frames trained on is shown everywhere, counted from 0.",
         )
         self.play = gui.add_checkbox("play", False, hint="Go through the frames, again and again.")
@@ -65,24 +65,24 @@ class Page:
             gui.add_markdown(HELP)
         for handle in (self.frame, self.play):
             handle.on_update(lambda _: self.touch())
-        self.layers = [
-            *self.pose.layers(),
-            *self.object.layers(),
-            *self.grid.layers(),
-            *self.ray.layers(),
-            Layer("numbers", lambda: (self.choice.key, self.play.value), self._draw_numbers),
-            *self.object.slow_layers(),
-            *self.image.layers(),
+        self.drawables = [
+            *self.pose.drawables(),
+            *self.object.drawables(),
+            *self.grid.drawables(),
+            *self.ray.drawables(),
+            Drawable("numbers", lambda: (self.selection.key, self.play.value), self._draw_numbers),
+            *self.object.slow_drawables(),
+            *self.image.drawables(),
         ]
 
     @property
-    def subject(self) -> Subject:
-        return self.look.subject
+    def snapshot(self) -> Snapshot:
+        return self.inspection.snapshot
 
     @property
-    def choice(self) -> Choice:
+    def selection(self) -> Selection:
         """As the panels say now."""
-        return Choice(int(self.frame.value), self.grid.settings, self.pose.turns)
+        return Selection(int(self.frame.value), self.grid.settings, self.pose.turns)
 
     def touch(self) -> None:
         """Say that something may have changed."""
@@ -93,27 +93,27 @@ class Page:
         for handle in handles:
             handle.on_update(lambda _: self.touch())
 
-    def replace(self, subject: Subject) -> None:
+    def replace(self, snapshot: Snapshot) -> None:
         """Show another state of the model from now on (from any thread)."""
-        self._next = subject
+        self._next = snapshot
         self.touch()
 
     def update(self) -> None:
-        """Draw all that has changed. What was changed meanwhile comes first: the quick layers are drawn again."""
+        """Draw all that has changed. What was changed meanwhile comes first: the quick ones are drawn again."""
         with self._drawing:
             start = True
             while start and not self.closed.is_set():
                 start = False
                 self.wake.clear()
                 if self._next is not None:
-                    self.look, self._next = Look(self._next, self.film), None
-                    self.heading.content = heading(self.title, self.subject)
-                for layer in self.layers:
-                    key = (id(self.look), layer.key())
-                    if key == layer.drawn:
+                    self.inspection, self._next = Inspection(self._next, self.film), None
+                    self.heading.content = heading(self.title, self.snapshot)
+                for drawable in self.drawables:
+                    key = (id(self.inspection), drawable.key())
+                    if key == drawable.drawn:
                         continue
-                    layer.drawn = key
-                    self._draw(layer)
+                    drawable.drawn = key
+                    self._draw(drawable)
                     if self.wake.is_set():
                         start = True
                         break
@@ -126,9 +126,9 @@ class Page:
             if not self.server.get_clients():
                 continue
             self.update()
-            if self.play.value and self.subject.num_frames > 1:
+            if self.play.value and self.snapshot.num_frames > 1:
                 time.sleep(1 / self.pose.frames_per_second)
-                set_value(self.frame, (int(self.frame.value) + 1) % self.subject.num_frames)
+                set_value(self.frame, (int(self.frame.value) + 1) % self.snapshot.num_frames)
                 self.touch()
             elif self.grid.measure_next_frame():
                 self.touch()
@@ -144,23 +144,25 @@ class Page:
         self.touch()
         self.server.stop()
 
-    def _draw(self, layer: Layer) -> None:
-        """A layer that fails says so on the page; the others go on."""
+    def _draw(self, drawable: Drawable) -> None:
+        """What cannot be drawn says so on the page; the others go on."""
         try:
             with self.server.atomic():
-                layer.draw()
+                drawable.draw()
         except Exception as error:
             traceback.print_exc(file=sys.stderr)
-            self.problem.content = f"**{layer.name} could not be drawn:** {type(error).__name__}: {error}"
+            self.problem.content = f"**{drawable.name} could not be drawn:** {type(error).__name__}: {error}"
             self.problem.visible = True
 
     def _draw_numbers(self) -> None:
         """While frames are played, only those that cost nothing."""
-        choice, ids = self.choice, self.film.run.frame_ids
+        selection, ids = self.selection, self.film.run.frame_ids
         if self.play.value:
-            self.numbers.content = playing_table(self.look.grid(choice), choice, ids)
+            self.numbers.content = playing_table(self.inspection.grid(selection), selection, ids)
         else:
-            self.numbers.content = numbers_table(self.look.numbers(choice), choice, ids)
+            self.numbers.content = numbers_table(
+                self.inspection.numbers(selection), selection, ids, self.snapshot.backend
+            )
 
     def _prepare_scene(self) -> None:
         server, cameras = self.server, self.film.cameras
@@ -168,7 +170,7 @@ class Page:
         server.gui.main_panel.dock_right()
         server.gui.set_panel_label("wim-fast")
         server.scene.set_up_direction(tuple(up_axis(cameras).tolist()))
-        middle = self.subject.motion.translation[0].mean(0)
+        middle = self.snapshot.motion.translation[0].mean(0)
         server.initial_camera.look_at = middle
         server.initial_camera.position = middle + 0.6 * (best_eye(cameras, middle) - middle)
         server.scene.configure_default_lights(cast_shadow=False)

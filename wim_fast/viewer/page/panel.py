@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from wim_fast.viewer.inspect.look import Choice, Look
-from wim_fast.viewer.inspect.subject import Film, Subject
+from wim_fast.viewer.inspect.inspection import Inspection, Selection
+from wim_fast.viewer.inspect.snapshot import Film, Snapshot
 
 if TYPE_CHECKING:
     import viser
@@ -16,15 +16,15 @@ class Host(Protocol):
 
     server: viser.ViserServer
     film: Film
-    look: Look
+    inspection: Inspection
     frame: Any  # the input with the frame that is shown
     play: Any  # the input that says whether frames are played
 
     @property
-    def subject(self) -> Subject: ...
+    def snapshot(self) -> Snapshot: ...
 
     @property
-    def choice(self) -> Choice: ...
+    def selection(self) -> Selection: ...
 
     def touch(self) -> None:
         """Say that something may have changed."""

@@ -12,7 +12,7 @@ from wim_fast.model.motion import joints_of
 from wim_fast.posing.pose_file import write_pose_file
 from wim_fast.viewer.inspect.posing import Turns, Vector, free_turn, gizmo_rotation, pose_file
 from wim_fast.viewer.inspect.shape import quaternion
-from wim_fast.viewer.page.layer import Layer, set_value
+from wim_fast.viewer.page.drawable import Drawable, set_value
 from wim_fast.viewer.page.panel import Host
 
 NO_PART = "none"
@@ -27,7 +27,7 @@ class PosePanel:
         self.free: dict[int, Vector] = {}
         self.sliders: list[viser.GuiSliderHandle[float]] = []
         self._gizmo_part = -1
-        gui, parts = page.server.gui, page.subject.num_parts
+        gui, parts = page.server.gui, page.snapshot.num_parts
         gui.add_markdown(
             "Turn parts about their joints; everything shown follows. The film, of course, does not."
         )
@@ -68,16 +68,16 @@ class PosePanel:
             set_value(slider, 0)
         self.page.touch()
 
-    def layers(self) -> list[Layer]:
+    def drawables(self) -> list[Drawable]:
         page = self.page
         return [
-            Layer("joint list", lambda: int(page.frame.value), self.draw_labels),
-            Layer("gizmo", lambda: (page.choice.pose_key, self.part.value), self.draw_gizmo),
+            Drawable("joint list", lambda: int(page.frame.value), self.draw_labels),
+            Drawable("gizmo", lambda: (page.selection.pose_key, self.part.value), self.draw_gizmo),
         ]
 
     def draw_labels(self) -> None:
         """What each slider turns, and how far it was seen to turn."""
-        joints = self.page.look.articulation(int(self.page.frame.value))
+        joints = self.page.inspection.articulation(int(self.page.frame.value))
         for part, slider in enumerate(self.sliders):
             if part in joints.motions:
                 motion, parent = joints.motions[part], joints.tree.parent[part]
@@ -96,11 +96,11 @@ class PosePanel:
         if self.part.value == NO_PART:
             scene.remove_by_name("/gizmo")
             return
-        part, frame = int(self.part.value), page.choice.frame
-        joints, pose = page.look.articulation(frame), page.look.pose(page.choice)
-        orientation = gizmo_rotation(page.subject, frame, self.turns, joints, part)
+        part, frame = int(self.part.value), page.selection.frame
+        joints, pose = page.inspection.articulation(frame), page.inspection.pose(page.selection)
+        orientation = gizmo_rotation(page.snapshot, frame, self.turns, joints, part)
         edge = int(joints.tree.parent_edge[part])
-        position = pose.translation[0, part] if edge < 0 else joints_of(page.subject.model, pose)[0, edge]
+        position = pose.translation[0, part] if edge < 0 else joints_of(page.snapshot.model, pose)[0, edge]
         wxyz = quaternion(orientation)
         gizmo = scene.get_handle_by_name("/gizmo")
         if isinstance(gizmo, viser.TransformControlsHandle) and self._gizmo_part == part:
@@ -122,22 +122,22 @@ class PosePanel:
 
     def turned(self, part: int, wxyz: np.ndarray) -> None:
         """The gizmo at a part has this orientation."""
-        frame = self.page.choice.frame
-        joints = self.page.look.articulation(frame)
+        frame = self.page.selection.frame
+        joints = self.page.inspection.articulation(frame)
         gizmo = Rotation.from_quat(np.roll(wxyz, -1)).as_matrix()
-        self.free[part] = free_turn(self.page.subject, frame, self.turns, joints, part, gizmo)
+        self.free[part] = free_turn(self.page.snapshot, frame, self.turns, joints, part, gizmo)
         self.page.touch()
 
     def write(self) -> str:
         """Write the pose file into the run's folder; returns what to tell (Markdown)."""
-        turns, frame, run = self.turns, self.page.choice.frame, self.page.film.run
+        turns, frame, run = self.turns, self.page.selection.frame, self.page.film.run
         if not re.fullmatch(r"[\w][\w. -]*\.ya?ml", self.name.value):
             return "**Not saved:** the file name must be plain and end in .yaml."
         if turns.is_learned:
             return "**Not saved:** nothing is turned; move a slider first."
         path = run.path / self.name.value
         try:
-            write_pose_file(path, pose_file(frame, turns, self.page.look.articulation(frame)))
+            write_pose_file(path, pose_file(frame, turns, self.page.inspection.articulation(frame)))
         except OSError as error:
             return f"**Not saved:** {path}: {error.strerror or error}."
         return f"Saved. Render it with\n\n`wim-fast render-novel-pose {run.path} --pose {path}`"

@@ -1,4 +1,4 @@
-"""The panel of one ray: where it goes, what it samples, and what each sample weighs."""
+"""The panel of one ray: where it goes, how the march skips what is empty, what it samples, and what each sample weighs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import viser
 import viser.uplot as uplot
 
 from wim_fast.compositing import over_uint8
-from wim_fast.drawing.annotate import marked_pixel
+from wim_fast.drawing.annotate import marked_pixel, part_palette
 from wim_fast.drawing.images import enlarge_to
+from wim_fast.ops.backend import Backend
 from wim_fast.recordings.cameras import pixel_rays
 from wim_fast.viewer import colors
-from wim_fast.viewer.inspect.rays import RayProbe
+from wim_fast.viewer.inspect.culling import how_it_culls
+from wim_fast.viewer.inspect.rays import RayProbe, interval_ends
 from wim_fast.viewer.inspect.shape import pixel_on_image
+from wim_fast.viewer.page.drawable import Drawable, set_value
 from wim_fast.viewer.page.grid import CUBE, CUBE_FACES
-from wim_fast.viewer.page.layer import Layer, set_value
 from wim_fast.viewer.page.panel import Host
 from wim_fast.viewer.page.text import percent
 
@@ -22,7 +24,7 @@ PICTURE_SIZE = 320  # pixels, of the camera's image in the panel
 
 
 class RayPanel:
-    """Chooses a ray, by camera and pixel or by a click; draws it, the cells it crosses, its samples and their plot."""
+    """Selects a ray, by camera and pixel or by a click; draws it, its intervals or cells, its samples and their plot."""
 
     def __init__(self, page: Host) -> None:
         self.page = page
@@ -31,9 +33,21 @@ class RayPanel:
         )
         gui, cameras = page.server.gui, page.film.cameras
         gui.add_markdown(
-            "One ray, sample by sample. Click on a camera's image in the view, or choose a pixel here."
+            "One ray, sample by sample. Click on a camera's image in the view, or choose a pixel here. "
+            + how_it_culls(page.snapshot.backend)
         )
-        self.show = gui.add_checkbox("ray", True, hint="Draw the ray, the cells it crosses, and its samples.")
+        self.show = gui.add_checkbox("ray", True, hint="Draw the ray and its samples.")
+        culling = page.snapshot.backend.culling
+        self.intervals = gui.add_checkbox(
+            "intervals in ellipsoids",
+            culling == "intervals",
+            hint="Thick, in the colour of its part: where the ray is inside an inflated ellipsoid, as numba and Triton cull.",
+        )
+        self.cells = gui.add_checkbox(
+            "cells of the grid",
+            culling == "grid",
+            hint="The cells of the tcnn backend's grid that the ray crosses; orange: occupied.",
+        )
         self.clicks = gui.add_checkbox(
             "clicks shoot rays", False, hint="Every click into the view shoots a ray from where you look."
         )
@@ -75,7 +89,7 @@ class RayPanel:
         )
         for handle in (self.camera, self.x, self.y):
             handle.on_update(self._chosen)
-        page.listen(self.show)
+        page.listen(self.show, self.intervals, self.cells)
         self.clicks.on_update(lambda _: self._listen_to_clicks())
 
     @property
@@ -94,7 +108,7 @@ class RayPanel:
 
     def probe(self) -> RayProbe:
         origin, direction = self.ray()
-        return self.page.look.probe(self.page.choice, np.array(origin), np.array(direction))
+        return self.page.inspection.probe(self.page.selection, np.array(origin), np.array(direction))
 
     def clicked_image(
         self, index: int, corners: np.ndarray, origin: np.ndarray, direction: np.ndarray
@@ -115,7 +129,7 @@ class RayPanel:
         self.free = tuple(origin.tolist()), tuple(direction.tolist())
         self.page.touch()
 
-    def layers(self) -> list[Layer]:
+    def drawables(self) -> list[Drawable]:
         def pixel() -> tuple:
             return (
                 int(self.page.frame.value),
@@ -126,27 +140,53 @@ class RayPanel:
             )
 
         return [
-            Layer("ray", lambda: (self.page.choice.key, self.ray(), self.show.value), self.draw_ray),
-            Layer("ray plot", lambda: (self.page.choice.key, self.ray()), self.draw_plot),
-            Layer("pixel", pixel, self.draw_picture),
+            Drawable("ray", lambda: (self.page.selection.key, self.ray(), *self.shown()), self.draw_ray),
+            Drawable("ray plot", lambda: (self.page.selection.key, self.ray()), self.draw_plot),
+            Drawable("pixel", pixel, self.draw_picture),
         ]
+
+    def shown(self) -> tuple[bool, bool, bool]:
+        """Whether the ray, its intervals and its cells are drawn."""
+        return bool(self.show.value), bool(self.intervals.value), bool(self.cells.value)
 
     def draw_ray(self) -> None:
         scene = self.page.server.scene
         scene.remove_by_name("/ray")
         if not self.show.value:
             return
-        probe, grid = self.probe(), self.page.look.grid(self.page.choice)
+        probe = self.probe()
         reach = float(probe.t[-1]) if len(probe.t) else float(np.linalg.norm(probe.origin)) + 1
         ends = np.stack([probe.origin, probe.origin + reach * probe.direction])
         scene.add_line_segments("/ray", ends[None], (0, 0, 0), thickness=1.5, thickness_units="screen")
-        if len(probe.cells):
-            cell, low = grid.cell.cpu().numpy(), grid.low.cpu().numpy()
-            edges = box_edges(low + (probe.cells + 0.5) * cell, cell)
-            color = np.where(probe.cell_occupied[:, None], (220, 90, 0), (170, 170, 170)).astype(np.uint8)
-            color = np.repeat(np.repeat(color, 12, axis=0)[:, None], 2, axis=1)
-            scene.add_line_segments("/ray/cells", edges, color, thickness=1.0, thickness_units="screen")
-        taken = probe.taken
+        if self.intervals.value:
+            self._draw_intervals(probe)
+        if self.cells.value:
+            self._draw_cells(probe)
+        self._draw_samples(probe)
+
+    def _draw_intervals(self, probe: RayProbe) -> None:
+        met = probe.parts_met
+        if not len(met):
+            return
+        color = np.repeat(part_palette(self.page.snapshot.num_parts)[met][:, None], 2, axis=1)
+        self.page.server.scene.add_line_segments(
+            "/ray/intervals", interval_ends(probe), color, thickness=5.0, thickness_units="screen"
+        )
+
+    def _draw_cells(self, probe: RayProbe) -> None:
+        if not len(probe.cells):
+            return
+        grid = self.page.inspection.grid(self.page.selection)
+        cell, low = grid.cell.cpu().numpy(), grid.low.cpu().numpy()
+        edges = box_edges(low + (probe.cells + 0.5) * cell, cell)
+        color = np.where(probe.cell_occupied[:, None], (220, 90, 0), (170, 170, 170)).astype(np.uint8)
+        color = np.repeat(np.repeat(color, 12, axis=0)[:, None], 2, axis=1)
+        self.page.server.scene.add_line_segments(
+            "/ray/cells", edges, color, thickness=1.0, thickness_units="screen"
+        )
+
+    def _draw_samples(self, probe: RayProbe) -> None:
+        taken, scene = probe.taken, self.page.server.scene
         if taken.any():
             weight = probe.weight[taken]
             size = 0.004 + 0.012 * np.sqrt(weight / max(float(weight.max()), 1e-6))
@@ -165,7 +205,7 @@ class RayPanel:
 
     def draw_plot(self) -> None:
         probe = self.probe()
-        self.text.content = describe(probe)
+        self.text.content = describe(probe, self.page.snapshot.backend)
         near = slice(None)
         if probe.taken.any():  # the empty parts before and behind say nothing
             first, last = np.flatnonzero(probe.taken)[[0, -1]]
@@ -214,11 +254,18 @@ def box_edges(centers: np.ndarray, sides: np.ndarray) -> np.ndarray:
     return (centers[:, None, None] + edges).reshape(-1, 2, 3)
 
 
-def describe(probe: RayProbe) -> str:
-    """A ray in words (Markdown)."""
+def describe(probe: RayProbe, backend: Backend) -> str:
+    """A ray in words (Markdown): first what the backend does, then what the grid of the tcnn backend would do."""
     seen = f"at distance {probe.depth:.3f}" if np.isfinite(probe.depth) else "nothing is seen"
-    return (
-        f"opacity **{probe.opacity:.3f}**, {seen} (world units); {int(probe.taken.sum())} samples taken;"
-        f" {int(probe.cell_occupied.sum())} of the {len(probe.cells)} cells it crosses are occupied;"
+    taken = f"opacity **{probe.opacity:.3f}**, {seen} (world units); {int(probe.taken.sum())} samples taken"
+    grid = (
+        f"{int(probe.cell_occupied.sum())} of the {len(probe.cells)} cells it crosses are occupied,"
         f" missed mass {percent(probe.missed)}"
     )
+    if backend.culling == "grid":
+        return f"{taken}; {grid}"
+    if probe.span is None:
+        return f"{taken}; it meets no inflated ellipsoid; in tcnn's grid {grid}"
+    near, far = probe.span
+    met = f"it meets {len(probe.parts_met)} inflated ellipsoids, from {near:.3f} to {far:.3f}"
+    return f"{taken}; {met}; in tcnn's grid {grid}"

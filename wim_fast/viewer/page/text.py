@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from wim_fast.ops.backend import Backend
 from wim_fast.viewer.inspect.frame import FrameNumbers
 from wim_fast.viewer.inspect.grid import FrameGrid
-from wim_fast.viewer.inspect.look import Choice
-from wim_fast.viewer.inspect.subject import Subject
+from wim_fast.viewer.inspect.inspection import Selection
+from wim_fast.viewer.inspect.snapshot import Snapshot
 
 Row = tuple[str, str, str]  # name, text, style
 
 HELP = """
-**Grid.** The cells that training marches through in this frame, how they change with resolution, margin and threshold, and
-what skipping the others loses.
+**Grid.** The occupancy grid that the tcnn backend marches through in this frame, how its cells change with resolution, margin
+and threshold, and what skipping the others loses. The numba and Triton backends have no grid: they cull rays analytically.
 
 **Object.** The ellipsoids, their joint candidates, the tree that was chosen, the surface of the field, and the cameras.
 
-**Ray.** One ray, sample by sample: click on a camera's picture in the view, or choose camera and pixel.
+**Ray.** One ray, how the march skips what is empty along it, and its samples: click on a camera's picture in the view, or
+choose camera and pixel.
 
 **Image.** What the model renders beside what was filmed, or from where you look.
 
@@ -36,20 +38,27 @@ Mouse: left turns, right moves, the wheel zooms.
 """
 
 
-def heading(title: str, subject: Subject) -> str:
+def heading(title: str, snapshot: Snapshot) -> str:
     """What is looked at."""
-    return f"**{escape(title)}**, step {subject.step} of {subject.iterations}, s = {subject.inv_s:.0f} per world unit"
+    step = f"step {snapshot.step} of {snapshot.iterations}, s = {snapshot.inv_s:.0f} per world unit"
+    return f"**{escape(title)}**, {step}, backend {snapshot.backend.name}"
 
 
-def numbers_table(numbers: FrameNumbers, choice: Choice, frame_ids: Sequence[int]) -> str:
-    """HTML: all numbers of a frame."""
+def numbers_table(
+    numbers: FrameNumbers, selection: Selection, frame_ids: Sequence[int], backend: Backend
+) -> str:
+    """HTML: all numbers of a frame; of the steps those that the backend takes come first."""
     warn = "color:#c00" if numbers.missed_mass > 1e-3 else "color:#080"
-    march = f"{numbers.samples_per_ray:.1f} marched, {numbers.samples_per_hit:.1f} where there are any"
+    taken = f"{numbers.samples_per_ray:.1f} taken, {numbers.samples_per_hit:.1f} where there are any"
+    in_grid = f"{numbers.grid_steps_per_ray:.1f} in tcnn's grid"
+    in_intervals = f"{numbers.interval_steps_per_ray:.1f} in inflated ellipsoids"
+    steps = in_grid if backend.culling == "grid" else f"{in_intervals}; {in_grid}"
     return _table(
-        shown_row(choice, frame_ids),
+        shown_row(selection, frame_ids),
         ("missed mass", f"{percent(numbers.missed_mass)} of the opacity is outside the grid", warn),
         occupied_row(numbers.occupied_share, numbers.occupied_cells, numbers.resolution),
-        ("samples per ray", f"{march}; {numbers.grid_steps_per_ray:.1f} steps in the grid", ""),
+        ("samples per ray", taken, ""),
+        ("steps per ray", steps, ""),
         (
             "rays without",
             f"{percent(numbers.rays_without_samples)} of {numbers.rays} rays have no samples",
@@ -58,16 +67,16 @@ def numbers_table(numbers: FrameNumbers, choice: Choice, frame_ids: Sequence[int
     )
 
 
-def playing_table(grid: FrameGrid, choice: Choice, frame_ids: Sequence[int]) -> str:
+def playing_table(grid: FrameGrid, selection: Selection, frame_ids: Sequence[int]) -> str:
     """HTML: what is known of a frame without rendering it; as high as `numbers_table`."""
     later = ("", "the rest is measured when playing stops", "opacity:.6")
     occupied = occupied_row(grid.occupied_share, int(grid.occupied.sum()), grid.resolution)
-    return _table(shown_row(choice, frame_ids), occupied, later, *[("", "&nbsp;", "")] * 3)
+    return _table(shown_row(selection, frame_ids), occupied, later, *[("", "&nbsp;", "")] * 4)
 
 
-def shown_row(choice: Choice, frame_ids: Sequence[int]) -> Row:
-    posed = "" if choice.turns.is_learned else ", posed by hand"
-    return "shown", f"frame {choice.frame} (number {frame_ids[choice.frame]} of the film){posed}", ""
+def shown_row(selection: Selection, frame_ids: Sequence[int]) -> Row:
+    posed = "" if selection.turns.is_learned else ", posed by hand"
+    return "shown", f"frame {selection.frame} (number {frame_ids[selection.frame]} of the film){posed}", ""
 
 
 def occupied_row(share: float, cells: int, resolution: int) -> Row:

@@ -1,0 +1,87 @@
+"""What is looked at: one state of a model, its frames, and the cameras that filmed them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from wim_fast.errors import UserError
+from wim_fast.model.articulated_model import ArticulatedModel, Posed
+from wim_fast.model.motion import Motion, learned_motion, posed_at
+from wim_fast.ops.backend import Backend
+from wim_fast.recordings.cameras import Cameras
+from wim_fast.runs.run import Run
+from wim_fast.scene.load import scan_scene
+
+FRAMES_KEPT = 8  # frames whose images stay in memory
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A model as it was at one training step. Lengths are in world units.
+
+    Attributes:
+        motion: the learned poses of the T frames trained on.
+        inv_s: sharpness s of the surface at that step, 1 / world units.
+    """
+
+    model: ArticulatedModel
+    backend: Backend
+    inv_s: float
+    motion: Motion
+    step: int
+    iterations: int
+
+    @classmethod
+    def of_run(cls, run: Run) -> Snapshot:
+        return cls(run.model, run.backend, run.inv_s, learned_motion(run.model), run.step, run.iterations)
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.motion)
+
+    @property
+    def num_parts(self) -> int:
+        return self.model.trajectory.parts
+
+    def posed(self, frame: int) -> Posed:
+        """The learned pose of a frame (F = 1)."""
+        return posed_at(self.model, self.motion, frame)
+
+
+class Film:
+    """The recording of a run: all its cameras, and the images of one frame at a time."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        contents = scan_scene(run.config.scene.scene, run.coordinate_scale)
+        if lost := set(run.frame_ids) - set(contents.frame_ids):
+            problem = f"frame {min(lost)}, which {run.path} was trained on, is not there"
+            raise UserError(contents.path, problem, "put the recording back as it was")
+        self.positions = [contents.frame_ids.index(frame) for frame in run.frame_ids]
+        self.background = run.config.scene.background_grey
+        self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
+        scene = run.load_scene(cameras=self._camera_ids(contents.camera_ids), frames=self.positions[:1])
+        self.cameras: Cameras = scene.cameras
+        self._kept[0] = scene.rgba[:, 0]
+
+    @property
+    def trained(self) -> list[int]:
+        """Positions of the cameras trained on among `cameras`."""
+        return [self.cameras.ids.index(i) for i in self.run.camera_ids]
+
+    def images(self, frame: int) -> np.ndarray:
+        """(V, H, W, 4) uint8, straight alpha: what the cameras filmed of a frame trained on."""
+        if frame not in self._kept:
+            scene = self.run.load_scene(cameras=self.cameras.ids, frames=[self.positions[frame]])
+            self._kept[frame] = scene.rgba[:, 0]
+            if len(self._kept) > FRAMES_KEPT:
+                self._kept.popitem(last=False)
+        return self._kept[frame]
+
+    def _camera_ids(self, known: Sequence[int]) -> list[int]:
+        """The cameras trained on, then the others: `cameras` begins with what the model has seen."""
+        return [*self.run.camera_ids, *(i for i in known if i not in self.run.camera_ids)]
