@@ -45,8 +45,8 @@ def export(
     camera: int | None,
     pixel: Sequence[int] | None,
     size: int,
-) -> None:
-    """Write all views of a frame and the numbers of all frames; say what was written.
+) -> list[Path]:
+    """Write all views of a frame and the numbers of all frames; the files written.
 
     Args:
         camera: id; None for the first trained on. pixel: (x, y); None for the middle of the object.
@@ -106,15 +106,14 @@ def export(
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, picture in pictures.items():
-            print(f"wrote {write_png(folder / name, picture)}")
+        written = [write_png(folder / name, picture) for name, picture in pictures.items()]
         write_atomic(folder / "numbers.json", json.dumps(without_nan(content), indent=1).encode())
-        print(f"wrote {folder / 'numbers.json'}")
     except OSError as error:
         reason = error.strerror or str(error)
         raise UserError(
             error.filename or folder, f"cannot be written ({reason})", "choose another --export"
         ) from None
+    return [*written, folder / "numbers.json"]
 
 
 def all_numbers(inspection: Inspection) -> list[dict[str, Any]]:
