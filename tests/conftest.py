@@ -19,6 +19,14 @@ def one_thread() -> None:
     numba.set_num_threads(1)
 
 
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """One tiny trained run for all tests that look at a run (`trained_run.TinyRun`)."""
+    from trained_run import train_tiny_run
+
+    return train_tiny_run(tmp_path_factory.mktemp("tiny_run"))
+
+
 @pytest.fixture
 def empty_is_nan(monkeypatch):
     """New memory is full of NaN (of -1 for integers), so that what a kernel leaves unwritten shows."""

@@ -15,14 +15,14 @@ from paper_step import SAMPLES_PER_RAY, PaperModel, PaperStep
 from step_work import count_work
 from stopwatch import STAGES, Clock, clock_for, timed_stages, unrecorded
 
-from wim_fast.commands.train import keep_memory, use_threads
 from wim_fast.config import Config, load_config, named_config, replace
 from wim_fast.ops.backend import select_backend
+from wim_fast.processes import keep_memory, use_threads
 from wim_fast.rendering.image import render_image
 from wim_fast.scene.scene import Scene
 from wim_fast.training.batch import Batch
 from wim_fast.training.cuda_graph import WARM_UP
-from wim_fast.training.split import read_recording
+from wim_fast.training.split import read_split
 from wim_fast.training.trainer import Trainer
 
 ITERATIONS = 200_000  # of the paper
@@ -96,12 +96,12 @@ def settings(args: argparse.Namespace, **changes: Any) -> Config:
 def trained(config: Config, args: argparse.Namespace) -> Subject:
     """Trained briefly, so that ellipsoids and samples are like those of real training, and now late in a long one."""
     backend = select_backend(config.render.backend)
-    recording = read_recording(config)
-    trainer = Trainer(recording.scene, recording.config, args.warm_steps, backend)
+    split = read_split(config)
+    trainer = Trainer(split.scene, split.config, args.warm_steps, backend)
     reports = [trainer.train_step() for _ in range(args.warm_steps)]
     trainer.iterations, trainer.step = ITERATIONS, round(LATE * ITERATIONS)
     clock = clock_for(backend.device, args.threads)
-    return Subject(trainer, recording.scene, clock, sum(report.num_dropped for report in reports))
+    return Subject(trainer, split.scene, clock, sum(report.num_dropped for report in reports))
 
 
 def step_results(subject: Subject, repeats: int) -> Results:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linprog
 
-from wim_fast.recordings import raw_writer
+from wim_fast.recordings import write
 
 Array = NDArray[np.float64]
 
@@ -130,14 +130,14 @@ def antialiased(color: NDArray[np.uint8], coverage: NDArray[np.bool_], factor: i
 
 def write_frame(folder: Path, frame: int, camera: int, rgba: NDArray[np.uint8]) -> None:
     """Write one picture (H,W,4)."""
-    raw_writer.write_image(folder, frame, camera, rgba)
+    write.write_image(folder, frame, camera, rgba)
 
 
 def write_camera(folder: Path, index: int, camera: Camera) -> None:
     """Write one camera."""
     middle = camera.size / 2
     intrinsics = {"fx": camera.focal, "fy": camera.focal, "cx": middle, "cy": middle}
-    raw_writer.write_view(folder, index, intrinsics, camera.view_matrix, (camera.size, camera.size))
+    write.write_view(folder, index, intrinsics, camera.view_matrix, (camera.size, camera.size))
 
 
 def write_ground_truth(folder: Path, joints: Array, points: Array, joint_names: Sequence[str]) -> None:

@@ -1,3 +1,63 @@
-"""wim-fast: re-posable articulated models from multi-view video."""
+"""wim-fast: re-posable articulated models from multi-view video.
+
+What people need is here, and is imported when it is first used: docs/python.md shows how.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from wim_fast.errors import SceneWarning, UserError
+    from wim_fast.recordings.cameras import Cameras
+    from wim_fast.runs.evaluate import Evaluation
+    from wim_fast.runs.run import Poses, Run, load_run
+    from wim_fast.runs.train import train
+    from wim_fast.scene.load import load_scene
+    from wim_fast.scene.scene import Scene
+    from wim_fast.training.observer import TrainingStep
+
+_MODULES = {
+    "Cameras": "recordings.cameras",
+    "Evaluation": "runs.evaluate",
+    "Poses": "runs.run",
+    "Run": "runs.run",
+    "Scene": "scene.scene",
+    "SceneWarning": "errors",
+    "TrainingStep": "training.observer",
+    "UserError": "errors",
+    "load_run": "runs.run",
+    "load_scene": "scene.load",
+    "train": "runs.train",
+}
+"""{name: the module that defines it}. The imports above tell the same to type checkers."""
+
+__all__ = [
+    "Cameras",
+    "Evaluation",
+    "Poses",
+    "Run",
+    "Scene",
+    "SceneWarning",
+    "TrainingStep",
+    "UserError",
+    "load_run",
+    "load_scene",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used: `import wim_fast` alone takes no time."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,8 +1,13 @@
-"""Several processes that train one model, each on its share of the images: `torchrun -m wim_fast train ...`."""
+"""What training takes of the machine: processes, threads, memory.
+
+Several processes train one model, each on its share of the images: `torchrun -m wim_fast train ...`.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +15,8 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from wim_fast.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -83,12 +90,37 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def process_count() -> int:
+    """How many there are: one, unless torchrun started several."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def join_processes(device: torch.device) -> Processes:
     """Those that torchrun started, connected (NCCL between GPUs, else gloo); a process started alone is alone."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
+    if process_count() == 1:
         return ALONE
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return Processes(dist.get_rank(), count)
+    return Processes(dist.get_rank(), process_count())
+
+
+def use_threads(count: int | None) -> None:
+    """Limit the threads of torch and of the compiled kernels; None: leave them. UserError for an impossible number."""
+    if count is None:
+        return
+    import numba
+
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    if not 1 <= count <= most:
+        raise UserError("--threads", f"{count} threads are not possible", f"give a number from 1 to {most}")
+    torch.set_num_threads(count)
+    numba.set_num_threads(count)
+
+
+def keep_memory() -> None:
+    """Ask glibc to keep freed buffers: giving them back at every step takes 10 to 20 % of it (docs/log.md)."""
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        for parameter in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+            libc.mallopt(parameter, 1 << 30)

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 console = Console()
 
@@ -17,21 +18,49 @@ def say(text: str, to: Console = console) -> None:
     to.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
+def say_table(table: Table, to: Console = console) -> None:
+    """A table, as wide as the terminal allows."""
+    to.print(table)
+
+
 def say_written(paths: Sequence[Path]) -> None:
     """Paths, each on a line of its own."""
     for path in paths:
         say(f"wrote {path}")
 
 
-@contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar with the time left, on stderr; yields what to call after each of `total` steps."""
+def _progress() -> Progress:
+    """Bars with the time left, on stderr."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    return Progress(*columns, console=Console(stderr=True))
+
+
+@contextmanager
+def progress_bar(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar; yields what to call after each of `total` steps."""
+    with _progress() as bar:
         task = bar.add_task(what, total=total)
         yield lambda: bar.advance(task)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for one thing after another; yields what to call after each step: what is done, how much of it, of how much."""
+    bars = _progress()
+    running: list[TaskID] = []
+
+    def show(what: str, done: int, total: int) -> None:
+        bars.start()  # if it has not; an empty list of bars would leave an empty line
+        if not running or bars.finished:
+            running.append(bars.add_task(what, total=total))
+        bars.update(running[-1], completed=done)
+
+    try:
+        yield show
+    finally:
+        bars.stop()

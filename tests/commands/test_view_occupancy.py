@@ -17,7 +17,7 @@ from PIL import Image
 from trained_run import SIZE, TRAINED_FRAMES, TinyRun
 
 from wim_fast.cli import main
-from wim_fast.training.run_folder import load_run
+from wim_fast.runs.run import load_run
 from wim_fast.viewer.inspect.grid import visible_cells
 from wim_fast.viewer.inspect.rays import interval_ends
 from wim_fast.viewer.inspect.snapshot import Film, Snapshot

@@ -13,7 +13,6 @@ from rich.console import Console
 from wim_fast.cli import _parse
 from wim_fast.config import config_overrides, load_config
 from wim_fast.errors import UserError
-from wim_fast.evaluation.protocol_table import latex, mean_line, means, subject_line, table
 from wim_fast.evaluation.protocols import (
     PROTOCOLS,
     Trained,
@@ -23,7 +22,9 @@ from wim_fast.evaluation.protocols import (
     measured_views,
     numbers,
 )
-from wim_fast.runs.protocol_runs import train_command
+from wim_fast.evaluation.summary import mean_line, means, subject_line
+from wim_fast.runs.protocol.candidates import train_command
+from wim_fast.runs.protocol.tables import latex, table
 
 ROBOTS = {
     "atlas": [0, 2, 5, 13, 18],

@@ -10,13 +10,14 @@ from scipy.spatial.transform import Rotation
 
 from wim_fast.errors import UserError
 from wim_fast.importing.placement import place, rotation_to_z
-from wim_fast.importing.plan import common_shape
 from wim_fast.recordings.calibration.calibrated import CalibratedCamera
-from wim_fast.recordings.calibration.read import Calibration, match_cameras, uncalled
+from wim_fast.recordings.calibration.match import match_cameras, uncalled
+from wim_fast.recordings.calibration.read import Calibration
 from wim_fast.recordings.cameras import project
-from wim_fast.recordings.masks import soft_mask
-from wim_fast.recordings.resampling import Window
+from wim_fast.recordings.masks import soft
+from wim_fast.recordings.pictures import Pictures
 from wim_fast.recordings.sources import SourceCamera, find_sources, telling_numbers
+from wim_fast.recordings.windows import Window, common_size, whole_picture
 from wim_fast.scene.load import load_scene
 
 
@@ -59,14 +60,14 @@ def test_flat_folders(tmp_path, pattern, cameras):
     found = find_sources(tmp_path)
     assert [camera.id for camera in found] == cameras
     for camera in found:
-        assert {t: file.name for t, file in camera.pictures.items()} == {
+        assert {t: file.name for t, file in camera.pictures.files.items()} == {
             t: pattern.format(t=t, v=camera.id) for t in (3, 4, 12)
         }
 
 
 def test_flat_folders_with_words(tmp_path):
     touch(tmp_path, [f"{word}_{t}.png" for word in ("left", "right") for t in range(3)])
-    assert [(camera.name, sorted(camera.pictures)) for camera in find_sources(tmp_path)] == [
+    assert [(camera.name, list(camera.pictures.frames)) for camera in find_sources(tmp_path)] == [
         ("left", [0, 1, 2]),
         ("right", [0, 1, 2]),
     ]
@@ -88,7 +89,7 @@ def test_telling_numbers():
 
 def test_values_of_masks():
     def read(*values):
-        alpha, unsure = soft_mask(np.array([values], np.uint8))
+        alpha, unsure = soft(np.array([values], np.uint8))
         return alpha[0].tolist(), unsure[0].tolist()
 
     assert read(0, 1, 2) == ([0, 1, 0], [False, False, True])
@@ -99,11 +100,14 @@ def test_values_of_masks():
 
 
 def test_pictures_of_several_shapes_are_brought_to_one():
+    def common_shape(natives, longer):
+        return common_size([whole_picture(size) for size in natives], longer)
+
     shape, windows = common_shape([(1080, 1920), (1920, 1080)], 960)
     assert shape == (960, 960)
     assert windows == [Window(0, -420, 1920, 1500), Window(-420, 0, 1500, 1920)]
     assert common_shape([(1080, 1920)] * 2, 960) == ((540, 960), [Window(0, 0, 1920, 1080)] * 2)
-    assert common_shape([(2160, 3840)], None)[0] == (576, 1024)
+    assert common_shape([(2160, 3840)], 1024)[0] == (576, 1024)
     assert common_shape([(480, 640)], None)[0] == (480, 640)
 
 
@@ -173,7 +177,7 @@ def views(*names):
     ],
 )
 def test_which_camera_is_which(sources, names, expected):
-    cameras = [SourceCamera(name, i, Path(f"{name}.mp4")) for i, name in enumerate(sources)]
+    cameras = [SourceCamera(name, i, Pictures(Path(f"{name}.mp4"))) for i, name in enumerate(sources)]
     calibration = views(*names)
     found = match_cameras(calibration, cameras)
     assert {name: camera.name for name, camera in found.items()} == {n: names[i] for n, i in expected.items()}
@@ -182,7 +186,7 @@ def test_which_camera_is_which(sources, names, expected):
 
 def test_views_of_pictures_in_one_folder():
     cameras = [
-        SourceCamera(str(v), v, {t: Path(f"f/s{t}_cam{v}.png") for t in range(2)}, flat=True)
+        SourceCamera(str(v), v, Pictures({t: Path(f"f/s{t}_cam{v}.png") for t in range(2)}), flat=True)
         for v in range(2)
     ]
     found = match_cameras(views("s0_cam1.png", "s1_cam1.png", "s0_cam0.png"), cameras)

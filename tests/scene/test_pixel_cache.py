@@ -9,9 +9,10 @@ import pytest
 from tiny_scene import ring, write_scene
 
 from wim_fast.errors import UserError
-from wim_fast.recordings.formats.wim_raw import read_wim_raw
+from wim_fast.recordings import pictures
+from wim_fast.recordings.read import read_recording
 from wim_fast.scene import pixel_cache
-from wim_fast.scene.load import load_scene
+from wim_fast.scene.load import load_scene, scene_of
 
 
 @pytest.fixture
@@ -27,11 +28,9 @@ def recording(tmp_path, monkeypatch):
 @pytest.fixture
 def decoded(monkeypatch):
     """Counts how often the images are decoded."""
-    from wim_fast.recordings.formats import wim_raw
-
     calls = []
-    read_png = wim_raw._read_png
-    monkeypatch.setattr(wim_raw, "_read_png", lambda file: (calls.append(file), read_png(file))[1])
+    read_rgba = pictures.read_rgba
+    monkeypatch.setattr(pictures, "read_rgba", lambda file: (calls.append(file), read_rgba(file))[1])
     return calls
 
 
@@ -52,7 +51,7 @@ def assert_same(a, b):
 
 
 def test_decoded_once(recording, decoded):
-    plain = read_wim_raw(recording, cameras=None, frames=slice(None), size=20, allow_missing=False)
+    plain = scene_of(read_recording(recording), size=20)
     decoded.clear()
     first = load_scene(recording, size=20, coordinate_scale=1.0)
     assert len(decoded) >= 9

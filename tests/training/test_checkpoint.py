@@ -14,10 +14,11 @@ from wim_fast.config import Config, load_config, to_yaml
 from wim_fast.errors import UserError
 from wim_fast.ops.backend import select_backend
 from wim_fast.posing.tree import joint_positions
+from wim_fast.runs.run import load_run
 from wim_fast.scene.load import load_scene
 from wim_fast.scene.scene import Scene
 from wim_fast.training.checkpoint import FORMAT_VERSION, TrainedOn, load_checkpoint, restore, snapshot
-from wim_fast.training.run_folder import RunFolder, load_run
+from wim_fast.training.run_folder import RunFolder
 from wim_fast.training.trainer import Trainer
 
 

@@ -14,12 +14,12 @@ import torch
 from tiny_run import flags, newest_checkpoint, tiny_scene
 
 from wim_fast.cli import main
-from wim_fast.commands import train as command
 from wim_fast.config import Config, from_yaml
 from wim_fast.ops.backend import select_backend
 from wim_fast.processes import ALONE
+from wim_fast.runs.new_run import RUNS
+from wim_fast.runs.run import load_run
 from wim_fast.training import losses, pace
-from wim_fast.training.run_folder import load_run
 from wim_fast.training.step import StepReport
 
 OFTEN = 0.00001  # minutes: a checkpoint after every step
@@ -246,7 +246,7 @@ def test_no_such_scene(capsys):
 
 def test_a_gap_between_cameras_is_told(scene, capsys, monkeypatch):
     summaries = iter([{"psnr": 30.0, "images": 1}, {"psnr": 28.0, "images": 1}])
-    monkeypatch.setattr("wim_fast.evaluation.evaluate.summarize", lambda rows: next(summaries))
+    monkeypatch.setattr("wim_fast.runs.final_evaluation.summarize", lambda rows: next(summaries))
     assert train(scene, "--train-cameras", "0", "2", "4", iterations=2) == 0
     assert "2.0 dB worse" in capsys.readouterr().err
 
@@ -258,4 +258,4 @@ def test_the_trajectory_follows_the_object(scene):
         middle = data["part_translation"].mean(axis=1)
     moved = middle[-1] - middle[0]
     assert np.linalg.norm(moved - [0.25, 0, 0]) < 0.1
-    assert Path("runs") == command.RUNS
+    assert Path("runs") == RUNS

@@ -32,6 +32,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Renders, measures, prints and writes."""
-    from wim_fast.runs.evaluate import evaluate
+    from wim_fast.runs.evaluation_pictures import write_evaluation
+    from wim_fast.runs.evaluation_table import metrics_table
+    from wim_fast.runs.run import load_run
+    from wim_fast.terminal import console, progress_bars, say, say_written
 
-    evaluate(args)
+    run = load_run(args.run, args.backend)
+    with progress_bars() as on_progress:
+        written = write_evaluation(
+            run, args.output, args.cameras, args.frames, size=args.size, on_progress=on_progress
+        )
+    console.print(metrics_table(written.evaluation.summary))
+    for note in written.evaluation.notes:
+        say(note)
+    if pictures := written.pictures:
+        say(f"wrote {len(pictures)} pictures, {pictures[0]} and others")
+    say_written([written.comparison, written.metrics])

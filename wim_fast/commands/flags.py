@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from wim_fast.ops.backend import BACKENDS
 from wim_fast.runs.defaults import FPS, LEAST_SIZE
@@ -30,6 +31,12 @@ def add_view_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"pictures per second (default: {FPS:g}, or as the pose file says)",
     )
     add_size_argument(parser, f"as trained, at least {LEAST_SIZE}")
+
+
+def view_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """What `add_view_arguments` parsed, as arguments of `runs.render.write_render` and its like."""
+    given = {name: getattr(args, name) for name in ("camera", "size", "parts", "joints", "fps")}
+    return {**given, "circle": args.turntable}
 
 
 def add_size_argument(parser: argparse.ArgumentParser, default: str) -> None:

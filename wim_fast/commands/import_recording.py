@@ -1,4 +1,4 @@
-"""`wim-fast import`: a recording of one's own becomes a scene."""
+"""`wim-fast import`: a recording becomes a scene of one's own."""
 
 from __future__ import annotations
 
@@ -7,80 +7,70 @@ from pathlib import Path
 
 from wim_fast.commands.flags import image_size
 
-FORMATS = ("auto", "colmap", "transforms", "easymocap", "opencv")
+FORMATS = ("auto", "colmap", "transforms", "easymocap", "opencv", "raw")
 UPS = ("auto", "x", "y", "z", "-x", "-y", "-z")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the command."""
-    parser.add_argument(
-        "source",
-        type=Path,
-        metavar="SOURCE",
-        help="folder with a video or a folder of pictures for each camera",
+    add = parser.add_argument
+    source_help = (
+        "folder with a video or a folder of pictures for each camera, or of any layout in docs/data.md"
     )
-    parser.add_argument(
-        "--cameras",
-        type=Path,
-        metavar="PATH",
-        help="calibration: a COLMAP model, transforms.json, intri.yml and extri.yml, or OpenCV's .yml files"
-        " (default: in SOURCE)",
+    add("source", type=Path, metavar="SOURCE", help=source_help)
+    cameras_help = (
+        "calibration: a COLMAP model, transforms.json, intri.yml and extri.yml, OpenCV's .yml files, or cam_000.json"
+        " (default: in SOURCE)"
     )
-    parser.add_argument(
-        "--format", choices=FORMATS, default="auto", help="what the calibration is (default: what is found)"
+    add("--cameras", type=Path, metavar="PATH", help=cameras_help)
+    format_help = "what the calibration is (default: what is found)"
+    add("--format", choices=FORMATS, default="auto", help=format_help)
+    masks_help = (
+        "folder of masks laid out as SOURCE; alpha: of the pictures; background: subtract what does not move,"
+        " a fallback for cameras that stand still (default: SOURCE/masks, or alpha)"
     )
-    parser.add_argument(
-        "--masks",
-        metavar="MASKS",
-        help="folder of masks laid out as SOURCE; alpha: of the pictures; background: subtract what does not move,"
-        " a fallback for cameras that stand still (default: SOURCE/masks, or alpha)",
-    )
-    parser.add_argument(
-        "--empty",
-        type=Path,
-        metavar="FOLDER",
-        help="pictures of the set without the object (cam0.png, ...), for --masks background",
-    )
-    parser.add_argument("--frames", metavar="A:B[:C]", help="which of the sorted frames (default: all)")
-    parser.add_argument(
-        "--size",
-        type=image_size,
-        metavar="N",
-        help="longer side of the images (default: as filmed, at most 1024)",
-    )
-    parser.add_argument(
-        "--up",
-        choices=UPS,
-        default="auto",
-        help="up axis of the calibration; write --up=-y (default: auto, cameras are held level)",
-    )
-    parser.add_argument(
-        "--without", type=int, nargs="+", default=[], metavar="ID", help="cameras to leave out"
-    )
-    parser.add_argument(
-        "--output", type=Path, metavar="SCENE", help="folder to make (default: SOURCE-scene, beside it)"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace an imported scene")
+    add("--masks", metavar="MASKS", help=masks_help)
+    empty_help = "pictures of the set without the object (cam0.png, ...), for --masks background"
+    add("--empty", type=Path, metavar="FOLDER", help=empty_help)
+    add("--frames", metavar="A:B[:C]", help="which of the sorted frames (default: all)")
+    size_help = "longer side of the images (default: as filmed, at most 1024)"
+    add("--size", type=image_size, metavar="N", help=size_help)
+    up_help = "up axis of the calibration; write --up=-y (default: auto, cameras are held level)"
+    add("--up", choices=UPS, default="auto", help=up_help)
+    add("--without", type=int, nargs="+", default=[], metavar="ID", help="cameras to leave out")
+    output_help = "folder to make (default: SOURCE-scene, beside it)"
+    add("--output", type=Path, metavar="SCENE", help=output_help)
+    add("--overwrite", action="store_true", help="replace an imported scene")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Imports, checks and shows."""
-    from wim_fast.importing.recording import Request, import_recording
+    """Reads, writes, checks and shows."""
+    from wim_fast.importing import scene_folder, tables
+    from wim_fast.terminal import console, progress_bar, say
 
-    source = args.source
-    output = args.output or source.with_name(f"{source.resolve().name}-scene")
-    import_recording(
-        Request(
-            source=source,
-            cameras=args.cameras or source,
-            masks=args.masks,
-            empty=args.empty,
-            format=args.format,
-            frames=args.frames,
-            size=args.size,
-            up=args.up,
-            without=args.without,
-            output=output,
-            overwrite=args.overwrite,
-        )
+    def show(said: tables.Said) -> None:
+        for text in said:
+            say(text) if isinstance(text, str) else console.print(text)
+
+    framing = scene_folder.plan_import(
+        args.source,
+        calibration=args.cameras,
+        format=args.format,
+        masks=args.masks,
+        empty=args.empty,
+        frames=args.frames,
+        size=args.size,
+        without=args.without,
     )
+    show(tables.of_plan(framing))
+    output = args.output or args.source.with_name(f"{args.source.resolve().name}-scene")
+    recording = framing.recording
+    with progress_bar("importing", len(recording.cameras) * len(recording.frame_ids)) as advance:
+        imported = scene_folder.write_import(
+            framing, output, up=args.up, overwrite=args.overwrite, on_image=advance
+        )
+    show(tables.of_import(imported))
+    checked = scene_folder.check_import(imported)
+    show(tables.of_check(checked))
+    scene_folder.require_usable(imported, checked)
+    say(f"wrote {output}: wim-fast train --scene {output}")

@@ -30,6 +30,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Merges, shows and writes."""
-    from wim_fast.runs.merge import merge
+    from wim_fast.runs.merge_pictures import write_merging
+    from wim_fast.runs.run import load_run
+    from wim_fast.runs.tables import groups_table, steps_table
+    from wim_fast.terminal import console, say, say_written
 
-    merge(args)
+    merging, written = write_merging(
+        load_run(args.run, args.backend),
+        args.output,
+        groups=args.groups,
+        threshold=args.threshold,
+        frame=args.frame,
+        camera=args.camera,
+        size=args.size,
+    )
+    taken, steps = merging.taken, merging.steps
+    console.print(steps_table(steps, taken), highlight=False)
+    say(
+        f"Merged: {taken} of {len(steps)} steps ({merging.reason}). --groups and --threshold choose otherwise.\n"
+    )
+    console.print(groups_table(merging.merged), highlight=False)
+    say_written(written)

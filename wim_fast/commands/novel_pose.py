@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from wim_fast.commands.flags import add_run_arguments, add_view_arguments
+from wim_fast.commands.flags import add_run_arguments, add_view_arguments, view_arguments
+from wim_fast.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +41,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Poses the model and renders it."""
-    from wim_fast.runs.novel_pose import render_novel_pose
+    from wim_fast.commands.list_joints import list_joints
 
-    render_novel_pose(args)
+    check_flags(args)
+    (list_joints if args.list_joints else render)(args)
+
+
+def check_flags(args: argparse.Namespace) -> None:
+    """UserError for flags that would do nothing."""
+    driving = {"--train-frames": args.train_frames, "--frames": args.frames, "--cameras": args.cameras}
+    for flag, value in driving.items():
+        if value is not None and args.drive is None:
+            remedy = "leave it out; --camera and --turntable say where to look from"
+            raise UserError(flag, "goes with --drive", remedy)
+    if args.cameras and (args.camera is not None or args.turntable):
+        raise UserError("--cameras", "goes without --camera and --turntable", "give one of them")
+
+
+def render(args: argparse.Namespace) -> None:
+    """Pictures and videos of a pose file, or of driven poses."""
+    from wim_fast.runs.drive import drive_file, write_driven_videos
+    from wim_fast.runs.repose import write_pose_video
+    from wim_fast.runs.run import load_run
+    from wim_fast.runs.tables import driving_note
+    from wim_fast.terminal import progress_bars, say, say_written
+
+    run, view = load_run(args.run, args.backend), view_arguments(args)
+    driven = None if args.drive is None else drive_file(run, args.drive, args.train_frames)
+    if driven is not None:
+        say(driving_note(driven, run.coordinate_scale))
+    with progress_bars() as on_progress:
+        if driven is None:
+            written = write_pose_video(run, args.pose, args.output, on_progress=on_progress, **view)
+        else:
+            view |= {"frames": args.frames, "cameras": args.cameras, "on_progress": on_progress}
+            written = write_driven_videos(run, driven, args.output, **view)
+    say_written(written)

@@ -33,6 +33,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Checks, measures, prints and writes."""
-    from wim_fast.runs.protocol import protocol
+    from wim_fast.evaluation.protocols import PROTOCOLS
+    from wim_fast.runs.protocol.candidates import find_protocol, named_runs
+    from wim_fast.runs.protocol.measure import measure_protocol, write_protocol
+    from wim_fast.runs.protocol.tables import described, table
+    from wim_fast.terminal import console, progress_bars, say, say_written
 
-    protocol(args)
+    if args.list:
+        for known in PROTOCOLS.values():
+            say("\n".join(described(known)))
+        return
+    protocol = find_protocol(args.name, args.frames)
+    with progress_bars() as on_progress:
+        report = measure_protocol(
+            protocol,
+            named_runs(args.runs),
+            backend=args.backend,
+            anyway=args.anyway,
+            on_progress=on_progress,
+        )
+    console.print(table(protocol, report.lines))
+    for note in report.notes:
+        say(note)
+    say_written(write_protocol(report, args.output))

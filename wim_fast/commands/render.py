@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from wim_fast.commands.flags import add_run_arguments, add_view_arguments
+from wim_fast.commands.flags import add_run_arguments, add_view_arguments, view_arguments
+from wim_fast.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +25,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Renders the learned motion."""
-    from wim_fast.runs.render import render
+    from wim_fast.runs.render import write_render
+    from wim_fast.runs.run import load_run
+    from wim_fast.terminal import progress_bars, say_written
 
-    render(args)
+    if args.frame is not None and (args.frames is not None or not args.turntable):
+        raise UserError("--frame", "goes with --turntable and without --frames", "use --frames A:B instead")
+    run = load_run(args.run, args.backend)
+    with progress_bars() as on_progress:
+        written = write_render(
+            run,
+            args.output,
+            frames=args.frames,
+            frame=args.frame,
+            on_progress=on_progress,
+            **view_arguments(args),
+        )
+    say_written(written)

@@ -1,1 +1,1 @@
-"""Evaluation: image metrics and the paper's joint error."""
+"""Measures of a reconstruction, as functions of arrays: image metrics, joint error, the papers' protocols."""

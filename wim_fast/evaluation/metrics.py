@@ -11,6 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from wim_fast.compositing import over
+from wim_fast.rendering.image import Image
+from wim_fast.scene.footage import OBJECT, UNRELIABLE
+
 MAX_PSNR = 100.0
 """PSNR of equal images: finite, so that means and JSON stay well-formed."""
 
@@ -119,6 +123,32 @@ def image_metrics(
     if lpips is not None:
         result["lpips"] = lpips(image, truth)
     return result
+
+
+def compare(
+    image: Image, rgba: np.ndarray, mask: np.ndarray, background: float, lpips: Lpips | None = None
+) -> dict[str, float]:
+    """Metrics of one rendered picture.
+
+    Args:
+        rgba: (H, W, 4) uint8, straight alpha, what was filmed.
+        mask: (H, W) uint8, the scene's; unreliable pixels count nowhere.
+        background: grey in [0, 1] behind both.
+
+    Returns:
+        What `image_metrics` does; nothing of an image without any reliable pixel.
+    """
+    valid = mask != UNRELIABLE
+    if not valid.any():
+        return {}
+    return image_metrics(
+        image.over(background).clip(0.0, 1.0),
+        over(rgba, background),
+        image.opacity > 0.5,
+        mask == OBJECT,
+        valid=None if valid.all() else valid,
+        lpips=lpips,
+    )
 
 
 def load_lpips() -> Lpips | str:

@@ -265,11 +265,11 @@ def measured_views(protocol: Protocol, subject: Subject, trained: Trained) -> tu
     if cameras is None:
         cameras = tuple(i for i in known if i not in subject.train_cameras)
     camera_positions(where, known, cameras)
-    count, seen = len(trained.recorded_frames), set(trained.frames)
+    count, known_frames = len(trained.recorded_frames), set(trained.frames)
     frames = [
         position
         for position in range(count)[parse_frames(protocol.test_frames, count)]
-        if (trained.recorded_frames[position] in seen) == (protocol.group == NOVEL_VIEWS)
+        if (trained.recorded_frames[position] in known_frames) == (protocol.group == NOVEL_VIEWS)
     ]
     if not frames:
         kind = "was" if protocol.group == NOVEL_VIEWS else "was not"

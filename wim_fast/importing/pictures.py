@@ -11,7 +11,9 @@ from PIL import Image
 from wim_fast.drawing import figures as drawing
 from wim_fast.drawing.painting import Painting
 from wim_fast.recordings.cameras import Array, Cameras, image_corners, project
-from wim_fast.scene.scene import BACKGROUND, OBJECT, UNRELIABLE, Scene
+from wim_fast.recordings.masks import BACKGROUND, OBJECT, UNRELIABLE
+from wim_fast.recordings.selection import evenly
+from wim_fast.scene.scene import Scene
 from wim_fast.scene.visual_hull import hull_bounds, look_at, visual_hull
 
 Picture = NDArray[np.uint8]
@@ -35,9 +37,9 @@ def contact_sheet(scene: Scene, frames: Sequence[int]) -> Picture:
     Returns:
         (H, W, 3) uint8.
     """
-    cameras = _evenly(range(scene.num_cameras), MOST_CAMERAS)
+    cameras = evenly(range(scene.num_cameras), MOST_CAMERAS)
     blocks = 2 if len(cameras) > ROWS_OF_A_BLOCK else 1
-    chosen = _evenly(sorted(set(frames)), MOST_FRAMES if blocks == 1 else MOST_FRAMES // 2)
+    chosen = evenly(sorted(set(frames)), MOST_FRAMES if blocks == 1 else MOST_FRAMES // 2)
     width = (SHEET_WIDTH - 24) // (blocks * len(chosen)) - 10
     height, natural = scene.size
     factor = min(width / natural, 480 / height)
@@ -216,9 +218,3 @@ def _picture_in_space(rgba: NDArray[np.uint8], corners: Array) -> tuple[Array, N
     first = corners[0] + x.reshape(-1, 1) * right + y.reshape(-1, 1) * down
     squares = np.stack([first, first + down, first + down + right, first + right], axis=1)
     return squares, small.reshape(-1, 3)
-
-
-def _evenly(positions: Sequence[int], count: int) -> list[int]:
-    if len(positions) <= count:
-        return list(positions)
-    return [positions[k] for k in np.linspace(0, len(positions) - 1, count).round().astype(int)]

@@ -1,10 +1,10 @@
-"""The pictures of a plan, written as images of a scene: frame by frame, never more than a few in memory."""
+"""The images of a recording, written as a scene: frame by frame, never more than a few in memory."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wim_fast.errors import UserError
-from wim_fast.importing.plan import Plan, PlannedCamera
 from wim_fast.importing.staging import Room
 from wim_fast.recordings.cameras import Cameras
-from wim_fast.recordings.masks import Masks
-from wim_fast.recordings.raw_writer import image_name, mask_name, write_image
-from wim_fast.scene.footage import BACKGROUND, Footage
+from wim_fast.recordings.masks import BACKGROUND, Pixels
+from wim_fast.recordings.recording import Framing
+from wim_fast.recordings.selection import evenly
+from wim_fast.recordings.write import image_name, mask_name, write_image
+from wim_fast.scene.footage import Footage
 from wim_fast.scene.scene import Scene
 
 LOOKED_AT = 6  # frames that the placement is found from and that are shown
@@ -52,29 +52,31 @@ class Looked:
         return Scene(path.name, path, shown, tuple(self.frames), footage, 1.0, None)
 
 
-def looked_at(frames: Sequence[int]) -> list[int]:
-    """Frames spread over all, first and last among them."""
-    count = min(LOOKED_AT, len(frames))
-    return [frames[round(i)] for i in np.linspace(0, len(frames) - 1, count)]
-
-
-def write_images(folder: Path, plan: Plan, masks: Masks, advance: Callable[[], None]) -> Looked:
-    """Every image of the scene; `advance` is called after each picture that was read (`steps` in all)."""
-    frames = looked_at(plan.frames)
-    looked = Looked(frames, np.full((len(plan.cameras), len(frames), *plan.size), BACKGROUND, np.uint8))
-    room = Room(folder, len(plan.cameras) * len(plan.frames))
+def write_images(folder: Path, framing: Framing, on_image: Callable[[], None]) -> Looked:
+    """Every image of the scene; `on_image` is called after each."""
+    recording = framing.recording
+    frames = evenly(recording.frame_ids, LOOKED_AT)
+    shape = len(recording.cameras), len(frames), *framing.size
+    looked = Looked(frames, np.full(shape, BACKGROUND, np.uint8))
+    room = Room(folder, len(recording.cameras) * len(recording.frame_ids))
     stop = threading.Event()
 
     def write(v: int) -> None:
         try:
-            _write_camera(folder, plan, v, masks, looked, room, advance, stop)
+            for frame, rgba, mask in _images(framing, v, looked):
+                if stop.is_set():
+                    return
+                camera = recording.cameras[v].id
+                write_image(folder, frame, camera, rgba, mask)
+                room.wrote(folder / image_name(frame, camera), folder / mask_name(frame, camera))
+                on_image()
         except BaseException:
             stop.set()
             raise
 
-    with ThreadPoolExecutor(max_workers=_workers(plan)) as pool:
+    with ThreadPoolExecutor(max_workers=_workers(framing)) as pool:
         try:
-            for _ in pool.map(write, range(len(plan.cameras))):
+            for _ in pool.map(write, range(len(recording.cameras))):
                 pass
         except BaseException:
             stop.set()
@@ -83,51 +85,24 @@ def write_images(folder: Path, plan: Plan, masks: Masks, advance: Callable[[], N
     return looked
 
 
-def steps(plan: Plan, masks: Masks) -> int:
-    """How many pictures are read in all."""
-    return len(plan.cameras) * (len(plan.frames) + masks.extra_steps(len(plan.frames)))
-
-
-def _write_camera(
-    folder: Path,
-    plan: Plan,
-    v: int,
-    masks: Masks,
-    looked: Looked,
-    room: Room,
-    advance: Callable[[], None],
-    stop: threading.Event,
-) -> None:
-    camera = plan.cameras[v]
-    resampling = camera.resampling()
-    for frame, rgb, alpha, unsure in masks.stream(camera.source, camera.pictures, plan.frames, advance):
-        if stop.is_set():
-            return
-        _check_size(camera, frame, rgb.shape)
-        rgba, mask = resampling.blend(rgb, alpha, unsure)
+def _images(framing: Framing, v: int, looked: Looked) -> Iterator[tuple[int, Pixels, Pixels]]:
+    """(frame, image, mask) of a camera; what is looked at is kept on the way."""
+    resampling = framing.resampling(v)
+    for shot in framing.shots(v):
+        rgba, mask = resampling(shot.rgb, shot.alpha, shot.unreliable)
         rgba[rgba[..., 3] == 0] = 0
-        write_image(folder, frame, camera.id, rgba, mask)
-        room.wrote(folder / image_name(frame, camera.id), folder / mask_name(frame, camera.id))
-        if frame in looked.frames:
-            position = looked.frames.index(frame)
+        if shot.frame in looked.frames:
+            position = looked.frames.index(shot.frame)
             looked.masks[v, position] = mask
-            everything = np.ones(alpha.shape, np.float32)
-            looked.colors[v, position] = resampling.blend(rgb, everything, np.zeros_like(unsure))[0][..., :3]
-        advance()
+            everything = np.ones_like(shot.alpha)
+            opaque, _ = resampling(shot.rgb, everything, np.zeros_like(shot.unreliable))
+            looked.colors[v, position] = opaque[..., :3]
+        yield shot.frame, rgba, mask
 
 
-def _check_size(camera: PlannedCamera, frame: int, shape: tuple[int, ...]) -> None:
-    if shape[:2] != camera.native:
-        raise UserError(
-            camera.pictures.files.get(frame, camera.pictures.where),
-            f"frame {frame} is {shape[1]} x {shape[0]} pixels, the first {camera.native[1]} x {camera.native[0]}",
-            "all pictures of a camera must have one size",
-        )
-
-
-def _workers(plan: Plan) -> int:
+def _workers(framing: Framing) -> int:
     """Cameras at once: as many as there are processors and room."""
-    native = max(camera.native[0] * camera.native[1] for camera in plan.cameras)
-    samples = 4 * max(native, plan.size[0] * plan.size[1])  # weights of the resampling
+    native = max(height * width for height, width in framing.natives)
+    samples = 4 * max(native, framing.size[0] * framing.size[1])  # weights of the resampling
     need = 60 * samples + 100 * native + (1 << 28)
-    return max(1, min(len(plan.cameras), os.cpu_count() or 1, 8, WORK_BYTES // need))
+    return max(1, min(len(framing.natives), os.cpu_count() or 1, 8, WORK_BYTES // need))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import zlib
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 
 from wim_fast.errors import UserError
 
+PICTURES = (".png", ".jpg", ".jpeg")
 MAX_PIXELS = 1 << 26  # of one image: 8192 x 8192
+_JPEG = b"\xff\xd8"
 _NUMBERS = re.compile(r"\d+")
 
 
@@ -35,7 +38,10 @@ def _read(file: Path, mode: str | None, alpha: bool = False) -> NDArray[np.uint8
     from PIL import Image
 
     try:
-        with Image.open(file, formats=["PNG", "JPEG"]) as image:
+        content = file.read_bytes()
+        if not content.startswith(_JPEG) and b"IEND" not in content:  # pillow forgives a missing end
+            raise EOFError("the image is truncated")
+        with Image.open(io.BytesIO(content), formats=["PNG", "JPEG"]) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels")
             if alpha and image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:

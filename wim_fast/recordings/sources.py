@@ -3,71 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from wim_fast.errors import UserError
-from wim_fast.recordings.image_files import numbered_files, read_labels, read_rgb, read_rgba
-from wim_fast.recordings.video import Video
+from wim_fast.recordings.image_files import PICTURES, numbered_files
+from wim_fast.recordings.pictures import Pictures
+from wim_fast.recordings.video import VIDEOS
 
-PICTURES, VIDEOS = (".png", ".jpg", ".jpeg"), (".mp4", ".mov", ".m4v")
 OTHER_VIDEOS = (".avi", ".mkv", ".webm", ".wmv", ".mpg", ".mpeg", ".mts")
 MASK_FOLDERS = ("masks", "mask", "mask_cihp", "mask-schp", "mask-schp-parsing")
 NOT_CAMERAS = (*MASK_FOLDERS, "sparse", "colmap", "smpl", "smplx", "depth", "depths")
 MAX_ID = 9999
 _LABELLED = re.compile(r"(?:cam(?:era)?|view|c|v)[_-]?(\d+)(?!.*(?:cam|view)[a-z]*[_-]?\d)", re.IGNORECASE)
-
-Pixels = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """The pictures of a camera: files by frame, or a video whose n-th picture is frame n."""
-
-    pictures: Mapping[int, Path] | Path
-
-    @cached_property
-    def video(self) -> Video | None:
-        return Video(self.pictures) if isinstance(self.pictures, Path) else None
-
-    @cached_property
-    def frames(self) -> Sequence[int]:
-        """Numbers of the frames, ascending."""
-        return range(len(self.video)) if self.video else sorted(self.files)
-
-    @property
-    def files(self) -> Mapping[int, Path]:
-        return {} if isinstance(self.pictures, Path) else self.pictures
-
-    @property
-    def where(self) -> Path:
-        """The video, or the folder."""
-        return self.pictures if isinstance(self.pictures, Path) else next(iter(self.files.values())).parent
-
-    def colors(self, frames: Sequence[int]) -> Iterator[tuple[int, Pixels]]:
-        """(frame, RGB (H, W, 3)), ascending."""
-        if self.video:
-            yield from self.video.frames(frames)
-        else:
-            yield from ((f, read_rgb(self.files[f])) for f in sorted(frames))
-
-    def colors_and_alpha(self, frames: Sequence[int]) -> Iterator[tuple[int, Pixels]]:
-        """(frame, RGBA (H, W, 4)); UserError for pictures without alpha."""
-        if self.video:
-            raise UserError(self.where, "a video has no alpha channel", "give --masks FOLDER")
-        yield from ((f, read_rgba(self.files[f])) for f in sorted(frames))
-
-    def labels(self, frames: Sequence[int]) -> Iterator[tuple[int, Pixels]]:
-        """(frame, values (H, W)) of masks: of a video, its brightest channel."""
-        if self.video:
-            yield from ((f, rgb.max(axis=2)) for f, rgb in self.video.frames(frames))
-        else:
-            yield from ((f, read_labels(self.files[f])) for f in sorted(frames))
 
 
 @dataclass(frozen=True)
@@ -76,17 +25,24 @@ class SourceCamera:
 
     name: str
     id: int
-    pictures: Mapping[int, Path] | Path
+    pictures: Pictures
     flat: bool = False  # the files of all cameras lie in one folder
-
-    @cached_property
-    def reader(self) -> Pictures:
-        """One for all who read: the frames of a video are listed once."""
-        return Pictures(self.pictures)
 
     @property
     def flat_files(self) -> list[Path]:
-        return list(self.pictures.values()) if self.flat and isinstance(self.pictures, Mapping) else []
+        return list(self.pictures.files.values()) if self.flat else []
+
+
+def holds_film(folder: Path) -> bool:
+    """Whether `find_sources` finds something to read there, or to complain about."""
+    endings = (*PICTURES, *VIDEOS, *OTHER_VIDEOS)
+    for place in _places(folder):
+        entries = sorted(place.iterdir()) if place.is_dir() else []
+        if any(p.suffix.lower() in endings and p.is_file() for p in entries):
+            return True
+        if any(numbered_files(p, PICTURES) for p in _camera_folders(entries)):
+            return True
+    return False
 
 
 def find_sources(folder: Path, endings: tuple[str, ...] = PICTURES) -> list[SourceCamera]:
@@ -102,7 +58,7 @@ def find_sources(folder: Path, endings: tuple[str, ...] = PICTURES) -> list[Sour
     try:
         found: dict[str, Mapping[int, Path] | Path] = {}
         flat = False
-        for place in (folder, folder / "images", folder / "videos"):
+        for place in _places(folder):
             if place.is_dir() and not found:
                 found, flat = _cameras_in(place, endings)
     except OSError as error:
@@ -119,8 +75,19 @@ def find_sources(folder: Path, endings: tuple[str, ...] = PICTURES) -> list[Sour
     names = sorted(found, key=natural)
     numbers = telling_numbers(names)
     ids = numbers if numbers is not None else list(range(len(names)))
-    cameras = [SourceCamera(n, i, found[n], flat) for n, i in zip(names, ids, strict=True)]
+    cameras = [SourceCamera(n, i, Pictures(found[n]), flat) for n, i in zip(names, ids, strict=True)]
     return sorted(cameras, key=lambda camera: camera.id)
+
+
+def _places(folder: Path) -> tuple[Path, ...]:
+    """Where the pictures may lie."""
+    return folder, folder / "images", folder / "videos"
+
+
+def _camera_folders(entries: Sequence[Path]) -> list[Path]:
+    """Those folders that may be of a camera."""
+    others = (*NOT_CAMERAS, "images", "videos")
+    return [p for p in entries if p.is_dir() and p.name not in others and not p.name.startswith(".")]
 
 
 def _cameras_in(folder: Path, endings: tuple[str, ...]) -> tuple[dict[str, Mapping[int, Path] | Path], bool]:
@@ -131,8 +98,7 @@ def _cameras_in(folder: Path, endings: tuple[str, ...]) -> tuple[dict[str, Mappi
     pictures = [p for p in entries if p.suffix.lower() in endings and p.is_file()]
     if pictures:
         return _flat(folder, pictures), True
-    folders = [p for p in entries if p.is_dir() and p.name not in (*NOT_CAMERAS, "images", "videos")]
-    listed = {p.name: numbered_files(p, endings) for p in folders}
+    listed = {p.name: numbered_files(p, endings) for p in _camera_folders(entries)}
     return {name: files for name, files in listed.items() if files}, False
 
 

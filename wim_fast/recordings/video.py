@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from wim_fast.errors import UserError
 from wim_fast.recordings.image_files import MAX_PIXELS
 
+VIDEOS = (".mp4", ".mov", ".m4v")
 RUN_GAP = 32  # wanted frames that are closer than this are decoded in one run
 _AGAIN = "copy the video again, or write it anew as H.264 in .mp4"
 

@@ -45,11 +45,14 @@ class Image(NamedTuple):
         """(H, W, 3) float32 on a background of this grey in [0, 1]."""
         return self.rgb + (1 - self.opacity[..., None]) * background
 
+    def straight(self) -> np.ndarray:
+        """(H, W, 4) float32 with straight alpha."""
+        color = self.rgb / np.maximum(self.opacity, 1e-3)[..., None]
+        return np.concatenate([color, self.opacity[..., None]], axis=-1)
+
     def rgba(self) -> np.ndarray:
         """(H, W, 4) uint8 with straight alpha."""
-        straight = self.rgb / np.maximum(self.opacity, 1e-3)[..., None]
-        both = np.concatenate([straight, self.opacity[..., None]], axis=-1)
-        return np.round(255 * both.clip(0, 1)).astype(np.uint8)
+        return np.round(255 * self.straight().clip(0, 1)).astype(np.uint8)
 
 
 @dataclass(frozen=True)

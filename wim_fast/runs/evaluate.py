@@ -1,100 +1,181 @@
-"""`wim-fast evaluate`: renders views of the recording and measures them against it.
+"""Views of a recording rendered and measured: training views, novel views and novel poses side by side.
 
-Training views, novel views and novel poses are always measured side by side. Frames that were not trained on
-are novel poses: the true points (or joints) of the recording drive the parts there (supplement A.10).
+Only the difference between these groups tells learning from memorising. Frames that were not trained on are
+novel poses: the true points (or joints) of the recording drive the parts there (supplement A.10).
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from wim_fast.compositing import over, to_uint8
-from wim_fast.drawing.figures import enlarge, grid, write_png
 from wim_fast.errors import UserError
-from wim_fast.evaluation.evaluate import metrics_table, summarize
-from wim_fast.evaluation.metrics import load_lpips
-from wim_fast.evaluation.poses import RecordingPoses
-from wim_fast.files import output_folder
+from wim_fast.evaluation.joints import JointError
+from wim_fast.evaluation.metrics import Lpips, compare, load_lpips
+from wim_fast.evaluation.protocols import NOVEL_POSES, NOVEL_VIEWS
+from wim_fast.evaluation.summary import summarize
+from wim_fast.model.articulated_model import Posed
+from wim_fast.rendering.image import Image, render_image
 from wim_fast.runs.defaults import SAMPLE
-from wim_fast.runs.measuring import Viewed, finite, measure_groups
-from wim_fast.runs.studio import (
-    make_view,
-    open_run,
-    picture_name,
-    positions,
-    resized_to,
-    scan,
-    trained_positions,
-)
-from wim_fast.scene.scene import SceneContents, camera_positions
-from wim_fast.terminal import console, say, say_written
-from wim_fast.training.run_folder import Run
+from wim_fast.runs.evaluation_table import as_text, evaluation_notes, metrics_table
+from wim_fast.runs.recording_poses import RecordingPoses
+from wim_fast.runs.render import Progress
+from wim_fast.runs.trained_model import TrainedModel, frame_positions
+from wim_fast.scene.scene import Scene, camera_positions
 
-TRAINING, NOVEL, POSES = "training views", "novel views", "novel poses"
-SHOWN = 5  # views of each group in the comparison picture
-COMPARISON_SIZE = 192
+TRAINING_VIEWS = "training views"
+
+Row = dict[str, Any]
+Views = tuple[Sequence[int], Sequence[int]]
+"""Ids of cameras and positions of frames among all of the recording; every pair of them is a view."""
 
 
-def evaluate(args: argparse.Namespace) -> None:
-    """Renders, measures, prints and writes."""
-    run = open_run(args)
-    contents = scan(run)
-    plan = make_plan(run, contents, args.cameras, args.frames)
-    poses = RecordingPoses(run.model, trained_positions(run, contents), contents)
-    if plan.new_frames and poses.driver is None:
-        if plan.new_frames_asked:
-            unknown = contents.frame_ids[plan.new_frames[0]]
-            raise UserError(
-                contents.path,
-                f"frame {unknown} was not trained on, and there are no true points to drive its pose",
-                "choose --frames among those trained on, or give points or joints in gt.npz",
-            )
-        plan = plan._replace(new_frames=[])
-    with output_folder(args.output or run.path / "evaluation") as folder:
-        report = measure(run, contents, plan, poses, args.size, folder)
-        path = folder / "metrics.json"
-        path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        show(report)
-        written = [folder / row["file"] for row in report["images"] if row["file"]]
-        if written:
-            say(f"wrote {len(written)} pictures, {written[0]} and others")
-        say_written([folder / "comparison.png", path])
+class Rendered(NamedTuple):
+    """A view that has just been rendered."""
+
+    group: str
+    scene: Scene  # that the view is of
+    camera: int  # position in the scene
+    frame: int  # position in the scene
+    posed: Posed
+    image: Image
 
 
-class Plan(NamedTuple):
-    """What is looked at: camera ids, and positions among all frames of the recording."""
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured of a run. Print it, or take its rows.
+
+    Attributes:
+        rows: one per view: `group`, `camera` and `frame` (ids), and the metrics of `metrics.image_metrics`.
+        summary: {group: mean of each metric, and `images`}.
+        joint_error: of the frames trained on (A.10); None if the recording has no true joints.
+        driving: what drives the novel poses, and its error on held-out frames; None where nothing does.
+        lpips: "measured", or why it is not.
+        size: (height, width) of the images, as trained.
+    """
+
+    run: Path
+    step: int
+    scene: Path
+    size: tuple[int, int]
+    background: float
+    cameras_trained_on: tuple[int, ...]
+    frames_trained_on: tuple[int, ...]
+    summary: dict[str, dict[str, float]]
+    joint_error: JointError | None
+    driving: dict[str, Any] | None
+    lpips: str
+    rows: list[Row]
+
+    def __str__(self) -> str:
+        return "\n".join([as_text(metrics_table(self.summary)), *self.notes])
+
+    @property
+    def notes(self) -> list[str]:
+        """What must be known beside the table."""
+        return evaluation_notes(self.summary, self.joint_error, self.driving, self.lpips)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        rows = content.pop("rows")
+        return {
+            **content,
+            "run": str(self.run),
+            "scene": str(self.scene),
+            "size": list(self.size),
+            "cameras_trained_on": list(self.cameras_trained_on),
+            "frames_trained_on": list(self.frames_trained_on),
+            "joint_error": None if self.joint_error is None else self.joint_error.to_dict(),
+            "images": [{key: finite(value) for key, value in row.items()} for row in rows],
+        }
+
+
+def evaluate(
+    run: TrainedModel,
+    cameras: Sequence[int] | None = None,
+    frames: str | Sequence[int] | None = None,
+    *,
+    on_view: Callable[[Rendered], None] | None = None,
+    on_progress: Progress | None = None,
+) -> Evaluation:
+    """Renders and measures the views asked for, and beside them enough others to have every group.
+
+    Args:
+        cameras: ids; None: the test cameras, else all that were not trained on.
+        frames: positions among all frames of the recording, or a range of them; None: some of every kind.
+        on_view: called with each view, in the order of the rows.
+
+    UserError for cameras and frames that are not there, and for frames whose pose cannot be known: that were
+    not trained on, of a recording without true points.
+    """
+    poses = RecordingPoses(run, run.scan_recording())
+    return evaluate_selection(run, poses, select_views(run, poses, cameras, frames), on_view, on_progress)
+
+
+def evaluate_selection(
+    run: TrainedModel,
+    poses: RecordingPoses,
+    selection: Selection,
+    on_view: Callable[[Rendered], None] | None = None,
+    on_progress: Progress | None = None,
+) -> Evaluation:
+    """The same of views that are selected."""
+    lpips = load_lpips()
+    available = None if isinstance(lpips, str) else lpips
+    rows, size = evaluate_groups(run, selection.groups(), poses, available, on_view, on_progress)
+    return Evaluation(
+        run=run.path,
+        step=run.step,
+        scene=poses.contents.path,
+        size=size,
+        background=run.config.scene.background,
+        cameras_trained_on=run.camera_ids,
+        frames_trained_on=run.frame_ids,
+        summary={name: summarize(of) for name, of in rows.items()},
+        joint_error=poses.joint_error(),
+        driving=poses.driving(),
+        lpips=lpips if isinstance(lpips, str) else "measured",
+        rows=[{"group": name, **row} for name, of in rows.items() for row in of],
+    )
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which views are measured: ids of cameras, and positions among all frames of the recording."""
 
     training_cameras: list[int]
     cameras: list[int]  # asked for
     frames: list[int]  # trained on
     new_frames: list[int]  # not trained on
-    new_frames_asked: bool
-    written: set[tuple[int, int]]  # (camera, frame) of the pictures that are kept
+    asked: set[tuple[int, int]]  # (camera, frame) of the views asked for; others only stand beside them
 
-    def groups(self) -> dict[str, tuple[list[int], list[int]]]:
-        """Cameras and frames of each group; every pair of them is a view."""
+    def groups(self) -> dict[str, Views]:
+        """The groups that have any views."""
         novel = [camera for camera in self.cameras if camera not in self.training_cameras]
-        return {
-            TRAINING: (self.training_cameras, self.frames),
-            NOVEL: (novel, self.frames),
-            POSES: (self.cameras, self.new_frames),
+        groups = {
+            TRAINING_VIEWS: (self.training_cameras, self.frames),
+            NOVEL_VIEWS: (novel, self.frames),
+            NOVEL_POSES: (self.cameras, self.new_frames),
         }
+        return {name: (cameras, frames) for name, (cameras, frames) in groups.items() if cameras and frames}
 
 
-def make_plan(run: Run, contents: SceneContents, cameras: Sequence[int] | None, frames: str | None) -> Plan:
-    """What the command line asks for, and what is measured beside it to have every group.
+def select_views(
+    run: TrainedModel,
+    poses: RecordingPoses,
+    cameras: Sequence[int] | None,
+    frames: str | Sequence[int] | None,
+) -> Selection:
+    """What is asked for, training views of the same frames, and a sample of frames where none of a kind is.
 
-    Pictures are written for the cameras and frames asked for. Training views of the same frames, and a sample
-    of frames where none of a kind is asked for, are measured only.
+    Without anything that drives their poses, frames not trained on are left out, and a UserError if asked for.
     """
+    contents = poses.contents
     trained, every = set(run.camera_ids), contents.camera_ids
     if cameras is None:
         test = run.config.scene.test_cameras
@@ -102,21 +183,25 @@ def make_plan(run: Run, contents: SceneContents, cameras: Sequence[int] | None, 
     else:
         asked = list(cameras)
     camera_positions(contents.path, every, asked)  # says which are not there
-    of_trained = trained_positions(run, contents)
-    known = set(of_trained)
+    of_trained, known = poses.trained, set(poses.trained)
     of_new = [f for f in range(len(contents.frame_ids)) if f not in known]
     if frames is None:
         asked_frames = sample(of_trained) + sample(of_new)
     else:
-        asked_frames = positions(frames, len(contents.frame_ids), f"frames in {contents.path}")
+        asked_frames = frame_positions(frames, len(contents.frame_ids), f"frames in {contents.path}")
     some_old, some_new = ([f for f in asked_frames if (f in known) == old] for old in (True, False))
-    return Plan(
+    if frames is not None and some_new and poses.driver is None:
+        raise UserError(
+            contents.path,
+            f"frame {contents.frame_ids[some_new[0]]} was not trained on, and there are no true points to drive its pose",
+            "choose --frames among those trained on, or give points or joints in gt.npz",
+        )
+    return Selection(
         training_cameras=list(run.camera_ids),
         cameras=asked,
         frames=some_old or sample(of_trained),
-        new_frames=some_new or sample(of_new),
-        new_frames_asked=frames is not None and bool(some_new),
-        written={(camera, frame) for camera in asked for frame in asked_frames},
+        new_frames=(some_new or sample(of_new)) if poses.driver else [],
+        asked={(camera, frame) for camera in asked for frame in asked_frames},
     )
 
 
@@ -125,102 +210,87 @@ def sample(frames: Sequence[int]) -> list[int]:
     return list(frames)[:: max(1, math.ceil(len(frames) / SAMPLE))]
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """Keeps the pictures that were asked for, and a few of each group as (truth, rendering) in [0, 1]."""
+def evaluate_groups(
+    run: TrainedModel,
+    groups: Mapping[str, Views],
+    poses: RecordingPoses,
+    lpips: Lpips | None,
+    on_view: Callable[[Rendered], None] | None = None,
+    on_progress: Progress | None = None,
+    what: str = "rendering",
+) -> tuple[dict[str, list[Row]], tuple[int, int]]:
+    """Renders all views of all groups at the size trained at, and compares them with what was filmed.
 
-    run: Run
-    contents: SceneContents
-    written: set[tuple[int, int]]  # camera ids and positions in the recording
-    every: dict[str, int]  # so many views of a group to one that is shown
-    folder: Path
-    size: int | None
-    files: dict[str, list[str | None]]  # of each view, by group
-    shown: dict[str, list[tuple[np.ndarray, np.ndarray]]]  # (H, W, 3)
+    Args:
+        poses: must know every frame; those not trained on need its driver.
+        lpips: from `load_lpips`, if it is available.
+        on_view: called with each view, in the order of the rows.
+        what: is being done, for `on_progress`.
 
-    def take(self, viewed: Viewed) -> None:
-        """A view that has just been rendered."""
-        group, scene, camera, frame, posed, image = viewed
-        view = make_view(self.run)
-        if len(self.files[group]) % self.every[group] == 0:
-            truth = over(scene.rgba[camera, frame], view.background)
-            self.shown[group].append((truth, image.over(view.background)))
-        camera_id, frame_id = scene.cameras.ids[camera], scene.frame_ids[frame]
-        if (camera_id, self.contents.frame_ids.index(frame_id)) not in self.written:
-            self.files[group].append(None)
-            return
-        picture = image
-        if self.size is not None:
-            picture = view.image(posed, resized_to(scene.cameras, self.size), camera)
-        self.files[group].append(picture_name(frame_id, camera_id))
-        write_png(self.folder / str(self.files[group][-1]), picture.rgba())
+    Returns:
+        {group: a row for each of its views}, and the (height, width) that they were measured at.
+    """
+    frames = sorted({frame for _, of in groups.values() for frame in of})
+    cameras = sorted({camera for ids, _ in groups.values() for camera in ids})
+    scene = run.load_scene(cameras=cameras, frames=frames)
+    total, done = sum(len(ids) * len(of) for ids, of in groups.values()), 0
+    rows: dict[str, list[Row]] = {}
+    for name, (ids, of) in groups.items():
 
+        def take(camera: int, frame: int, posed: Posed, image: Image, group: str = name) -> None:
+            nonlocal done
+            done += 1
+            if on_view is not None:
+                on_view(Rendered(group, scene, camera, frame, posed, image))
+            if on_progress is not None:
+                on_progress(what, done, total)
 
-def measure(
-    run: Run, contents: SceneContents, plan: Plan, poses: RecordingPoses, size: int | None, folder: Path
-) -> dict[str, Any]:
-    """Renders all groups, writes the pictures, and returns what metrics.json holds."""
-    groups = {name: (ids, of) for name, (ids, of) in plan.groups().items() if ids and of}
-    lpips = load_lpips()
-    every = {name: max(1, math.ceil(len(ids) * len(of) / SHOWN)) for name, (ids, of) in groups.items()}
-    files: dict[str, list[str | None]] = {name: [] for name in groups}
-    pictures = Pictures(
-        run, contents, plan.written, every, folder, size, files, {name: [] for name in groups}
-    )
-    available = None if isinstance(lpips, str) else lpips
-    measured = measure_groups(run, groups, poses, available, pictures.take)
-    write_png(folder / "comparison.png", comparison(pictures.shown))
-    error = poses.joint_error()
-    return {
-        "run": str(run.path),
-        "step": run.step,
-        "scene": str(contents.path),
-        "size": list(measured.size),
-        "background": run.config.scene.background,
-        "cameras_trained_on": list(run.camera_ids),
-        "frames_trained_on": list(run.frame_ids),
-        "summary": {name: summarize(rows) for name, rows in measured.rows.items()},
-        "joint_error": None if error is None else error.to_dict(),
-        "driving": poses.driving(),
-        "lpips": "measured" if available else lpips,
-        "images": [
-            {"group": name, **{key: finite(value) for key, value in row.items()}, "file": file}
-            for name, rows in measured.rows.items()
-            for row, file in zip(rows, files[name], strict=True)
-        ],
-    }
-
-
-def comparison(groups: dict[str, list[tuple[np.ndarray, np.ndarray]]]) -> np.ndarray:
-    """A few views of each group, what was filmed above what is rendered."""
-
-    def stacked(pair: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-        return np.concatenate([enlarge(to_uint8(image), COMPARISON_SIZE, smooth=True) for image in pair])
-
-    captions = [f"{name}: filmed above, rendered below" for name in groups]
-    return grid([[stacked(pair) for pair in pairs] for pairs in groups.values()], row_captions=captions)
-
-
-def show(report: dict[str, Any]) -> None:
-    """The report for people."""
-    console.print(metrics_table(report["summary"]))
-    if NOVEL not in report["summary"]:
-        say("No novel views: all cameras looked at were trained on.")
-    if report["lpips"] != "measured":
-        say(f"LPIPS is not measured: {report['lpips']}.")
-    if error := report["joint_error"]:
-        say(
-            f"Joint error {error['error']:.2%} of the object's extent "
-            f"({error['num_fit_frames']} frames fit, {error['num_test_frames']} test)."
+        rows[name] = evaluate_views(
+            run,
+            lambda frame: poses.posed(frames[frame]),
+            scene,
+            [scene.cameras.ids.index(camera) for camera in ids],
+            [frames.index(frame) for frame in of],
+            lpips=lpips,
+            on_image=take,
         )
-        say(
-            f"For scale: {error['error_paper_ridge']:.2%} with the paper's ridge, "
-            f"{error['error_mean_pose']:.2%} if every joint stayed at its mean."
-        )
-    else:
-        say("Joint error is not measured: the recording has no true joints.")
-    if driving := report["driving"]:
-        say(
-            f"Novel poses are driven by the true {driving['driven_by']}, which place part points "
-            f"within {driving['held_out_error']:.2%} of the extent on held-out training frames."
-        )
+    return rows, scene.size
+
+
+def evaluate_views(
+    run: TrainedModel,
+    posed_of_frame: Callable[[int], Posed],
+    scene: Scene,
+    cameras: Sequence[int],
+    frames: Sequence[int],
+    *,
+    lpips: Lpips | None = None,
+    on_image: Callable[[int, int, Posed, Image], None] | None = None,
+) -> list[Row]:
+    """Renders views of a scene at its size and compares them with its images.
+
+    Args:
+        posed_of_frame: the pose (F = 1) at a position among the scene's frames.
+        cameras, frames: positions (not ids) in `scene`; every pair of them is a view.
+        lpips: from `metrics.load_lpips`, if it is available.
+        on_image: called with camera position, frame position, pose and picture of each view, in order.
+
+    Returns:
+        A row per view, frame after frame: `camera` and `frame` ids, and the metrics of `metrics.image_metrics`.
+    """
+    rows = []
+    for frame in frames:
+        posed = posed_of_frame(frame)
+        for camera in cameras:
+            image = render_image(run.model, posed, scene.cameras, camera, run.inv_s, run.backend)
+            truth, mask = scene.rgba[camera, frame], scene.mask[camera, frame]
+            metrics = compare(image, truth, mask, run.background, lpips)
+            rows.append({"camera": scene.cameras.ids[camera], "frame": scene.frame_ids[frame], **metrics})
+            if on_image is not None:
+                on_image(camera, frame, posed, image)
+    return rows
+
+
+def finite(value: Any) -> Any:
+    """JSON has no NaN: what is undefined is null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,37 +1,143 @@
-"""`wim-fast render`: the reconstruction as pictures and video, from a camera or from a circle round it."""
+"""Pictures and videos of a run: of the motion that it learned, or of any other motion of its parts."""
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from wim_fast.compositing import over_uint8
+from wim_fast.drawing.figures import write_png, write_video
+from wim_fast.drawing.views import View
 from wim_fast.errors import UserError
 from wim_fast.files import output_folder
-from wim_fast.model.motion import learned_motion
+from wim_fast.model.motion import Motion, posed_at
+from wim_fast.recordings.cameras import Cameras
+from wim_fast.runs.camera_path import CameraPath, choose_path, resized_to, turntable_path
 from wim_fast.runs.defaults import FPS
-from wim_fast.runs.studio import choose_shot, make_view, open_run, positions, shoot
-from wim_fast.terminal import say_written
+from wim_fast.runs.trained_model import TrainedModel, check_frame, frame_positions
 
 TURNTABLE_PICTURES = 60  # round a frame that stands still
 
+Progress = Callable[[str, int, int], None]
+"""Called after each step of something long: what is being done, how many steps are done, and of how many."""
 
-def render(args: argparse.Namespace) -> None:
-    """Renders the learned motion."""
-    if args.frame is not None and (args.frames is not None or not args.turntable):
-        raise UserError("--frame", "goes with --turntable and without --frames", "use --frames A:B instead")
-    run = open_run(args)
-    motion = learned_motion(run.model)
-    if args.frame is None:
-        shown = positions(args.frames, len(motion), "frames trained on")
+
+def view_of(run: TrainedModel, parts: bool = False, joints: bool = False) -> View:
+    """How the run's model is shown."""
+    return View(run.model, run.backend, run.inv_s, run.background, parts, joints)
+
+
+def render_picture(
+    run: TrainedModel,
+    motion: Motion,
+    frame: int,
+    camera: int | Cameras,
+    *,
+    size: int | None = None,
+    parts: bool = False,
+    joints: bool = False,
+) -> np.ndarray:
+    """What a camera sees of frame number `frame` of a motion.
+
+    Args:
+        camera: id of one of the recording's, or any single camera in world units.
+        size: longer side in pixels; None: as trained, or as the given camera has it.
+        parts: each part in a colour of its own, in place of the object's.
+        joints: draw part centres and joints, on the run's background.
+
+    Returns:
+        (H, W, 4) float32 in [0, 1], straight alpha. With joints it is opaque and, so that they can be told
+        apart, whole times larger until its shorter side has 384 pixels.
+    """
+    cameras = camera if isinstance(camera, Cameras) else run.recorded_cameras((camera,))
+    if len(cameras) != 1:
+        raise UserError("camera", f"there are {len(cameras)}, not one", "choose one: cameras.select([0])")
+    if size is not None:
+        cameras = resized_to(cameras, size)
+    if not parts and not joints:
+        image = view_of(run).image(posed_at(run.model, motion, frame), cameras, 0)
+        return image.straight().clip(0.0, 1.0)
+    return as_float(view_of(run, parts, joints).picture(motion, frame, cameras, 0))
+
+
+def render_turntable(
+    run: TrainedModel, motion: Motion, *, size: int | None = None, parts: bool = False, joints: bool = False
+) -> Iterator[np.ndarray]:
+    """A picture of each frame of a motion, as `render_picture` returns it, from a circle round the object."""
+    cameras = turntable_path(run, motion, size).cameras
+    for k in range(len(motion)):
+        yield render_picture(run, motion, k, cameras.select([k]), parts=parts, joints=joints)
+
+
+def as_float(picture: np.ndarray) -> np.ndarray:
+    """(H, W, 3 or 4) uint8 -> (H, W, 4) float32 in [0, 1]; opaque where there was no alpha."""
+    picture = picture.astype(np.float32) / 255.0
+    if picture.shape[-1] == 4:
+        return picture
+    return np.concatenate([picture, np.ones_like(picture[..., :1])], axis=-1)
+
+
+def write_render(
+    run: TrainedModel,
+    output: Path | None = None,
+    *,
+    frames: str | Sequence[int] | None = None,
+    frame: int | None = None,
+    camera: int | None = None,
+    circle: bool = False,
+    size: int | None = None,
+    parts: bool = False,
+    joints: bool = False,
+    fps: float | None = None,
+    on_progress: Progress | None = None,
+) -> list[Path]:
+    """The learned motion as pictures and a video; see `write_pictures` for what is returned.
+
+    Args:
+        output: a folder; None: RUN/render/<view>.
+        frames: which of the frames trained on (positions or a range); None: all.
+        frame: of these one, standing still while the camera goes round it.
+        camera, circle, size: see `choose_path`.
+    """
+    if frame is None:
+        shown = frame_positions(frames, len(run.motion), "frames trained on")
     else:
-        if not 0 <= args.frame < len(motion):
-            remedy = f"choose one from 0 to {len(motion) - 1}"
-            raise UserError(f"--frame {args.frame}", f"there are {len(motion)} frames trained on", remedy)
-        shown = [args.frame] * TURNTABLE_PICTURES
-    motion = motion.at(shown)
-    shot = choose_shot(run, args, motion, np.array(run.frame_ids)[shown].tolist())
-    view = make_view(run, args.parts, args.joints)
-    name = "_".join([shot.video.removesuffix(".mp4"), *(s for s in ("parts", "joints") if getattr(args, s))])
-    with output_folder(args.output or run.path / "render" / name) as folder:
-        say_written(shoot(view, motion, shot, folder, args.fps or FPS))
+        check_frame(run, frame)
+        shown = [frame] * TURNTABLE_PICTURES
+    motion, ids = run.motion.at(shown), [run.frame_ids[k] for k in shown]
+    path = choose_path(run, motion, ids, camera=camera, circle=circle, size=size)
+    drawn = [name for name, is_drawn in (("parts", parts), ("joints", joints)) if is_drawn]
+    name = "_".join([path.video.removesuffix(".mp4"), *drawn])
+    with output_folder(output or run.path / "render" / name) as folder:
+        return write_pictures(view_of(run, parts, joints), motion, path, folder, fps or FPS, on_progress)
+
+
+def write_pictures(
+    view: View,
+    motion: Motion,
+    path: CameraPath,
+    folder: Path,
+    fps: float,
+    on_progress: Progress | None = None,
+) -> list[Path]:
+    """Writes a picture of each frame of a motion, and all of them as a video if there are several.
+
+    Returns:
+        The video, and the first and the last picture; a picture alone.
+    """
+    pictures = [folder / name for name in path.names]
+
+    def frames() -> Iterator[np.ndarray]:
+        for k, file in enumerate(pictures):
+            picture = view.picture(motion, k, path.cameras, k)
+            write_png(file, picture)
+            yield over_uint8(picture, view.background)
+            if on_progress is not None:
+                on_progress("rendering", k + 1, len(pictures))
+
+    if len(motion) == 1:
+        list(frames())
+        return pictures
+    return [write_video(folder / path.video, frames(), fps), pictures[0], pictures[-1]]

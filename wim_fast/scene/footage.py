@@ -14,7 +14,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-BACKGROUND, OBJECT, UNRELIABLE = 0, 1, 2  # values of a mask
+from wim_fast.recordings.masks import BACKGROUND, OBJECT, UNRELIABLE
+
 TILE = 8  # side of a tile in pixels
 NOTHING, UNKNOWN = 0, 1  # numbers of the tiles that are background, or unreliable, all over
 

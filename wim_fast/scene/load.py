@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,53 +14,18 @@ import numpy as np
 from wim_fast.errors import SceneWarning, UserError
 from wim_fast.files import resource_folder
 from wim_fast.recordings.cameras import coverage
-from wim_fast.recordings.formats.easymocap import is_easymocap, read_easymocap, scan_easymocap
-from wim_fast.recordings.formats.neural_body import is_neural_body, read_neural_body, scan_neural_body
-from wim_fast.recordings.formats.rgbd_dog import is_rgbd_dog, read_rgbd_dog, scan_rgbd_dog
-from wim_fast.recordings.formats.wim_cache import is_wim_cache, read_wim_cache, scan_wim_cache
-from wim_fast.recordings.formats.wim_raw import is_wim_raw, read_wim_raw, scan_wim_raw
-from wim_fast.scene.footage import BACKGROUND, OBJECT
+from wim_fast.recordings.masks import BACKGROUND, OBJECT
+from wim_fast.recordings.read import read_recording
+from wim_fast.recordings.recording import GroundTruth, Recording
+from wim_fast.recordings.selection import parse_frames
+from wim_fast.scene.footage import FootageBuilder, NewFootage
 from wim_fast.scene.pixel_cache import read_through
-from wim_fast.scene.scene import GroundTruth, Scene, SceneContents, parse_frames
+from wim_fast.scene.scene import Scene, SceneContents
 from wim_fast.scene.visual_hull import look_at, visual_hull
 
 BESIDE = "body_models", "calibration"  # a scene may consist of these folders beside it too
+WORKERS = min(16, os.cpu_count() or 1)  # that read side by side
 OBJECT_EXTENT = 1.2  # world units: the longest side of the object's box under the automatic scale
-
-
-@dataclass(frozen=True)
-class Format:
-    """A way in which recordings lie on disk."""
-
-    holds: str  # what its folder is known by
-    is_there: Callable[[Path], bool]
-    scan: Callable[[Path], SceneContents]
-    read: Callable[..., Scene]
-
-
-FORMATS = (
-    Format("frame_00000_cam_000.png and cam_000.json", is_wim_raw, scan_wim_raw, read_wim_raw),
-    Format("cache.pickle", is_wim_cache, scan_wim_cache, read_wim_cache),
-    Format("annots.npy", is_neural_body, scan_neural_body, read_neural_body),
-    Format("intri.yml and extri.yml", is_easymocap, scan_easymocap, read_easymocap),
-    Format("sony/camera00/", is_rgbd_dog, scan_rgbd_dog, read_rgbd_dog),
-)
-
-
-def find_format(path: Path) -> Format:
-    """The first format whose files lie in the folder; UserError if there is none."""
-    try:
-        found = next((known for known in FORMATS if known.is_there(path)), None)
-    except OSError as error:
-        raise UserError(path, f"cannot be read ({error.strerror})", "check the folder") from None
-    if found:
-        return found
-    holds = "; ".join(known.holds for known in FORMATS)
-    raise UserError(
-        path,
-        "there are no images or videos in a layout that is known",
-        f"a scene's folder holds one of: {holds} (docs/data.md)",
-    )
 
 
 def scene_names() -> list[str]:
@@ -86,10 +51,10 @@ def find_scene(path_or_name: str | Path) -> Path:
 
 def scan_scene(path_or_name: str | Path, coordinate_scale: float) -> SceneContents:
     """All cameras and frames of a scene and its ground truth in world units; no image is read."""
-    path = find_scene(path_or_name)
-    contents = find_format(path).scan(path)
-    truth = contents.ground_truth
-    return dataclasses.replace(contents, ground_truth=truth and _scaled_truth(truth, coordinate_scale))
+    recording = read_recording(find_scene(path_or_name))
+    truth = recording.read_truth()
+    truth = truth and _scaled_truth(truth, coordinate_scale)
+    return SceneContents(recording.path, recording.camera_ids, recording.frame_ids, truth)
 
 
 def load_scene(
@@ -117,14 +82,54 @@ def load_scene(
     Raises UserError (file, what is wrong, what to do) for anything that cannot be read.
     """
     path = find_scene(path_or_name)
-    layout = find_format(path)
     if isinstance(frames, str):
-        frames = parse_frames(frames, len(layout.scan(path).frame_ids) if "%" in frames else None)
+        frames = parse_frames(frames, len(read_recording(path).frame_ids) if "%" in frames else None)
     cameras, frames = cameras and [int(i) for i in cameras], frames or slice(None)
-    read = partial(layout.read, path, cameras=cameras, frames=frames, size=size, allow_missing=allow_missing)
+
+    def read(new_footage: NewFootage) -> Scene:
+        recording = read_recording(path).select(cameras, frames)
+        recording.check_missing(allow_missing)
+        return scene_of(recording, size, new_footage=new_footage)
+
     sources = [path, *(path.resolve().parent / name for name in BESIDE)]
     scene = read_through(path, sources, repr((cameras, frames, size, allow_missing)), read)
     return _in_world_units(scene, coordinate_scale or _automatic_scale(scene))
+
+
+def scene_of(
+    recording: Recording, size: int | None = None, *, new_footage: NewFootage = FootageBuilder
+) -> Scene:
+    """The images of a recording as a scene in file units (coordinate_scale 1); what is missing is unreliable.
+
+    Args:
+        size: longer side of the images in pixels; None: as filmed.
+        new_footage: makes the builder that the images go to.
+    """
+    framing = recording.framing(size)
+    order = {frame: t for t, frame in enumerate(recording.frame_ids)}
+    builder = new_footage((len(recording.cameras), len(order), *framing.size))
+
+    def read(piece: tuple[int, list[int]]) -> None:
+        v, frames = piece
+        for frame, rgba, mask in framing.images(v, frames):
+            builder.put(v, order[frame], rgba, mask)
+
+    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+        for _ in pool.map(read, _pieces(recording)):
+            pass
+    name, frames = recording.path.resolve().name, recording.frame_ids
+    return Scene(name, recording.path, framing.cameras, frames, builder.finish(), 1.0, recording.read_truth())
+
+
+def _pieces(recording: Recording) -> list[tuple[int, list[int]]]:
+    """(position of a camera, frames) to be read side by side: whole films, or several pieces of each if they are few."""
+    pieces = []
+    for v, camera in enumerate(recording.cameras):
+        frames = recording.frames_of(v)
+        bent = any(camera.calibrated.lens)  # its resampling is costly to set up: once for all frames
+        count = 1 if bent or not camera.film.in_pieces else -(-WORKERS // len(recording.cameras))
+        pieces += [(v, frames[k::count]) for k in range(count)]
+    return [(v, frames) for v, frames in pieces if frames]
 
 
 def _in_world_units(scene: Scene, scale: float) -> Scene:
@@ -134,11 +139,7 @@ def _in_world_units(scene: Scene, scale: float) -> Scene:
 
 
 def _scaled_truth(truth: GroundTruth, scale: float) -> GroundTruth:
-    joints, points = truth.joints, truth.points
-    return GroundTruth(
-        None if joints is None else (joints / scale).astype(np.float32),
-        None if points is None else (points / scale).astype(np.float32),
-    )
+    return truth.changed(lambda positions: (positions / scale).astype(np.float32))
 
 
 def _automatic_scale(scene: Scene) -> float:

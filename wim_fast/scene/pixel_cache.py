@@ -23,10 +23,11 @@ import numpy as np
 
 from wim_fast.errors import UserError
 from wim_fast.recordings.cameras import Cameras
+from wim_fast.recordings.recording import GroundTruth
 from wim_fast.scene.footage import TILE, Footage, FootageBuilder, Shape, map_tiles
-from wim_fast.scene.scene import GroundTruth, Scene
+from wim_fast.scene.scene import Scene
 
-VERSION = 1
+VERSION = 2
 LEAST_BYTES = 1 << 30  # of colours and masks, from which on a recording is kept
 PIXEL_BYTES = 5
 CHUNK = 1 << 24  # bytes read at a time

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wim_fast.recordings.cameras import Array, Cameras, closest_to_rays, pixel_rays, project
-from wim_fast.scene.footage import UNRELIABLE
+from wim_fast.recordings.masks import UNRELIABLE
 
 Masks = NDArray[np.bool_]
 

@@ -1,75 +1,74 @@
-"""The training loop, and what keeps a run safe: checkpoints, signals, numbers that are no numbers."""
+"""The training loop, and what keeps a run safe: checkpoints, and a stop before a broken model is saved."""
 
 from __future__ import annotations
 
 import errno
 import math
 import shlex
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from types import FrameType
+from collections.abc import Callable
 
 import torch
 
-from wim_fast.config import ScheduleConfig
 from wim_fast.errors import UserError
 from wim_fast.training.checkpoint import TrainedOn
-from wim_fast.training.monitor import Monitor
+from wim_fast.training.metrics_log import MetricsLog
+from wim_fast.training.observer import Observer, Stop
 from wim_fast.training.run_folder import RunFolder
 from wim_fast.training.step import StepReport
 from wim_fast.training.trainer import Trainer
 
-STEPS_BETWEEN_LOOKS = 20  # at the losses of a GPU
+STEPS_BETWEEN_CHECKS = 20  # of the losses on a GPU
 
 
-def train(
+def training_loop(
     trainer: Trainer,
     folder: RunFolder,
-    seen: TrainedOn,
-    monitor: Monitor | None,
-    preview: Callable[[Trainer], object],
-    schedule: ScheduleConfig,
-) -> int | None:
-    """Train to the last iteration, or until a signal asks to stop; the state is saved either way.
+    trained_on: TrainedOn,
+    observer: Observer,
+    log: MetricsLog | None,
+    preview: Callable[[], object],
+) -> bool:
+    """Train to the last iteration, or until asked to stop; the state is saved either way.
 
     Nothing here touches the numbers: a run that stops and goes on ends as one that did not.
 
-    Of several processes all train; those without a monitor write nothing. Returns the signal that stopped it, or None.
-    Raises UserError when a loss is no longer finite and when the disk does not take what is written; the last checkpoint
-    stays good.
+    Args:
+        log: of several processes, which all train, those without one write nothing.
+        preview: writes a picture; called every so many minutes.
+
+    Returns:
+        Whether it stopped early. Raises UserError when a loss is no longer finite and when the disk does not take
+        what is written; the last checkpoint stays good.
     """
-    saved = Timer(60 * schedule.checkpoint_minutes)
-    shown = Timer(60 * schedule.preview_minutes)
+    settings = trainer.config.schedule
+    saved, shown = Timer(60 * settings.checkpoint_minutes), Timer(60 * settings.preview_minutes)
     check = FiniteCheck(trainer, folder)
     try:
-        with stop_signal() as stop:
-            while trainer.step < trainer.iterations and not stopping(stop, trainer):
-                report = take_step(trainer, folder)
-                check(report)
-                if monitor is None:
-                    continue
-                monitor.observe(report, trainer)
-                if saved.due():
-                    save(trainer, folder, seen)
-                if shown.due():
-                    preview(trainer)
-            check.look()
-            if monitor is not None:
-                save(trainer, folder, seen)
-            return stop.number
+        while trainer.step < trainer.iterations and not stopping(observer.stop, trainer):
+            report = take_step(trainer, folder)
+            check(report)
+            if log is None:
+                continue
+            if row := log.add(report, trainer):
+                observer.logged(row)
+            observer.stepped(trainer, report)
+            if saved.due():
+                save(trainer, folder, trained_on)
+            if shown.due():
+                preview()
+        check.check_all()
+        if log is not None:
+            save(trainer, folder, trained_on)
+        return observer.stop.asked
     except OSError as error:
         raise disk_error(error, folder) from None
 
 
 def stopping(stop: Stop, trainer: Trainer) -> bool:
-    """Whether a signal asked any of the processes to stop."""
-    asked = trainer.processes.any(stop.number is not None, trainer.backend.device)
-    if asked and stop.number is None:
-        stop.number = signal.SIGTERM
-    return asked
+    """Whether any of the processes was asked to stop; then all are."""
+    stop.asked = trainer.processes.any(stop.asked, trainer.backend.device)
+    return stop.asked
 
 
 def take_step(trainer: Trainer, folder: RunFolder) -> StepReport:
@@ -87,16 +86,16 @@ class FiniteCheck:
 
     def __init__(self, trainer: Trainer, folder: RunFolder) -> None:
         self.trainer, self.folder = trainer, folder
-        self.every = 1 if trainer.backend.device.type == "cpu" else STEPS_BETWEEN_LOOKS
+        self.every = 1 if trainer.backend.device.type == "cpu" else STEPS_BETWEEN_CHECKS
         self.reports: list[tuple[int, StepReport]] = []
 
     def __call__(self, report: StepReport) -> None:
         self.reports.append((self.trainer.step, report))
         if len(self.reports) >= self.every:
-            self.look()
+            self.check_all()
 
-    def look(self) -> None:
-        """At all that was not looked at."""
+    def check_all(self) -> None:
+        """All reports since the last check."""
         for step, report in self.reports:
             if not torch.isfinite(report.values.sum()):
                 bad = [name for name, value in report.losses.items() if not math.isfinite(value)]
@@ -104,11 +103,11 @@ class FiniteCheck:
         self.reports = []
 
 
-def save(trainer: Trainer, folder: RunFolder, seen: TrainedOn) -> None:
+def save(trainer: Trainer, folder: RunFolder, trained_on: TrainedOn) -> None:
     """A checkpoint, unless the last update has spoilt the model."""
     if not all(torch.isfinite(parameter).all() for parameter in trainer.model.parameters()):
         raise diverged("model", trainer.step, folder)
-    folder.save(trainer, seen)
+    folder.save(trainer, trained_on)
 
 
 def diverged(what: str, step: int, folder: RunFolder) -> UserError:
@@ -152,28 +151,3 @@ class Timer:
             return False
         self.start = now
         return True
-
-
-@dataclass
-class Stop:
-    """Which signal has asked to stop, if any."""
-
-    number: int | None = None
-
-
-@contextmanager
-def stop_signal() -> Iterator[Stop]:
-    """SIGINT and SIGTERM set a flag inside; a second one interrupts at once."""
-    stop = Stop()
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if stop.number is not None:
-            raise KeyboardInterrupt
-        stop.number = number
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

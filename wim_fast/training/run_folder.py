@@ -1,4 +1,4 @@
-"""A run on disk.
+"""The folder of a run, as training writes it.
 
 RUN/config.yaml         every setting, resolved: iterations, cameras, coordinate_scale
 RUN/checkpoints/        step_00001000.pt, the newest few
@@ -11,32 +11,19 @@ RUN/evaluation.json     what was measured at the end
 
 from __future__ import annotations
 
-import dataclasses
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from wim_fast import config as config_module
-from wim_fast.config import Config
 from wim_fast.drawing.figures import write_png
 from wim_fast.errors import UserError
 from wim_fast.files import write_atomic
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.motion import edges_of, joints_of, learned_motion, semi_axes_of
-from wim_fast.ops.backend import Backend, select_backend
-from wim_fast.scene.load import load_scene
-from wim_fast.scene.scene import Scene
-from wim_fast.training.checkpoint import (
-    KEPT,
-    TrainedOn,
-    load_checkpoint,
-    save_checkpoint,
-    trained_on,
-)
+from wim_fast.training.checkpoint import KEPT, TrainedOn, save_checkpoint
 from wim_fast.training.trainer import Trainer
 
 
@@ -95,83 +82,18 @@ class RunFolder:
         if not self.all_checkpoints():
             raise UserError(self.path, "has no checkpoint", "train it first: wim-fast train")
 
-    def save(self, trainer: Trainer, seen: TrainedOn) -> Path:
+    def save(self, trainer: Trainer, trained_on: TrainedOn) -> Path:
         """A checkpoint and the trajectory at this step; older checkpoints go. Raises OSError."""
         path = self.checkpoints / f"step_{trainer.step:08d}.pt"
-        save_checkpoint(path, trainer, seen)
-        write_trajectory(self.trajectory, trainer.model, seen)
+        save_checkpoint(path, trainer, trained_on)
+        write_trajectory(self.trajectory, trainer.model, trained_on)
         for old in self.all_checkpoints()[:-KEPT]:
             old.unlink(missing_ok=True)
         return path
 
 
-@dataclass(frozen=True)
-class Run:
-    """A trained model and what is known about it. Lengths are in world units."""
-
-    path: Path
-    config: Config
-    model: ArticulatedModel
-    backend: Backend
-    inv_s: float  # sharpness of the surface when it was saved, 1 / world units
-    frame_ids: tuple[int, ...]  # trained on
-    camera_ids: tuple[int, ...]  # trained on
-    coordinate_scale: float  # file units per world unit
-    step: int
-    iterations: int
-
-    def load_scene(
-        self,
-        cameras: Sequence[int] | None = None,
-        frames: str | slice | Sequence[int] | None = None,
-        size: int | None = None,
-    ) -> Scene:
-        """The run's recording in the run's world units.
-
-        `cameras` are ids (None: all there are), `frames` a range or positions over all frames of the
-        recording (None: the frames trained on), `size` the longer image side (None: as trained).
-        """
-        scene = self.config.scene
-        return load_scene(
-            scene.scene,
-            cameras=cameras,
-            frames=scene.frames if frames is None else frames,
-            size=scene.size if size is None else size,
-            coordinate_scale=self.coordinate_scale,
-            allow_missing=scene.allow_missing,
-        )
-
-
-def load_run(path: str | Path, backend_name: str = "auto") -> Run:
-    """The newest state of a run. UserError if it is no run, of a newer format, or damaged."""
-    folder = RunFolder(Path(path))
-    folder.check_is_run()
-    config = config_module.from_yaml(folder.config)
-    newest = folder.all_checkpoints()[-1]
-    content = load_checkpoint(newest)
-    seen = trained_on(content)
-    model = ArticulatedModel(config.model, len(seen.frame_ids))
-    try:
-        model.load_state_dict(content["model"])
-    except RuntimeError:
-        problem = "does not fit the model settings of config.yaml"
-        raise UserError(newest, problem, "put the run's own config.yaml back") from None
-    backend = select_backend(backend_name)
-    model.requires_grad_(False).eval().to(backend.device)
-    return Run(
-        path=folder.path,
-        config=config,
-        model=model,
-        backend=backend,
-        inv_s=content["inv_s"],
-        step=content["step"],
-        iterations=content["iterations"],
-        **{field.name: getattr(seen, field.name) for field in dataclasses.fields(seen)},
-    )
-
-
 @torch.no_grad()
-def write_trajectory(path: Path, model: ArticulatedModel, seen: TrainedOn) -> None:
+def write_trajectory(path: Path, model: ArticulatedModel, trained_on: TrainedOn) -> None:
     """Poses and joints of every frame trained on, in the units of the scene's files.
 
     part_rotation (T, P, 3, 3) and part_translation (T, P, 3) are part-to-world: x_world = R x_part + t, t the
@@ -179,7 +101,7 @@ def write_trajectory(path: Path, model: ArticulatedModel, seen: TrainedOn) -> No
     of each edge, part_of_joint (P-1, 2) the two parts that each joint joins: its row of edges. frame_ids (T,)
     of the recording.
     """
-    motion, scale = learned_motion(model), seen.coordinate_scale
+    motion, scale = learned_motion(model), trained_on.coordinate_scale
     edges = edges_of(model)
     buffer = io.BytesIO()
     np.savez(
@@ -190,6 +112,6 @@ def write_trajectory(path: Path, model: ArticulatedModel, seen: TrainedOn) -> No
         edges=edges,
         joint_position=(joints_of(model, motion) * scale).astype(np.float32),
         part_of_joint=edges,
-        frame_ids=np.array(seen.frame_ids),
+        frame_ids=np.array(trained_on.frame_ids),
     )
     write_atomic(path, buffer.getbuffer())

@@ -1,20 +1,22 @@
-"""What a run reads of a recording: the views it is trained on, and some to look at and to test with."""
+"""What is trained on and what is held out: the views that a run reads of its recording."""
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from wim_fast import config as config_module
-from wim_fast.config import Config
+from wim_fast.config import Config, SceneConfig
 from wim_fast.errors import SceneWarning, UserError
 from wim_fast.scene.footage import OBJECT
 from wim_fast.scene.load import check_trainable, load_scene, scan_scene, scene_names
 from wim_fast.scene.scene import Scene, camera_positions, parse_frames
+from wim_fast.training.checkpoint import TrainedOn
 from wim_fast.training.trainer import pixel_size
 
 PIXELS_PER_PART = 4  # of an image, at the least
@@ -22,14 +24,19 @@ VIEW_FRAMES = 10  # of the frames trained on, for previews and the table at the 
 
 
 @dataclass(frozen=True)
-class Recording:
-    """What a run sees of a recording."""
+class Split:
+    """The views of a recording that a run is trained on, and some to look at and to test with."""
 
     config: Config  # with cameras and scale resolved
     scene: Scene  # trained on
     views: Scene  # trained and test cameras, a few of the frames trained on
     view_positions: list[int]  # where these are among the frames trained on
     test_cameras: tuple[int, ...]  # ids
+
+    @property
+    def trained_on(self) -> TrainedOn:
+        """What a checkpoint says of it."""
+        return TrainedOn(self.scene.frame_ids, self.scene.cameras.ids, self.scene.coordinate_scale)
 
     @property
     def preview_rows(self) -> dict[str, int]:
@@ -48,7 +55,30 @@ class Recording:
         return groups
 
 
-def read_recording(config: Config) -> Recording:
+def read_views(
+    settings: SceneConfig,
+    cameras: Sequence[int] | None = None,
+    frames: str | slice | Sequence[int] | None = None,
+    size: int | None = None,
+) -> Scene:
+    """Views of the recording that the settings name, in their world units.
+
+    Args:
+        cameras: ids; None: all there are.
+        frames: a range or positions over all frames of the recording; None: those trained on.
+        size: longer side of the images in pixels; None: as trained.
+    """
+    return load_scene(
+        settings.scene,
+        cameras=cameras,
+        frames=settings.frames if frames is None else frames,
+        size=settings.size if size is None else size,
+        coordinate_scale=settings.coordinate_scale,
+        allow_missing=settings.allow_missing,
+    )
+
+
+def read_split(config: Config) -> Split:
     """Read what is trained on, and some of what is not."""
     wanted = config.scene
     contents = scan_scene(wanted.scene, 1.0)
@@ -57,25 +87,23 @@ def read_recording(config: Config) -> Recording:
     train = wanted.train_cameras or tuple(i for i in contents.camera_ids if i not in test)
     if not train:
         raise UserError(contents.path, "all cameras are test cameras", "leave some of them to train on")
-    how: dict[str, Any] = {"size": wanted.size, "allow_missing": wanted.allow_missing}
-    scene = load_scene(
-        wanted.scene, cameras=train, frames=wanted.frames, coordinate_scale=wanted.coordinate_scale, **how
-    )
+    scene = read_views(wanted, train)
     check_trainable(scene)
     check_parts(scene, config.model.parts)
 
     count = len(contents.frame_ids)
     frames = range(count)[parse_frames(wanted.frames, count) if wanted.frames else slice(None)]
     positions = np.unique(np.linspace(0, len(frames) - 1, VIEW_FRAMES).round().astype(int)).tolist()
-    how |= {"frames": [frames[p] for p in positions], "coordinate_scale": scene.coordinate_scale}
+    some = [frames[p] for p in positions]
+    scaled = dataclasses.replace(wanted, coordinate_scale=scene.coordinate_scale)
     test = test or tuple(i for i in contents.camera_ids if i not in train)
     try:
-        views = load_scene(wanted.scene, cameras=train + test, **how)
+        views = read_views(scaled, train + test, some)
     except UserError as error:
         if wanted.test_cameras:
             raise
         warnings.warn(f"the other cameras are not used for testing: {error}", SceneWarning, stacklevel=2)
-        views, test = load_scene(wanted.scene, cameras=train, **how), ()
+        views, test = read_views(scaled, train, some), ()
     config = config_module.replace(
         config,
         scene=lasting_name(wanted.scene),
@@ -85,7 +113,7 @@ def read_recording(config: Config) -> Recording:
         hash_finest_cell=config.model.hash_finest_cell
         or min(pixel_size(scene), config.model.hash_coarsest_cell),
     )
-    return Recording(config, scene, views, positions, test)
+    return Split(config, scene, views, positions, test)
 
 
 def check_parts(scene: Scene, parts: int) -> None:

@@ -18,8 +18,8 @@ from wim_fast.drawing.painting import Painting
 from wim_fast.errors import UserError
 from wim_fast.files import write_atomic
 from wim_fast.recordings.cameras import Cameras, pixel_rays, project
+from wim_fast.runs.run import load_run
 from wim_fast.scene.scene import camera_positions
-from wim_fast.training.run_folder import load_run
 from wim_fast.viewer import colors
 from wim_fast.viewer.inspect.culling import how_it_culls, what_the_grid_is
 from wim_fast.viewer.inspect.frame import frame_numbers

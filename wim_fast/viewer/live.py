@@ -13,8 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,30 +100,6 @@ class LiveView:
             self.say(line)
 
 
-class Watched:
-    """A monitor with a viewer beside it; training tells both of every step."""
-
-    def __init__(self, monitor: Any, view: LiveView) -> None:
-        self.monitor, self.view = monitor, view
-
-    def observe(self, report: Any, trainer: Trainer) -> None:
-        self.monitor.observe(report, trainer)
-        self.view.observe(trainer)
-
-
-@contextmanager
-def watched(monitor: Any, run: Path, seen: TrainedOn, port: int | None) -> Iterator[Any]:
-    """The monitor, and beside it the page of the run if there is a port to serve it on."""
-    if port is None:
-        yield monitor
-        return
-    view = LiveView(run, seen, port, monitor.say)
-    try:
-        yield Watched(monitor, view)
-    finally:
-        view.close()
-
-
 # In the other process
 
 
@@ -153,7 +128,8 @@ def read_copy(run_path: Path, file: Path) -> Any:
     from wim_fast import config as config_module
     from wim_fast.model.articulated_model import ArticulatedModel
     from wim_fast.ops.backend import select_backend
-    from wim_fast.training.run_folder import Run, RunFolder
+    from wim_fast.runs.run import Run
+    from wim_fast.training.run_folder import RunFolder
 
     content = torch.load(file, map_location="cpu", weights_only=True)
     config = config_module.from_yaml(RunFolder(run_path).config)

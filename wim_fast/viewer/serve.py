@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wim_fast.training.run_folder import load_run
+from wim_fast.runs.run import load_run
 from wim_fast.viewer.inspect.snapshot import Film, Snapshot
 from wim_fast.viewer.server import HOST, PORT, address_lines, check_viewer
 

@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from tiny_scene import ring, trace, write_scene
 
 from wim_fast.importing.checks.check import check_calibration
+from wim_fast.importing.tables import calibration_table
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.scene.footage import Footage
 from wim_fast.scene.load import load_scene
@@ -311,7 +312,7 @@ def test_report_as_json_and_as_a_table(seven):
     assert content["frames"] == [0, 4]
     assert [one["camera"] for one in content["cameras"] if not one["agrees"]] == [3]
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(report.table())
+    console.print(calibration_table(report))
     lines = [line for line in console.export_text().splitlines() if "disagrees" in line]
     assert len(lines) == 1
     assert lines[0].split("│")[1].strip() == "3"

@@ -93,7 +93,7 @@ def test_not_an_image(tiny):
     content = bytearray(tiny.image(1, 1).read_bytes())
     content[4] ^= 0xFF
     tiny.image(0, 0).write_bytes(content)
-    assert "no PNG that can be read" in str(failure(tiny.path))
+    assert "is no image that can be read" in str(failure(tiny.path))
 
 
 def test_image_without_alpha(tiny):
@@ -160,7 +160,7 @@ def mirror(camera):
     [
         (set_matrix(0, 1, float("nan")), "camera_view_matrix is not finite"),
         (set_matrix(3, 2, float("inf")), "camera_view_matrix is not finite"),
-        (lambda c: c["intrinsics"].update(fx=float("nan")), "intrinsics are not finite"),
+        (lambda c: c["intrinsics"].update(fx=float("nan")), "intrinsics is no camera matrix"),
         (lambda c: c["intrinsics"].update(fy=-3), "focal lengths"),
         (set_matrix(0, 0, 0.5), "no rotation"),
         (scale, "no rotation"),

@@ -8,7 +8,7 @@ import pytest
 from tiny_scene import write_scene
 
 from wim_fast.errors import UserError
-from wim_fast.recordings.raw_writer import write_image
+from wim_fast.recordings.write import write_image
 from wim_fast.scene.load import load_scene
 
 

@@ -8,9 +8,9 @@ from tiny_scene import ring
 
 from wim_fast.config import load_config
 from wim_fast.errors import UserError
-from wim_fast.recordings import filmed
+from wim_fast.recordings import windows
 from wim_fast.recordings.cameras import project
-from wim_fast.recordings.formats.rgbd_dog import three_valued
+from wim_fast.recordings.masks import three_valued
 from wim_fast.scene.load import load_scene, scan_scene
 
 FILM = Film(width=96, height=64, unit=1000.0)
@@ -18,7 +18,7 @@ FILM = Film(width=96, height=64, unit=1000.0)
 
 @pytest.fixture(autouse=True)
 def small_crops(monkeypatch):
-    monkeypatch.setattr(filmed, "LEAST_CROP", 40)
+    monkeypatch.setattr(windows, "LEAST_SQUARE", 40)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_masks_of_4k(tmp_path):
 
 def test_beyond_the_edge_of_the_film_it_is_unreliable(tmp_path, monkeypatch):
     """The square is higher than the image: nothing is known about what is not in it."""
-    monkeypatch.setattr(filmed, "LEAST_CROP", 100)
+    monkeypatch.setattr(windows, "LEAST_SQUARE", 100)
     aside = Film(
         eyes=ring(3), frames=2, width=128, height=72, unit=1000.0, aim=(0.0, 0.9, 0.5), lens=(0.0,) * 5
     )
@@ -93,13 +93,11 @@ def test_beyond_the_edge_of_the_film_it_is_unreliable(tmp_path, monkeypatch):
     assert (scene.mask[:] == 2).any()
 
 
-def test_the_square_stays_in_the_image(dog):
-    masks = {0: dog / "square.png"}
+def test_the_square_stays_in_the_image():
     for x, y, side, expected in ((0, 0, 8, (0, 0, 40)), (88, 10, 8, (56, 0, 40)), (20, 10, 44, (18, 8, 49))):
-        image = np.zeros((64, 96), np.uint8)
-        image[y : y + side, x : x + side] = 255
-        iio.imwrite(masks[0], image)
-        window = filmed.square_window(masks, (64, 96), three_valued)
+        image = np.zeros((64, 96), bool)
+        image[y : y + side, x : x + side] = True
+        window = windows.square_around([image], (64, 96))
         assert (window.x0, window.y0, window.x1 - window.x0) == expected
         assert window.y1 - window.y0 == expected[2]
 
@@ -116,9 +114,8 @@ def test_painted_pixels_are_unreliable(dog, unsure):
     assert (scene.mask[1, 3] == 2).sum() == (scene.mask[1, 2] == 2).sum() - np.sum(
         (scene.mask[1, 2] == 2) & (scene.mask[1, 3] != 2)
     )
-    np.testing.assert_array_equal(
-        three_valued(np.array([[0, 63, 64, 191, 192, 255]], np.uint8)), [[0, 0, 2, 2, 1, 1]]
-    )
+    alpha, unreliable = three_valued(np.array([[0, 63, 64, 191, 192, 255]], np.uint8))
+    np.testing.assert_array_equal(alpha + 2 * unreliable, [[0, 0, 2, 2, 1, 1]])
 
 
 def test_the_papers_settings():

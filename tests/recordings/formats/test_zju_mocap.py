@@ -212,11 +212,11 @@ def replace(file, old, new):
         (lambda p: (p / "masks" / "03" / "000001.png").write_bytes(b"junk"), "000001.png: is no image"),
         (
             lambda p: iio.imwrite(p / "masks" / "03" / "000001.png", np.zeros((60, 64), np.uint8)),
-            "the mask is 64 x 60 pixels, its image 64 x 64 pixels",
+            "the mask is 64 x 60 pixels, its picture 64 x 64",
         ),
         (
             lambda p: iio.imwrite(p / "images" / "01" / "000001.jpg", np.zeros((64, 60, 3), np.uint8)),
-            "is 60 x 64",
+            "60 x 64",
         ),
         (
             lambda p: iio.imwrite(p / "images" / "01" / "1.png", np.zeros((64, 64, 3), np.uint8)),
@@ -296,7 +296,7 @@ def rename(name):
             "cams.T of camera 3 is missing or wrong",
         ),
         (annots(lambda a: a["cams"]["R"].__setitem__(0, np.ones((3, 3)))), "is no rotation"),
-        (annots(lambda a: a["cams"]["D"].__setitem__(0, np.ones(8))), "cams.D of camera 1 holds 8"),
+        (annots(lambda a: a["cams"]["D"].__setitem__(0, np.ones(14))), "cams.D of camera 1 holds 14"),
         (annots(lambda a: a["ims"][1]["ims"].__delitem__(0)), "does not name one image per camera"),
         (rename("../../secret/Camera_B1/000000.jpg"), "outside of its folder"),
         (rename("/etc/Camera_B1/000000.jpg"), "outside of its folder"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +13,8 @@ from wim_fast.importing.checks.epipolar import Calibration, Shift
 from wim_fast.importing.checks.hull_check import HullMiss, hull_misses
 from wim_fast.importing.checks.lateness import Late, late_cameras
 from wim_fast.importing.checks.mistakes import late, mistake_of_all, mistake_of_one
+from wim_fast.recordings.selection import evenly
 from wim_fast.scene.scene import Scene
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 FRAMES = 8  # enough to tell cameras apart; all would only take longer
 FEW_CAMERAS, FRAMES_OF_FEW = 8, 16
@@ -70,25 +68,6 @@ class CalibrationReport:
         """For JSON."""
         return asdict(self)
 
-    def table(self) -> Table:
-        """A row for each camera."""
-        from rich.table import Table
-
-        table = Table(title="calibration against masks", title_justify="left")
-        table.add_column("camera", justify="right")
-        for name in ("epipolar px", "hull px", "explained"):
-            table.add_column(name, justify="right")
-        table.add_column("")
-        for one in self.cameras:
-            share = "-" if one.explained is None else f"{one.explained:.1%}"
-            known = one.epipolar_px is not None or one.hull_px is not None
-            word = ("agrees" if one.agrees else "disagrees") if known else "not checked"
-            style = None if one.agrees else "bold red"
-            table.add_row(
-                str(one.camera), _pixels(one.epipolar_px), _pixels(one.hull_px), share, word, style=style
-            )
-        return table
-
 
 def check_calibration(scene: Scene, frames: Sequence[int]) -> CalibrationReport:
     """Compare all cameras of a scene by their silhouettes.
@@ -102,7 +81,7 @@ def check_calibration(scene: Scene, frames: Sequence[int]) -> CalibrationReport:
             helps: images that are out of step show only in its motion, and are only looked for among the frames of the
             scene, so let it hold the frames next to these.
     """
-    chosen = _evenly(sorted(set(frames)), FRAMES_OF_FEW if scene.num_cameras <= FEW_CAMERAS else FRAMES)
+    chosen = evenly(sorted(set(frames)), FRAMES_OF_FEW if scene.num_cameras <= FEW_CAMERAS else FRAMES)
     silhouettes = Silhouettes(scene, chosen)
     finding = _judge(silhouettes, silhouettes.as_filmed())
     verdicts: list[str] = []
@@ -187,7 +166,7 @@ def _verdicts(silhouettes: Silhouettes, finding: _Finding) -> list[str]:
             assert miss is not None
             reason = _rough(miss)
             pixels = miss.pixels
-        sentences.append(f"camera {name} disagrees with the others by {_pixels(pixels)} px: {reason}")
+        sentences.append(f"camera {name} disagrees with the others by {in_pixels(pixels)} px: {reason}")
     return sentences
 
 
@@ -212,7 +191,7 @@ def _most(finding: _Finding) -> str:
     typical = np.median([shift.total for shift in finding.shifts.values()])
     count = len(finding.shifts)
     which = "both cameras" if count == 2 else f"most of the {count} cameras"
-    return f"{which} disagree with each other, by {_pixels(float(typical))} px"
+    return f"{which} disagree with each other, by {in_pixels(float(typical))} px"
 
 
 def _no_way_out(scene: Scene, finding: _Finding) -> str:
@@ -237,7 +216,7 @@ def _unknown(checks: Sequence[CameraCheck]) -> list[str]:
 def _all_well(checks: Sequence[CameraCheck]) -> list[str]:
     known = [one.epipolar_px for one in checks if one.epipolar_px is not None]
     known = known or [one.hull_px for one in checks if one.hull_px is not None]
-    return [f"all {len(known)} cameras agree within {_pixels(max(known))} px"] if known else []
+    return [f"all {len(known)} cameras agree within {in_pixels(max(known))} px"] if known else []
 
 
 def _camera_check(name: int, v: int, finding: _Finding) -> CameraCheck:
@@ -253,13 +232,8 @@ def _camera_check(name: int, v: int, finding: _Finding) -> CameraCheck:
     )
 
 
-def _evenly(positions: list[int], count: int) -> list[int]:
-    if len(positions) <= count:
-        return positions
-    return [positions[k] for k in np.linspace(0, len(positions) - 1, count).round().astype(int)]
-
-
-def _pixels(value: float | None) -> str:
+def in_pixels(value: float | None) -> str:
+    """A number of pixels for people."""
     if value is None:
         return "-"
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"

@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wim_fast.errors import UserError
-from wim_fast.recordings.filmed import opencv_distortion
-from wim_fast.recordings.resampling import NO_DISTORTION
-
-Matrix = NDArray[np.float64]
+from wim_fast.recordings.calibration.conventions import Matrix
+from wim_fast.recordings.lenses import NO_LENS, Lens
 
 MAX_BYTES = 1 << 28  # of a calibration file
 MAX_TURN = 0.25  # degrees between the views of a camera that stands still
@@ -27,9 +24,9 @@ class CalibratedCamera:
 
     Attributes:
         name: of the camera or of its picture, as the calibration has it; it may be a path.
-        K: (3, 3) pixels with centres at +0.5; None where only the field of view is known.
+        K: (3, 3) pixels with centres at +0.5, perhaps with a skew; None where only the field of view is known.
         T_camera_world: (4, 4), OpenCV axes, in the calibration's world.
-        distortion: k1, k2, p1, p2, k3 and perhaps k4, k5, k6: see `scene.resampling.distort`.
+        lens: see `lenses`.
         size: (height, width) that K is for; None: that of the pictures.
         field_of_view: radians, horizontal and (or None) vertical; only without K.
     """
@@ -37,7 +34,7 @@ class CalibratedCamera:
     name: str
     K: Matrix | None
     T_camera_world: Matrix
-    distortion: tuple[float, ...] = NO_DISTORTION
+    lens: Lens = NO_LENS
     size: tuple[int, int] | None = None
     field_of_view: tuple[float, float | None] = (1.0, None)
 
@@ -79,22 +76,6 @@ def check_size(file: Path) -> None:
         raise UserError(file, "is too large for a calibration", "check that it is one")
 
 
-def pinhole(where: str | Path, what: str, fx: float, fy: float, cx: float, cy: float) -> Matrix:
-    """K (3, 3) of finite numbers; UserError for focal lengths that are none."""
-    if not np.isfinite([fx, fy, cx, cy]).all() or min(fx, fy) <= 0 or max(fx, fy, abs(cx), abs(cy)) > 1e7:
-        problem = f"{what} has focal lengths {fx:g}, {fy:g} and centre {cx:g}, {cy:g}"
-        raise UserError(where, problem, "calibrate this camera again or leave it out")
-    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]])
-
-
-def opencv_lens(where: str | Path, what: str, values: Matrix | None) -> tuple[float, ...]:
-    """k1, k2, p1, p2, k3 or with k4, k5, k6 from the numbers that OpenCV writes; UserError for other models."""
-    numbers = np.asarray([] if values is None else values, float).reshape(-1)
-    if len(numbers) >= 8 and numbers[5:8].any() and not numbers[8:].any() and np.isfinite(numbers).all():
-        return tuple(float(n) for n in numbers[:8])
-    return opencv_distortion(where, what, values)
-
-
 def one_camera(
     where: str | Path, name: str, views: Sequence[CalibratedCamera], reach: float
 ) -> CalibratedCamera:
@@ -106,11 +87,7 @@ def one_camera(
     if len(views) == 1:
         return first
     for view in views[1:]:
-        same = (view.size, view.distortion, view.field_of_view) == (
-            first.size,
-            first.distortion,
-            first.field_of_view,
-        )
+        same = (view.size, view.lens, view.field_of_view) == (first.size, first.lens, first.field_of_view)
         if not same or (view.K is None) != (first.K is None) or not _alike(view.K, first.K):
             problem = f"camera {name} has other intrinsics in {view.name} than in {first.name}"
             raise UserError(

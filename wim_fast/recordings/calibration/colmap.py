@@ -14,14 +14,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from wim_fast.errors import UserError
-from wim_fast.recordings.calibration.calibrated import (
-    CalibratedCamera,
-    Matrix,
-    check_size,
-    pinhole,
-    read_text,
-)
-from wim_fast.recordings.filmed import rigid
+from wim_fast.recordings.calibration.calibrated import CalibratedCamera, check_size, read_text
+from wim_fast.recordings.calibration.conventions import Matrix, pinhole, rigid
+from wim_fast.recordings.lenses import Lens, lens_of
 
 # number in the binary format -> name, count of parameters
 MODELS = {
@@ -37,8 +32,8 @@ MODELS = {
     9: ("RADIAL_FISHEYE", 5),
     10: ("THIN_PRISM_FISHEYE", 12),
 }
-# name -> where in the parameters fx, fy, cx, cy are, then k1, k2, p1, p2, k3, k4, k5, k6 (None: 0)
-_PARAMETERS: dict[str, tuple[tuple[int, ...], tuple[int | None, ...]]] = {
+# name -> where in the parameters fx, fy, cx, cy are, then k1, k2, p1, p2, k3, k4, k5, k6
+_PARAMETERS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "SIMPLE_PINHOLE": ((0, 0, 1, 2), ()),
     "PINHOLE": ((0, 1, 2, 3), ()),
     "SIMPLE_RADIAL": ((0, 0, 1, 2), (3,)),
@@ -48,7 +43,7 @@ _PARAMETERS: dict[str, tuple[tuple[int, ...], tuple[int | None, ...]]] = {
 }
 _AGAIN = "write the model anew with COLMAP, or copy it again"
 
-Intrinsics = tuple[Matrix, tuple[float, ...], tuple[int, int]]
+Intrinsics = tuple[Matrix, Lens, tuple[int, int]]
 
 
 def find_colmap(folder: Path) -> Path | None:
@@ -72,14 +67,14 @@ def read_colmap(folder: Path) -> list[CalibratedCamera]:
             raise UserError(
                 images_file, f"{name} is of camera {camera}, which {cameras_file.name} has not", _AGAIN
             )
-        K, distortion, size = cameras[camera]
+        K, lens, size = cameras[camera]
         norm = float(np.linalg.norm(quaternion))
         if not np.isfinite(norm) or norm < 1e-6:
             raise UserError(images_file, f"{name} has no rotation", _AGAIN)
         w, x, y, z = quaternion
         R = Rotation.from_quat([x, y, z, w]).as_matrix()
         T = rigid(images_file, name, R, np.array(translation))
-        found.append(CalibratedCamera(name, K, T, distortion, size))
+        found.append(CalibratedCamera(name, K, T, lens, size))
     if not found:
         raise UserError(images_file, "holds no images", "register the images in COLMAP first")
     return found
@@ -98,13 +93,13 @@ def _intrinsics(
     if not (0 < width < 1 << 20 and 0 < height < 1 << 20):
         raise UserError(file, f"camera {camera} has images of {width} x {height}", _AGAIN)
     where, lens = _PARAMETERS[model]
-    needed = max((*where, *(i for i in lens if i is not None))) + 1
+    needed = max((*where, *lens)) + 1
     if len(values) != needed or not np.isfinite(values).all():
         raise UserError(file, f"camera {camera}: {model} has {len(values)} parameters, not {needed}", _AGAIN)
     fx, fy, cx, cy = (values[i] for i in where)
-    coefficients = [0.0 if i is None else float(values[i]) for i in lens]
-    coefficients += [0.0] * ((8 if len(lens) > 5 else 5) - len(lens))
-    return pinhole(file, f"camera {camera}", fx, fy, cx, cy), tuple(coefficients), (height, width)
+    what = f"camera {camera}"
+    coefficients = lens_of(file, what, [*(values[i] for i in lens), *[0.0] * (5 - len(lens))])
+    return pinhole(file, what, fx, fy, cx, cy), coefficients, (height, width)
 
 
 def _text_cameras(file: Path) -> dict[int, Intrinsics]:

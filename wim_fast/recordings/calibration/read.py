@@ -1,26 +1,23 @@
-"""Cameras of any format that is known, and which camera of a recording is which."""
+"""Cameras of any format that is known."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-
-import numpy as np
+from pathlib import Path
 
 from wim_fast.errors import UserError
-from wim_fast.recordings.calibration.calibrated import CalibratedCamera, one_camera
+from wim_fast.recordings.calibration.calibrated import CalibratedCamera
 from wim_fast.recordings.calibration.colmap import find_colmap, read_colmap
-from wim_fast.recordings.calibration.opencv_cameras import (
+from wim_fast.recordings.calibration.opencv import (
     ENDINGS,
     find_easymocap,
     opencv_files,
     read_easymocap_cameras,
     read_opencv,
 )
+from wim_fast.recordings.calibration.raw_json import find_raw_cameras, read_raw_cameras
 from wim_fast.recordings.calibration.transforms_json import find_transforms, read_transforms
-from wim_fast.recordings.sources import SourceCamera, telling_numbers
 
 
 @dataclass(frozen=True)
@@ -37,6 +34,7 @@ FORMATS = {
     "transforms": Format("transforms.json", find_transforms, read_transforms),
     "easymocap": Format("intri.yml and extri.yml", find_easymocap, read_easymocap_cameras),
     "opencv": Format("OpenCV's .yml files", lambda p: p if opencv_files(p) else None, read_opencv),
+    "raw": Format("the raw layout's cam_000.json", find_raw_cameras, read_raw_cameras),
 }
 
 
@@ -82,73 +80,3 @@ def _of_file(path: Path, format: str) -> tuple[str, Path] | None:
     if path.suffix.lower() in (".txt", ".bin"):
         return "colmap", path.parent
     return None
-
-
-def match_cameras(calibration: Calibration, sources: Sequence[SourceCamera]) -> dict[str, CalibratedCamera]:
-    """The calibrated camera of each source by its name; UserError for a source without one.
-
-    A view belongs to the source whose picture it names, or whose name is a part of its path (`cam0/0001.png`,
-    `cam0.png`); else, if no view names a source, to the one with the same telling number (`01` and `cam1`).
-    """
-    names = {source.name.lower(): source.name for source in sources}
-    files = {
-        file.name.lower(): s.name for s in sources if isinstance(s.pictures, Mapping) for file in s.flat_files
-    }
-    views: dict[str, list[CalibratedCamera]] = {}
-    for view in calibration.views:
-        name = _named_source(view.name, names, files)
-        if name is not None:
-            views.setdefault(name, []).append(view)
-    if not views:
-        views = _by_number(calibration.views, sources)
-    lost = [source.name for source in sources if source.name not in views]
-    if lost:
-        known = ", ".join(dict.fromkeys(view.name for view in calibration.views[:8]))
-        more = ", ..." if len(calibration.views) > 8 else ""
-        raise UserError(
-            calibration.path,
-            f"there is no calibration for {', '.join(lost[:8])}",
-            f"it names {known}{more}: give pictures and cameras the same names, or leave this one out with --without",
-        )
-    reach = _reach(calibration.views)
-    return {name: one_camera(calibration.path, name, of, reach) for name, of in views.items()}
-
-
-def uncalled(
-    calibration: Calibration, used: Mapping[str, CalibratedCamera], sources: Sequence[SourceCamera]
-) -> int:
-    """How many of the calibrated views belong to no source."""
-    names = {source.name.lower(): source.name for source in sources}
-    files = {
-        file.name.lower(): s.name for s in sources if isinstance(s.pictures, Mapping) for file in s.flat_files
-    }
-    found = [_named_source(view.name, names, files) for view in calibration.views]
-    return sum(n is None for n in found) if any(found) else len(found) - len(used)
-
-
-def _named_source(view: str, names: Mapping[str, str], files: Mapping[str, str]) -> str | None:
-    path = PurePosixPath(view.replace("\\", "/").lower())
-    if path.name in files:
-        return files[path.name]
-    for part in (path.stem, *reversed(path.parent.parts), path.name):
-        if part in names:
-            return names[part]
-    starts = [n for n in names if re.match(rf"{re.escape(n)}[^0-9a-z]", path.stem)]
-    return names[max(starts, key=len)] if starts else None
-
-
-def _by_number(
-    views: Sequence[CalibratedCamera], sources: Sequence[SourceCamera]
-) -> dict[str, list[CalibratedCamera]]:
-    numbers = telling_numbers([PurePosixPath(view.name.replace("\\", "/")).stem for view in views])
-    of = telling_numbers([source.name for source in sources])
-    if numbers is None or of is None:
-        return {}
-    by_number = dict(zip(numbers, views, strict=True))
-    return {s.name: [by_number[n]] for s, n in zip(sources, of, strict=True) if n in by_number}
-
-
-def _reach(views: Sequence[CalibratedCamera]) -> float:
-    """How far cameras are apart: their median distance from their middle."""
-    centers = np.stack([view.center for view in views])
-    return float(np.median(np.linalg.norm(centers - centers.mean(axis=0), axis=1)))

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from wim_fast.errors import UserError
-from wim_fast.recordings.calibration.calibrated import CalibratedCamera, pinhole, read_text
-from wim_fast.recordings.filmed import rigid
+from wim_fast.recordings.calibration.calibrated import CalibratedCamera, read_text
+from wim_fast.recordings.calibration.conventions import from_opengl_pose, pinhole
+from wim_fast.recordings.lenses import lens_of
 
 LENS = ("k1", "k2", "p1", "p2", "k3")
 NAMES = ("transforms.json", "transforms_train.json")
@@ -55,13 +56,10 @@ def _camera(file: Path, name: str, values: Mapping[str, Any]) -> CalibratedCamer
         raise UserError(
             file, f"{name} has no transform_matrix", "it must be 4 rows of 4 numbers, camera to world"
         )
-    R = M[:3, :3] * [1, -1, -1]  # columns: the camera's right, down and forward in the world
-    scale = np.cbrt(abs(np.linalg.det(R))) if np.isfinite(R).all() else 1.0  # some writers scale the axes
-    R = R / (scale or 1.0)
-    T = rigid(file, f"transform_matrix of {name}", R.T, -R.T @ M[:3, 3])
+    T = from_opengl_pose(file, f"transform_matrix of {name}", M)
     width, height = (_number(file, name, values, key) for key in ("w", "h"))
     size = None if width is None or height is None else (round(height), round(width))
-    lens = tuple(_number(file, name, values, key) or 0.0 for key in LENS)
+    lens = lens_of(file, name, [_number(file, name, values, key) or 0.0 for key in LENS])
     fx, fy = _number(file, name, values, "fl_x"), _number(file, name, values, "fl_y")
     if fx is not None:
         cx, cy = _number(file, name, values, "cx"), _number(file, name, values, "cy")

@@ -12,24 +12,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from wim_fast.errors import UserError
-from wim_fast.recordings.filmed import (
-    Filmed,
-    FilmedCamera,
-    opencv_distortion,
-    opencv_intrinsics,
-    person_mask,
-    rigid,
-)
+from wim_fast.recordings.calibration.calibrated import CalibratedCamera
+from wim_fast.recordings.calibration.conventions import opencv_intrinsics, rigid
+from wim_fast.recordings.film import MaskedFilm
+from wim_fast.recordings.lenses import lens_of
+from wim_fast.recordings.masks import body_parts
 from wim_fast.recordings.numpy_pickle import load_npy
+from wim_fast.recordings.pictures import Pictures
+from wim_fast.recordings.recording import FilmedCamera, GroundTruth, Origin, Recording
 from wim_fast.recordings.smpl import NUM_POINTS, body_truth, find_body_model, say_once, where_body_model_goes
-from wim_fast.scene.footage import FootageBuilder, NewFootage
-from wim_fast.scene.scene import GroundTruth, Scene, SceneContents
 
 MASK_FOLDERS = ("masks", "mask_cihp", "mask")  # the first that is there
 MAX_BYTES = 1 << 30  # of annots.npy
@@ -44,30 +42,8 @@ def is_neural_body(path: Path) -> bool:
     return (path / "annots.npy").is_file()
 
 
-def scan_neural_body(path: Path) -> SceneContents:
-    """Cameras, frames and ground truth (metres); no image is read."""
-    filmed = _open(path)
-    return filmed.contents(_truth(path, filmed.frame_ids))
-
-
-def read_neural_body(
-    path: Path,
-    *,
-    cameras: Sequence[int] | None,
-    frames: slice | Sequence[int],
-    size: int | None,
-    allow_missing: bool,
-    new_footage: NewFootage = FootageBuilder,
-) -> Scene:
-    """Read a folder; the scene is in metres (coordinate_scale 1). See `load_scene` for the parameters."""
-    filmed = _open(path)
-    truth = _truth(path, filmed.frame_ids)
-    return filmed.read(
-        truth, cameras=cameras, frames=frames, size=size, allow_missing=allow_missing, new_footage=new_footage
-    )
-
-
-def _open(path: Path) -> Filmed:
+def read_neural_body(path: Path) -> Recording:
+    """A folder, in metres."""
     file = path / "annots.npy"
     if file.stat().st_size > MAX_BYTES:
         raise UserError(file, "is larger than 1 GiB", _AGAIN)
@@ -112,7 +88,12 @@ def _open(path: Path) -> Filmed:
         )
     if len({camera.id for camera in cameras}) < len(cameras):
         raise UserError(file, "names two cameras of the same number", _AGAIN)
-    return Filmed(path, sorted(cameras, key=lambda camera: camera.id), person_mask)
+    frames_with_masks = tuple(sorted({frame for files in masks for frame in files}))
+    origin = Origin("neural_body", file, f"masks in {folder}, of a body or its parts")
+    truth = partial(_truth, path, frames_with_masks)
+    return Recording(
+        path, tuple(sorted(cameras, key=lambda camera: camera.id)), frames_with_masks, origin, truth
+    )
 
 
 _FULL = "unpack the whole release of this person"
@@ -135,14 +116,15 @@ def _camera(
         except (KeyError, IndexError, TypeError, ValueError, OverflowError):
             raise UserError(file, f"cams.{key} of camera {camera_id} is missing or wrong", _AGAIN) from None
     what = f"of camera {camera_id}"
-    return FilmedCamera(
-        camera_id,
+    calibrated = CalibratedCamera(
+        f"camera {camera_id}",
         opencv_intrinsics(file, f"cams.K {what}", values["K"].reshape(3, 3)),
         rigid(file, f"cams.R, cams.T {what}", values["R"].reshape(3, 3), values["T"] / 1000),
-        opencv_distortion(file, f"cams.D {what}", values["D"]),
-        pictures,
-        masks,
+        lens_of(file, f"cams.D {what}", values["D"]),
     )
+    folder = next(iter((pictures or masks).values())).parent
+    film = MaskedFilm(Pictures(pictures, folder), Pictures(masks, folder), body_parts)
+    return FilmedCamera(camera_id, folder.name, calibrated, film)
 
 
 def _inside(name: Any, file: Path) -> PurePosixPath:

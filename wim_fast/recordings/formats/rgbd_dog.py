@@ -14,26 +14,23 @@ round the dog, the same one in all frames of a camera.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from wim_fast.errors import UserError
-from wim_fast.recordings.filmed import (
-    Filmed,
-    FilmedCamera,
-    Labels,
-    opencv_distortion,
-    opencv_intrinsics,
-    rigid,
-    square_window,
-)
+from wim_fast.recordings.calibration.calibrated import CalibratedCamera
+from wim_fast.recordings.calibration.conventions import opencv_intrinsics, rigid
+from wim_fast.recordings.film import MaskedFilm
 from wim_fast.recordings.image_files import numbered_files
-from wim_fast.recordings.resampling import Window
-from wim_fast.scene.footage import BACKGROUND, OBJECT, UNRELIABLE, FootageBuilder, NewFootage
-from wim_fast.scene.scene import Scene, SceneContents
+from wim_fast.recordings.lenses import lens_of
+from wim_fast.recordings.masks import in_size_of, three_valued
+from wim_fast.recordings.pictures import Pictures
+from wim_fast.recordings.recording import FilmedCamera, Origin, Recording
+from wim_fast.recordings.windows import Size, Window, square_around
 
+CROP_FRAMES = 128
 MAX_CALIBRATION_BYTES = 1 << 16
 _CAMERA = re.compile(r"camera(\d+)")
 _MASK = re.compile(r"\d+_(\d{8})")
@@ -43,38 +40,60 @@ def is_rgbd_dog(path: Path) -> bool:
     return (path / "sony").is_dir() or (path / "calibration" / "sony").is_dir()
 
 
-def scan_rgbd_dog(path: Path) -> SceneContents:
-    """Cameras and frames; no image is read. The mocap (BVH) of the data set is not read."""
-    return _open(path).contents(None)
+def read_rgbd_dog(path: Path) -> Recording:
+    """A motion, in millimetres. The mocap (BVH) of the data set is not read."""
+    motion = _motion(path)
+    cameras, frames = [], set()
+    for folder in sorted((motion / "sony").iterdir()):
+        match = _CAMERA.fullmatch(folder.name)
+        film = _film(folder) if match else None
+        if match is None or film is None:
+            continue
+        name = folder.name.removeprefix("camera")
+        calibrated = _read_calibration(motion.resolve().parent / "calibration" / "sony" / f"calibFile{name}")
+        window = partial(_window, film)
+        cameras.append(FilmedCamera(int(match[1]), folder.name, calibrated, film, window))
+        frames |= set(film.masks.frames)
+    if not cameras:
+        raise UserError(
+            motion / "sony", "there are no videos and masks", "unpack the motion's camera00, camera01, ..."
+        )
+    cameras.sort(key=lambda camera: camera.id)
+    origin = Origin("rgbd_dog", motion.resolve().parent / "calibration" / "sony", "masks beside the videos")
+    return Recording(motion, tuple(cameras), tuple(sorted(frames)), origin)
 
 
-def read_rgbd_dog(
-    path: Path,
-    *,
-    cameras: Sequence[int] | None,
-    frames: slice | Sequence[int],
-    size: int | None,
-    allow_missing: bool,
-    new_footage: NewFootage = FootageBuilder,
-) -> Scene:
-    """Read a motion; the scene is in millimetres (coordinate_scale 1). See `load_scene` for the parameters."""
-    return _open(path).read(
-        None, cameras=cameras, frames=frames, size=size, allow_missing=allow_missing, new_footage=new_footage
+def _film(folder: Path) -> MaskedFilm | None:
+    """Of a camera's folder, if there is something in it."""
+    name = folder.name.removeprefix("camera")
+    masks = numbered_files(folder / "masks", (".png",), _MASK)
+    video = folder / f"{folder.name}_2K.mp4"
+    if not masks and not video.is_file():
+        return None
+    if not masks:
+        raise UserError(
+            folder / "masks", f"there are no masks for camera {name}", "add them, or remove its video"
+        )
+    if not video.is_file():
+        raise UserError(video, "there is no such video", "add it, or remove the camera's masks")
+    return MaskedFilm(Pictures(video), Pictures(masks), three_valued)
+
+
+def _window(film: MaskedFilm, size: Size) -> Window:
+    """A square round the dog, from `CROP_FRAMES` of the masks, evenly over all that there are: so it does not depend on
+    which frames are read."""
+    frames = film.masks.frames[:: max(1, -(-len(film.masks.frames) // CROP_FRAMES))]
+    return square_around(
+        (
+            three_valued(in_size_of(labels, size, film.masks.file(f)))[0] > 0
+            for f, labels in film.masks.labels(frames)
+        ),
+        size,
     )
 
 
-def three_valued(labels: Labels) -> Labels:
-    """0, 1, 2 as they are; else grey levels: below 64 background, from 192 on object, unreliable between."""
-    if labels.max(initial=0) <= UNRELIABLE:
-        return labels
-    mask = np.full(labels.shape, UNRELIABLE, np.uint8)
-    mask[labels < 64] = BACKGROUND
-    mask[labels >= 192] = OBJECT
-    return mask
-
-
-def read_calibration(file: Path) -> tuple[tuple[int, int], np.ndarray, np.ndarray, np.ndarray]:
-    """(height, width), K (3, 3), T_camera_world (4, 4) and the distortion's coefficients, as they are in the file."""
+def _read_calibration(file: Path) -> CalibratedCamera:
+    """The camera of one of the data set's text files, in millimetres."""
     remedy = "it holds width, height, 3 lines of K, 4 lines of T_camera_world and k1 k2 p1 p2 k3"
     try:
         if file.stat().st_size > MAX_CALIBRATION_BYTES:
@@ -89,47 +108,14 @@ def read_calibration(file: Path) -> tuple[tuple[int, int], np.ndarray, np.ndarra
     if not np.isfinite(numbers).all() or not (numbers[:2] > 0).all() or not (numbers[:2] < 1e5).all():
         raise UserError(file, "is no calibration of a camera", remedy)
     width, height = int(numbers[0]), int(numbers[1])
-    return (height, width), numbers[2:11].reshape(3, 3), numbers[11:27].reshape(4, 4), numbers[27:]
-
-
-def _open(path: Path) -> Filmed:
-    motion = _motion(path)
-    folders = {int(m[1]): p for p in sorted((motion / "sony").iterdir()) if (m := _CAMERA.fullmatch(p.name))}
-    cameras = []
-    for camera_id, folder in sorted(folders.items()):
-        name = folder.name.removeprefix("camera")
-        masks = numbered_files(folder / "masks", (".png",), _MASK)
-        video = folder / f"{folder.name}_2K.mp4"
-        if not masks and not video.is_file():
-            continue
-        if not masks:
-            raise UserError(
-                folder / "masks", f"there are no masks for camera {name}", "add them, or remove its video"
-            )
-        if not video.is_file():
-            raise UserError(video, "there is no such video", "add it, or remove the camera's masks")
-        file = motion.resolve().parent / "calibration" / "sony" / f"calibFile{name}"
-        size, K, T, distortion = read_calibration(file)
-        cameras.append(
-            FilmedCamera(
-                camera_id,
-                opencv_intrinsics(file, "K", K),
-                rigid(file, "T_camera_world", T[:3, :3], T[:3, 3]),
-                opencv_distortion(file, "the distortion", distortion),
-                video,
-                masks,
-                calibrated_size=size,
-            )
-        )
-    if not cameras:
-        raise UserError(
-            motion / "sony", "there are no videos and masks", "unpack the motion's camera00, camera01, ..."
-        )
-    return Filmed(motion, cameras, three_valued, _window)
-
-
-def _window(camera: FilmedCamera, size: tuple[int, int]) -> Window:
-    return square_window(camera.masks, size, three_valued)
+    K, T = numbers[2:11].reshape(3, 3), numbers[11:27].reshape(4, 4)
+    return CalibratedCamera(
+        file.name,
+        opencv_intrinsics(file, "K", K),
+        rigid(file, "T_camera_world", T[:3, :3], T[:3, 3]),
+        lens_of(file, "the distortion", numbers[27:]),
+        size=(height, width),
+    )
 
 
 def _motion(path: Path) -> Path:

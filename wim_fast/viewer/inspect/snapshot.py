@@ -13,8 +13,8 @@ from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.model.motion import Motion, learned_motion, posed_at
 from wim_fast.ops.backend import Backend
 from wim_fast.recordings.cameras import Cameras
+from wim_fast.runs.run import Run
 from wim_fast.scene.load import scan_scene
-from wim_fast.training.run_folder import Run
 
 FRAMES_KEPT = 8  # frames whose images stay in memory
 

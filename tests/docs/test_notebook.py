@@ -1,0 +1,27 @@
+"""docs/from_film_to_pose.ipynb runs from top to bottom, and shows pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+
+NOTEBOOK = Path(__file__).parents[2] / "docs" / "from_film_to_pose.ipynb"
+
+
+@pytest.mark.slow
+def test_it_runs(tmp_path: Path) -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 5
+    text = "".join(output.get("text", "") for output in outputs)
+    assert "novel views" in text
+    assert "PSNR" in text
+    assert (tmp_path / "runs" / "dog_1" / "trajectory.npz").is_file()
+
+
+def test_it_is_small() -> None:
+    assert NOTEBOOK.stat().st_size < 200_000

@@ -1,0 +1,52 @@
+"""Poses in all frames of a recording: learned, or driven by its true points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from wim_fast.config import Config, ModelConfig
+from wim_fast.model.articulated_model import ArticulatedModel
+from wim_fast.model.motion import learned_motion
+from wim_fast.ops.backend import select_backend
+from wim_fast.runs.recording_poses import RecordingPoses
+from wim_fast.runs.trained_model import TrainedModel
+from wim_fast.scene.scene import GroundTruth, SceneContents
+
+
+def recording(frames: int, truth: GroundTruth | None) -> SceneContents:
+    return SceneContents(Path("recording"), (0, 1), tuple(range(frames)), truth)
+
+
+def test_recording_poses() -> None:
+    """The parts themselves as driving points: driven frames lie where the trajectory is drawn on."""
+    torch.manual_seed(0)
+    model = ArticulatedModel(ModelConfig(parts=3, pose_width=16, hash_log2_entries=6), num_frames=30)
+    model.requires_grad_(False)
+    motion = learned_motion(model)
+    rng = np.random.default_rng(0)
+    local = 0.3 * rng.normal(size=(3, 4, 3))
+    points = np.einsum("tpab,pnb->tpna", motion.rotation, local) + motion.translation[:, :, None]
+    points = points.reshape(30, 12, 3)
+    later = np.concatenate([points, points[10:15] + np.array([0.5, 0.0, 0.0])])
+    run = TrainedModel(
+        Path("run"), Config(), model, select_backend("numba"), 90.0, tuple(range(30)), (0, 1), 1.0, 1, 1
+    )
+    poses = RecordingPoses(run, recording(35, GroundTruth(None, later.astype(np.float32))))
+    assert poses.driver is not None
+    assert poses.driver.name == "points"
+    learned, driven = poses.posed(12), poses.posed(32)
+    np.testing.assert_allclose(
+        driven.translation.numpy(), learned.translation.numpy() + np.array([0.5, 0, 0]), atol=0.02
+    )
+    np.testing.assert_allclose(driven.rotation.numpy(), learned.rotation.numpy(), atol=0.05)
+    assert poses.driving()["held_out_error"] < 0.02
+    assert poses.joint_error() is None  # no joints
+
+    still = RecordingPoses(run, recording(35, None))
+    assert still.driver is None
+    with pytest.raises(ValueError, match="not trained on"):
+        still.posed(31)

@@ -1,0 +1,74 @@
+"""The metrics of views as a table for the terminal, and what is said beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from wim_fast.evaluation.joints import JointError
+from wim_fast.evaluation.protocols import NOVEL_VIEWS
+
+LABELS: dict[str, tuple[str, str]] = {
+    "psnr": ("PSNR, whole image", "{:.2f} dB"),
+    "psnr_box": ("PSNR, box of the mask", "{:.2f} dB"),
+    "ssim": ("SSIM, whole image", "{:.4f}"),
+    "ssim_box": ("SSIM, box of the mask", "{:.4f}"),
+    "lpips": ("LPIPS", "{:.4f}"),
+    "iou": ("mask IoU", "{:.4f}"),
+}
+"""{metric of a view: (what it is called, how it is printed)}."""
+
+
+def as_text(table: Table) -> str:
+    """A table as plain text."""
+    return "".join(segment.text for segment in Console(width=100).render(table)).rstrip("\n")
+
+
+def metrics_table(groups: Mapping[str, Mapping[str, float]], title: str = "") -> Table:
+    """Groups of views side by side: a column for each summary, a row for each metric that any of them has."""
+    table = Table(title=title or None, title_justify="left")
+    table.add_column("")
+    for name in groups:
+        table.add_column(name, justify="right")
+    for key, (label, form) in LABELS.items():
+        if any(key in summary for summary in groups.values()):
+            cells = (form.format(s[key]) if key in s else "-" for s in groups.values())
+            table.add_row(label, *cells)
+    table.add_row("images", *(str(int(summary["images"])) for summary in groups.values()))
+    return table
+
+
+def evaluation_notes(
+    groups: Collection[str],
+    error: JointError | None,
+    driving: Mapping[str, Any] | None,
+    lpips: str,
+) -> list[str]:
+    """What an evaluation of these groups says beside its table; see `evaluate.Evaluation` for the rest."""
+    notes = []
+    if NOVEL_VIEWS not in groups:
+        notes.append("No novel views: all cameras looked at were trained on.")
+    if lpips != "measured":
+        notes.append(f"LPIPS is not measured: {lpips}.")
+    notes += joint_notes(error)
+    if driving:
+        notes.append(
+            f"Novel poses are driven by the true {driving['driven_by']}, which place part points "
+            f"within {driving['held_out_error']:.2%} of the extent on held-out training frames."
+        )
+    return notes
+
+
+def joint_notes(error: JointError | None) -> list[str]:
+    """The joint error, and what it would be otherwise."""
+    if error is None:
+        return ["Joint error is not measured: the recording has no true joints."]
+    return [
+        f"Joint error {error.error:.2%} of the object's extent "
+        f"({error.num_fit_frames} frames fit, {error.num_test_frames} test).",
+        f"For scale: {error.error_paper_ridge:.2%} with the paper's ridge, "
+        f"{error.error_mean_pose:.2%} if every joint stayed at its mean.",
+    ]

@@ -1,0 +1,73 @@
+"""What is measured when a training ends: views trained on beside views never seen, and the joints."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from wim_fast.errors import SceneWarning
+from wim_fast.evaluation.joints import JointError, joint_error
+from wim_fast.evaluation.summary import summarize
+from wim_fast.files import write_atomic
+from wim_fast.model.motion import posed_at
+from wim_fast.runs.evaluate import evaluate_views
+from wim_fast.runs.trained_model import TrainedModel
+from wim_fast.training.run_folder import RunFolder
+from wim_fast.training.split import Split
+
+VIEWS_MEASURED = 24  # images per group of cameras
+LARGEST_GAP = 1.5  # dB between trained and other cameras that is still no reason to warn
+
+
+@dataclass(frozen=True)
+class FinalEvaluation:
+    """Means of the metrics by group of cameras, and the joint error (A.10) where true joints are known."""
+
+    groups: dict[str, dict[str, float]]
+    joint_error: JointError | None
+
+
+def evaluate_split(run: TrainedModel, split: Split) -> FinalEvaluation:
+    """Measures some of the frames trained on. SceneWarning if cameras not trained on are much worse."""
+    groups = {}
+    for name, cameras in split.camera_groups().items():
+        count = min(split.views.num_frames, max(1, VIEWS_MEASURED // len(cameras)))
+        frames = np.linspace(0, split.views.num_frames - 1, count).round().astype(int).tolist()
+        rows = evaluate_views(
+            run,
+            lambda frame: posed_at(run.model, run.motion, split.view_positions[frame]),
+            split.views,
+            cameras,
+            frames,
+        )
+        groups[name] = summarize(rows)
+    if len(groups) == 2:
+        warn_of_gap(*(summary.get("psnr", float("nan")) for summary in groups.values()))
+    return FinalEvaluation(groups, trained_joint_error(run, split))
+
+
+def trained_joint_error(run: TrainedModel, split: Split) -> JointError | None:
+    """Of all frames trained on; None without true joints."""
+    truth = split.scene.ground_truth
+    if truth is None or truth.joints is None:
+        return None
+    motion = run.motion
+    return joint_error(motion.rotation, motion.translation, run.semi_axes, truth.joints, truth.points)
+
+
+def warn_of_gap(trained: float, other: float) -> None:
+    """SceneWarning if the PSNR (dB) of other cameras is far below that of those trained on."""
+    if trained - other > LARGEST_GAP:
+        gap = f"views that were not trained on are {trained - other:.1f} dB worse than those that were"
+        warnings.warn(f"{gap}; more cameras, better spread, would help", SceneWarning, stacklevel=3)
+
+
+def write_final_evaluation(evaluation: FinalEvaluation, step: int, folder: RunFolder) -> None:
+    """evaluation.json. Raises OSError."""
+    content: dict[str, object] = {"step": step, **evaluation.groups}
+    if evaluation.joint_error is not None:
+        content["joints"] = evaluation.joint_error.to_dict()
+    write_atomic(folder.evaluation, json.dumps(content, indent=1).encode())

@@ -1,0 +1,148 @@
+"""Which number is which part and joint of a run, and how each joint can turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from wim_fast.compositing import over_uint8
+from wim_fast.drawing.figures import draw_joints, draw_labels, enlarge, grid, part_palette, write_png
+from wim_fast.drawing.views import pixels
+from wim_fast.files import output_folder
+from wim_fast.model.motion import posed_at
+from wim_fast.posing.joint_motion import JointMotion, joint_motions
+from wim_fast.posing.tree import RootedTree, rooted
+from wim_fast.rendering.part_map import render_parts
+from wim_fast.runs.camera_path import clearest_views, extreme_points, resized_to, zoomed
+from wim_fast.runs.defaults import PART_PICTURE_SIZE
+from wim_fast.runs.repose import root_of
+from wim_fast.runs.trained_model import TrainedModel, check_frame
+
+CANVAS_SIZE = 768  # drawn on
+STILL = 3.0  # degrees: a joint that turns by less is called stiff
+LIGHT_GREY = np.array([205, 205, 205], np.uint8)
+JOINT_PLATE = np.array([60, 60, 60], np.uint8)
+
+
+@dataclass(frozen=True)
+class JointList:
+    """The joints of a run in one of the frames trained on.
+
+    Attributes:
+        motions: of every part but the root: how it was seen to turn about the joint to its parent, in the
+            order of the tree.
+        positions: (P-1, 3) of the joints, world units.
+    """
+
+    frame: int
+    tree: RootedTree
+    motions: dict[int, JointMotion]
+    positions: np.ndarray
+
+
+def tree_of(run: TrainedModel) -> RootedTree:
+    """The kinematic tree, from the part that moves least."""
+    return rooted(run.edges, root_of(run))
+
+
+def list_joints(run: TrainedModel, frame: int = 0) -> JointList:
+    """The tree, the joints and how they turn. `frame`: position among the frames trained on."""
+    check_frame(run, frame)
+    tree = tree_of(run)
+    positions = run.joints_in(run.motion.at([frame]))[0]
+    return JointList(frame, tree, joint_motions(run.motion.rotation, tree, frame), positions)
+
+
+@dataclass(frozen=True)
+class WrittenJoints:
+    """A list of joints, a labelled picture, and a pose file to start from."""
+
+    joints: JointList
+    picture: Path
+    pose_file: Path
+    example: str  # what the pose file holds
+
+
+def write_joints(
+    run: TrainedModel,
+    output: Path | None = None,
+    frame: int = 0,
+    *,
+    camera: int | None = None,
+    size: int | None = None,
+) -> WrittenJoints:
+    """Lists the joints of a frame, and writes a picture of them and an example of a pose file.
+
+    Args:
+        output: a folder; None: RUN/novel_pose.
+        frame, camera, size: see `labelled_picture`.
+    """
+    joints = list_joints(run, frame)
+    example = example_pose(joints.tree, joints.motions, frame)
+    with output_folder(output or run.path / "novel_pose") as folder:
+        picture = write_png(folder / "parts.png", labelled_picture(run, frame, camera, size))
+        pose_file = folder / "example.yaml"
+        pose_file.write_text(example, encoding="utf-8")
+    return WrittenJoints(joints, picture, pose_file, example)
+
+
+def example_pose(tree: RootedTree, turns: dict[int, JointMotion], frame: int) -> str:
+    """A pose file that turns the two joints which were seen to turn most, by half of what was seen."""
+    lines = [
+        f"root: {tree.root}                 # the part that stays where it is",
+        f"frame: {frame}                # which of the frames trained on the motion starts from",
+        "sequence: together      # or one_after_another",
+        "axes: world             # or part: the frame in which the axes below are given",
+        "seconds: 2",
+        "fps: 15",
+        "root_translation: [0, 0, 0]   # moves the whole object, in the scene's own units",
+        "rotations:              # degrees; the length is the angle, the direction the axis",
+    ]
+    for part in sorted(turns, key=lambda part: -turns[part].span)[:2]:
+        turn = turns[part]
+        far = turn.greatest if turn.greatest > -turn.least else turn.least
+        angle = 0.5 * far if abs(far) > STILL else 30.0
+        axis_angle = ", ".join(f"{angle * x:.1f}" for x in turn.axis)
+        lines.append(f"  - {{part: {part}, axis_angle: [{axis_angle}]}}")
+    if not turns:  # a single part: all that can turn is the whole
+        lines.append(f"  - {{part: {tree.root}, axis_angle: [0, 0, 30]}}")
+    return "\n".join(lines) + "\n"
+
+
+def labelled_picture(
+    run: TrainedModel, frame: int, camera: int | None = None, size: int | None = None
+) -> np.ndarray:
+    """The numbers of parts and of joints in a frame trained on, (H, W, 3) uint8.
+
+    Args:
+        camera: id; None: from the two sides that show them best.
+        size: of the longer side of what is rendered, in pixels; None: `PART_PICTURE_SIZE`.
+    """
+    pose = run.motion.at([frame])
+    ids = run.camera_ids if camera is None else (camera,)
+    cameras = resized_to(run.recorded_cameras(ids), size or PART_PICTURE_SIZE)
+    clearest = clearest_views(cameras, pose.translation[0])
+    cameras = zoomed(cameras, extreme_points(pose, run.semi_axes))
+    joints, centers = run.joints_in(pose)[0], pose.translation[0]
+    palette = part_palette(len(centers))
+    rows, captions = [], []
+    for index in clearest:
+        parts = render_parts(run.model, posed_at(run.model, pose, 0), cameras, index, run.inv_s, run.backend)
+        painted, plain = (
+            enlarge(over_uint8(parts.paint(colors), run.background), CANVAS_SIZE, smooth=True)
+            for colors in (palette, np.broadcast_to(LIGHT_GREY, palette.shape))
+        )
+        drawn = cameras.select([index]).resized(plain.shape[1], plain.shape[0])
+        at_joints, at_centers = pixels(drawn, joints), pixels(drawn, centers)
+        bones = draw_joints(plain, at_joints, at_centers, run.edges)
+        plates = np.broadcast_to(JOINT_PLATE, (len(joints), 3))
+        rows.append(
+            [
+                draw_labels(painted, at_centers, [str(k) for k in range(len(centers))]),
+                draw_labels(bones, at_joints, [str(k) for k in range(len(joints))], plates),
+            ]
+        )
+        captions.append(f"camera {cameras.ids[index]}: numbers of the parts (left) and of the joints (right)")
+    return grid(rows, row_captions=captions)

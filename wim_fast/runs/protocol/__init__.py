@@ -1,0 +1,1 @@
+"""The papers' evaluation protocols (`evaluation.protocols`) measured on runs: checked, measured, tabulated."""

@@ -1,0 +1,82 @@
+"""The pose of a model in any frame of a recording: learned where it was trained, else driven by the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wim_fast.evaluation.joints import JointDistances, JointError, joint_distances, joint_error, object_extent
+from wim_fast.model.articulated_model import Posed
+from wim_fast.model.motion import Motion, posed_at
+from wim_fast.posing.drive import drive, fit_drive
+from wim_fast.runs.trained_model import TrainedModel
+from wim_fast.scene.scene import SceneContents
+
+
+@dataclass(frozen=True)
+class Driver:
+    """Part poses for all frames of a recording, driven by its true points (supplement A.10)."""
+
+    name: str  # what drives: points or joints
+    points: np.ndarray  # (T, M, 3) world units
+    motion: Motion
+    held_out_error: float  # of part points on training frames left out of the fit, world units
+
+
+class RecordingPoses:
+    """Poses of a model by position among all frames of its recording.
+
+    Attributes:
+        trained: positions of the frames that the model was trained on, in its order.
+        driver: of the other frames; None if there are none, or nothing is known about them.
+    """
+
+    def __init__(self, run: TrainedModel, contents: SceneContents) -> None:
+        self.run = run
+        self.contents = contents
+        self.truth = contents.ground_truth
+        self.trained = run.trained_positions(contents)
+        self.driver = self._fit_driver() if len(self.trained) < len(contents.frame_ids) else None
+
+    def _fit_driver(self) -> Driver | None:
+        """None if nothing is known about the frames."""
+        name = "points" if self.truth is not None and self.truth.points is not None else "joints"
+        points = None if self.truth is None else getattr(self.truth, name)
+        if points is None or not points.shape[1]:
+            return None
+        motion = self.run.motion
+        fit = fit_drive(points[self.trained], motion.rotation, motion.translation, self.run.semi_axes)
+        return Driver(name, points, Motion(*drive(fit, points)), fit.held_out_error)
+
+    def posed(self, frame: int) -> Posed:
+        """To be rendered (F = 1). Frames not trained on need `driver`."""
+        if frame in self.trained:
+            return posed_at(self.run.model, self.run.motion, self.trained.index(frame))
+        if self.driver is None:
+            raise ValueError(f"frame {frame} was not trained on, and nothing drives it")
+        return posed_at(self.run.model, self.driver.motion, frame)
+
+    def joint_error(self) -> JointError | None:
+        """Of the learned poses, on the frames trained on (A.10); None without true joints."""
+        truth, motion = self.truth, self.run.motion
+        if truth is None or truth.joints is None:
+            return None
+        joints, points = truth.joints[self.trained], truth.points
+        points = None if points is None else points[self.trained]
+        return joint_error(motion.rotation, motion.translation, self.run.semi_axes, joints, points)
+
+    def joint_distances(self) -> JointDistances | None:
+        """The same frame by frame; test frames are positions among those trained on."""
+        if self.truth is None or self.truth.joints is None:
+            return None
+        motion, joints = self.run.motion, self.truth.joints[self.trained]
+        return joint_distances(motion.rotation, motion.translation, self.run.semi_axes, joints)
+
+    def driving(self) -> dict[str, Any] | None:
+        """What drives, and its held-out error as a share of the object's extent."""
+        if self.driver is None:
+            return None
+        share = self.driver.held_out_error / object_extent(self.driver.points)
+        return {"driven_by": self.driver.name, "held_out_error": share}

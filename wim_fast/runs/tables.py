@@ -1,0 +1,84 @@
+"""Joints, driving and merging as tables and lines for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from wim_fast.posing.merge import MergedStructure, MergeStep
+from wim_fast.runs.drive import Driven
+from wim_fast.runs.joints import STILL, JointList
+
+
+def joint_table(joints: JointList, coordinate_scale: float) -> Table:
+    """A row per joint, in the order of the tree, lengths in the units of the recording's files."""
+    title = f"frame {joints.frame}: position in scene units, main axis in the world, angles seen"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for heading in ("joint", "part", "on", "position", "axis", "angles"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    positions, tree = joints.positions * coordinate_scale, joints.tree
+    size = np.ptp(positions, axis=0).max() if len(positions) > 1 else 1.0
+    decimals = int(np.clip(2 - np.floor(np.log10(max(size, 1e-9))), 0, 9))
+    for part, turn in joints.motions.items():
+        joint = int(tree.parent_edge[part])
+        angles = "hardly" if turn.span < STILL else f"{turn.least:+.0f}° to {turn.greatest:+.0f}°"
+        table.add_row(
+            str(joint),
+            str(part),
+            str(tree.parent[part]),
+            " ".join(f"{x:.{decimals}f}" for x in positions[joint]),
+            " ".join(f"{x:+.2f}" for x in turn.axis),
+            angles,
+        )
+    return table
+
+
+def driving_note(driven: Driven, coordinate_scale: float) -> str:
+    """How well points drive the parts, lengths in the units of the recording's files."""
+
+    def length(x: float) -> str:
+        return f"{x * coordinate_scale:.3g} ({x / driven.extent:.2%} of the object's extent)"
+
+    parts = driven.motion.translation.shape[1]
+    return (
+        f"{driven.points} points drive {parts} parts, learned from {len(driven.fitted)} frames. "
+        f"Residual: {length(driven.residual)} for part centres on these frames, "
+        f"{length(driven.held_out_error)} for part points on frames held out of the fit"
+    )
+
+
+def steps_table(steps: Sequence[MergeStep], taken: int) -> Table:
+    """The merging sequence; a line is drawn where it stops."""
+    table = Table(title="merging sequence, most alike first", title_justify="left")
+    for heading in ("step", "parts", "merge distance", "groups left", ""):
+        table.add_column(heading, justify="right")
+    for k, step in enumerate(steps, start=1):
+        i, j = step.pair
+        verdict = "merged" if k <= taken else ""
+        table.add_row(
+            str(k),
+            f"{i} + {j}",
+            f"{step.value / 2:.4f}",
+            str(step.num_groups),
+            verdict,
+            end_section=k == taken,
+        )
+    return table
+
+
+def groups_table(merged: MergedStructure) -> Table:
+    """The groups that are left and the joints between them."""
+    table = Table(title="what is left", title_justify="left")
+    for heading in ("group", "parts", "joints (to group)"):
+        table.add_column(heading, justify="left")
+    for g, parts in enumerate(merged.groups()):
+        joints = [
+            f"{joint} (to {edge[1 - edge.index(g)]})"
+            for joint, edge in zip(merged.joint_ids.tolist(), merged.edges.tolist(), strict=True)
+            if g in edge
+        ]
+        table.add_row(str(g), " ".join(map(str, parts)), ", ".join(joints))
+    return table

@@ -1,0 +1,209 @@
+"""From a recording to a run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wim_fast import config as config_module
+from wim_fast.config import Config, to_yaml
+from wim_fast.errors import UserError
+from wim_fast.ops.backend import Backend, select_backend
+from wim_fast.processes import Processes, join_processes, keep_memory, local_rank, process_count
+from wim_fast.runs.final_evaluation import FinalEvaluation, evaluate_split, write_final_evaluation
+from wim_fast.runs.new_run import new_run, run_to_resume
+from wim_fast.runs.run import Run, load_run
+from wim_fast.training.checkpoint import TrainedOn, load_checkpoint, restore, trained_on
+from wim_fast.training.loop import disk_error, training_loop
+from wim_fast.training.metrics_log import MetricsLog
+from wim_fast.training.observer import Callback, Observer, TrainingStep
+from wim_fast.training.pace import iterations_until, warm_up
+from wim_fast.training.preview import preview_picture
+from wim_fast.training.run_folder import RunFolder
+from wim_fast.training.split import Split, read_split
+from wim_fast.training.trainer import Trainer
+
+MEASURE_SHARE, MEASURE_SECONDS = 0.04, 8.0  # of the time, at most so long, to find the iterations that fit
+COMPILING_SECONDS = 4.0  # that pass in silence while kernels are compiled
+
+
+def train(
+    scene: str | Path | None = None,
+    *,
+    output: str | Path | None = None,
+    on_step: Callable[[TrainingStep], object] | None = None,
+    resume: bool = False,
+    config: str | Path | None = None,
+    **settings: Any,
+) -> Run:
+    """Learns parts, joints, shape and motion from a recording, and opens what came out.
+
+    Nothing is printed; what could be better about the recording is told as SceneWarning.
+
+    Args:
+        scene: folder of a recording, or the name of a scene that ships with wim-fast; None: the default scene.
+        output: new folder of the run; None: runs/SCENE_n.
+        on_step: called after every step. If it returns False or raises KeyboardInterrupt, training stops and
+            what was learned is saved; `resume` goes on from there.
+        resume: go on from the last checkpoint of `output`, or of the scene's newest run.
+        config: a file of settings in place of the scene's own.
+        settings: any setting by its name: `minutes=5, parts=10, train_cameras=[0, 2, 4]`.
+
+    UserError for anything that cannot be read, trained or written, and for unknown settings.
+    """
+    if scene is not None:
+        settings["scene"] = str(scene)
+    if process_count() > 1:
+        problem = "trains in one process"
+        raise UserError("wim_fast.train", problem, "several are started by torchrun -m wim_fast train")
+    chosen = run_to_resume(output, settings) if resume else new_run(output, settings, config)
+    observer = Callback(on_step) if on_step else Observer()
+    train_run(*chosen, resume=resume, observer=observer)
+    return load_run(chosen[1].path, chosen[0].render.backend)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How far a training came. One that was stopped is not measured."""
+
+    step: int
+    iterations: int
+    stopped: bool
+    evaluation: FinalEvaluation | None
+
+
+def train_run(
+    config: Config,
+    folder: RunFolder,
+    *,
+    resume: bool = False,
+    observer: Observer,
+    started: float | None = None,
+) -> Trained:
+    """Trains a run, or goes on with one, and measures what came out.
+
+    Args:
+        started: time (`time.monotonic`) that `minutes` are counted from; None: now.
+
+    Of several processes all train; the first alone writes, measures, and tells `observer` of steps.
+    """
+    started = started or time.monotonic()
+    keep_memory()
+    backend = select_backend(config.render.backend, local_rank())
+    processes = join_processes(backend.device)
+    observer.say(describe(backend, processes))
+    with processes.first_goes_ahead():
+        split = read_split(config)
+    scene, config = split.scene, split.config
+    observer.say(
+        f"{scene.name}: {scene.num_cameras} cameras, {scene.num_frames} frames"
+        f" of {scene.size[1]} x {scene.size[0]}; {config.model.parts} parts"
+    )
+    trainer = Trainer(scene, config, config.schedule.iterations or 1, backend, processes)
+    if resume:
+        restore_newest(trainer, folder, split.trained_on)
+    started += compile_kernels(trainer, observer)
+    if config.schedule.iterations is None:
+        config = fix_iterations(trainer, split, started, observer)
+    stopped = take_steps(trainer, split, config, folder, observer)
+    evaluation = None
+    if processes.is_first and not stopped:
+        evaluation = evaluate_split(load_run(folder.path, config.render.backend), split)
+        write_final_evaluation(evaluation, trainer.step, folder)
+    return Trained(trainer.step, trainer.iterations, stopped, evaluation)
+
+
+def take_steps(trainer: Trainer, split: Split, config: Config, folder: RunFolder, observer: Observer) -> bool:
+    """All steps, and everything that is written meanwhile. Returns whether it stopped early."""
+    trained_on = split.trained_on
+    if not trainer.processes.is_first:
+        with observer.watching(trainer, folder, trained_on):
+            return training_loop(trainer, folder, trained_on, observer, None, lambda: None)
+    try:
+        folder.create(to_yaml(config))
+        with MetricsLog(folder, trainer.step, config.schedule.log_every, observer.say) as log:
+
+            def preview() -> None:
+                image = picture(trainer, split)
+                folder.write_preview(image, trainer.step)
+                log.picture(image, trainer.step)
+
+            with observer.watching(trainer, folder, trained_on):
+                observer.say(f"{trainer.iterations} iterations; writing to {folder.path}")
+                stopped = training_loop(trainer, folder, trained_on, observer, log, preview)
+            if not stopped:
+                preview()
+        return stopped
+    except OSError as error:
+        raise disk_error(error, folder) from None
+
+
+def describe(backend: Backend, processes: Processes) -> str:
+    """Which kernels run, and where."""
+    gpu = backend.device.type == "cuda"
+    where = torch.cuda.get_device_name(backend.device) if gpu else "the CPU"
+    several = f", {processes.count} processes" if processes.count > 1 else ""
+    return f"backend {backend.name} on {where}{several}"
+
+
+def restore_newest(trainer: Trainer, folder: RunFolder, expected: TrainedOn) -> None:
+    """Put the trainer where the run stopped; a run killed before its first checkpoint begins again."""
+    checkpoints = folder.all_checkpoints()
+    if not checkpoints:
+        return
+    content = load_checkpoint(checkpoints[-1])
+    if trained_on(content) != expected:
+        problem = "was trained on other cameras or frames than the recording has now"
+        raise UserError(checkpoints[-1], problem, "put the recording back, or start a new run")
+    restore(trainer, content)
+
+
+def compile_kernels(trainer: Trainer, observer: Observer) -> float:
+    """Have everything compiled, and say so if that takes long. Returns the seconds it took."""
+    start = time.monotonic()
+    with after_seconds(COMPILING_SECONDS, lambda: observer.say("compiling kernels (first run only) ...")):
+        warm_up(trainer)
+    return time.monotonic() - start
+
+
+@contextmanager
+def after_seconds(seconds: float, action: Callable[[], None]) -> Iterator[None]:
+    """Do something if what is inside takes longer."""
+    timer = threading.Timer(seconds, action)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def fix_iterations(trainer: Trainer, split: Split, started: float, observer: Observer) -> Config:
+    """Measure how many iterations fit into `minutes` from `started` on, and settle on them."""
+    minutes = split.config.schedule.minutes
+    assert minutes is not None
+
+    def previews() -> float:
+        start = time.monotonic()
+        picture(trainer, split)
+        return int(minutes / split.config.schedule.preview_minutes) * (time.monotonic() - start)
+
+    measure = min(MEASURE_SHARE * 60 * minutes, MEASURE_SECONDS)
+    least = time.monotonic() + 30 * minutes  # however long reading took, half of the time is for training
+    deadline = max(started + 60 * minutes, least)
+    iterations = iterations_until(trainer, deadline, measure, previews)
+    observer.say(f"{iterations} iterations fit into {minutes:g} minutes")
+    trainer.iterations = iterations
+    return config_module.replace(split.config, iterations=iterations)
+
+
+def picture(trainer: Trainer, split: Split) -> Any:
+    """The preview, (H, W, 3) uint8."""
+    return preview_picture(trainer, split.views, split.view_positions, split.preview_rows)

@@ -1,0 +1,148 @@
+"""What a run writes down while it trains: metrics.jsonl, and the same as events for TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wim_fast.training import schedule
+from wim_fast.training.run_folder import RunFolder
+from wim_fast.training.step import StepReport
+from wim_fast.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class MetricsLog:
+    """Collects step results and writes their means every `log_every` steps. A context manager.
+
+    On going on from a checkpoint, what was written after it is taken back: the run will write it again.
+
+    Args:
+        step: the one that training goes on from.
+        say: is called with what a person should know.
+    """
+
+    def __init__(self, folder: RunFolder, step: int, log_every: int, say: Callable[[str], None]) -> None:
+        self.log_every = log_every
+        self.say = say
+        self.path = folder.metrics
+        self.step = step
+        self.events_folder = folder.path
+        self.window: list[StepReport] = []
+        self.has_warned = False
+        self.since = time.perf_counter()
+        self.remaining = RemainingTime(step)
+
+    def __enter__(self) -> MetricsLog:
+        from torch.utils.tensorboard import SummaryWriter
+
+        keep_until(self.path, self.step)
+        self.file = self.path.open("a", encoding="utf-8")
+        self.events: SummaryWriter = SummaryWriter(str(self.events_folder), purge_step=self.step + 1)
+        self.since = time.perf_counter()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.events.close()
+        self.file.close()
+
+    def add(self, report: StepReport, trainer: Trainer) -> dict[str, Any] | None:
+        """Take in one step. Returns what was written down, if this was the last of `log_every` steps."""
+        self.window.append(report)
+        if trainer.step % self.log_every and trainer.step < trainer.iterations:
+            return None
+        row = self._row(trainer)
+        self.window = []
+        if row["samples_dropped"] and not self.has_warned:
+            self.has_warned = True
+            dropped = f"{row['samples_dropped']} samples were dropped by step {trainer.step} for want of room"
+            self.say(f"{dropped}; if this goes on, raise --marched-per-ray and --decoded-per-ray")
+        self.file.write(json.dumps(row) + "\n")
+        self.file.flush()
+        for name, value in scalars(row).items():
+            self.events.add_scalar(name, value, trainer.step)
+        return row
+
+    def picture(self, image: np.ndarray, step: int) -> None:
+        """A picture (H, W, 3) uint8 for TensorBoard."""
+        self.events.add_image("preview", image, step, dataformats="HWC")
+
+    def _row(self, trainer: Trainer) -> dict[str, Any]:
+        """Means over the steps since the last row."""
+        now = time.perf_counter()
+        seconds, self.since = now - self.since, now
+        terms = [report.losses for report in self.window]
+        names = dict.fromkeys(name for losses in terms for name in losses)
+        losses = {name: mean([row[name] for row in terms if name in row]) for name in names}
+        squared_error = mean([report.squared_error for report in self.window])
+        frames = schedule.active_frames(trainer.progress, trainer.images.num_frames, trainer.config.schedule)
+        return {
+            "step": trainer.step,
+            "iterations": trainer.iterations,
+            "psnr": psnr(squared_error),
+            "loss": sum(losses.values()),
+            "losses": losses,
+            "frames": frames,
+            "inv_s": trainer.inv_s,
+            "steps_per_second": len(self.window) / seconds,
+            "rays_per_second": sum(r.num_rays for r in self.window) / seconds,
+            "samples_per_second": sum(r.num_samples for r in self.window) / seconds,
+            "samples_dropped": sum(r.num_dropped for r in self.window),
+            "seconds_left": self.remaining.left(trainer.step, trainer.iterations),
+        }
+
+
+def psnr(squared_error: float) -> float:
+    """dB, for colours in [0, 1]."""
+    return -10 * math.log10(max(squared_error, 1e-10))
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def scalars(row: Mapping[str, Any]) -> dict[str, float]:
+    """A row by TensorBoard's names."""
+    named = {f"loss/{name}": value for name, value in row["losses"].items()}
+    named |= {f"speed/{name}": row[name] for name in row if name.endswith("_per_second")}
+    return named | {"loss/total": row["loss"], "train/psnr": row["psnr"], "train/frames": row["frames"]}
+
+
+def keep_until(path: Path, step: int) -> None:
+    """Drop the rows after `step` from a metrics file, and a row that was not written to its end."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            break
+        if row["step"] > step:
+            break
+        kept.append(line + "\n")
+    path.write_text("".join(kept), encoding="utf-8")
+
+
+class RemainingTime:
+    """From the steps of the last half minute or so."""
+
+    def __init__(self, step: int) -> None:
+        self.marks = [(time.perf_counter(), step)]
+
+    def left(self, step: int, iterations: int) -> float:
+        """Seconds."""
+        now = time.perf_counter()
+        self.marks.append((now, step))
+        while len(self.marks) > 2 and now - self.marks[1][0] > 30:
+            self.marks.pop(0)
+        then, before = self.marks[0]
+        return (iterations - step) * (now - then) / max(step - before, 1)

@@ -1,0 +1,93 @@
+"""What training tells of itself while it runs, and how it is asked to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from wim_fast.training.checkpoint import TrainedOn
+from wim_fast.training.metrics_log import RemainingTime, psnr
+from wim_fast.training.run_folder import RunFolder
+from wim_fast.training.step import StepReport
+from wim_fast.training.trainer import Trainer
+
+
+@dataclass
+class Stop:
+    """Whether training was asked to stop, and by which signal if by one."""
+
+    asked: bool = False
+    signal: int | None = None
+
+
+class Observer:
+    """Is told what happens in training. This one does not care; those that do say more.
+
+    Attributes:
+        stop: may be set at any time; training looks at it before every step.
+    """
+
+    def __init__(self) -> None:
+        self.stop = Stop()
+
+    def say(self, text: str) -> None:
+        """A line that a person should know."""
+
+    @contextmanager
+    def watching(self, trainer: Trainer, folder: RunFolder, trained_on: TrainedOn) -> Iterator[None]:
+        """Round all steps, in each of several processes."""
+        yield
+
+    def stepped(self, trainer: Trainer, report: StepReport) -> None:
+        """After every step. Must not change the trainer, nor draw random numbers of torch's."""
+
+    def logged(self, row: Mapping[str, Any]) -> None:
+        """After every line of metrics.jsonl."""
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """A step that was taken, of so many iterations. Reading losses or psnr of a GPU waits for it.
+
+    Attributes:
+        seconds_left: until the last iteration, as it looks now.
+    """
+
+    step: int
+    iterations: int
+    seconds_left: float
+    report: StepReport
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Every weighted loss term."""
+        return self.report.losses
+
+    @property
+    def psnr(self) -> float:
+        """Of the rays of this step, dB."""
+        return psnr(self.report.squared_error)
+
+
+class Callback(Observer):
+    """Calls a function after every step; training stops when that returns False or raises KeyboardInterrupt."""
+
+    def __init__(self, on_step: Callable[[TrainingStep], object]) -> None:
+        super().__init__()
+        self.on_step = on_step
+        self.remaining = RemainingTime(0)
+
+    @contextmanager
+    def watching(self, trainer: Trainer, folder: RunFolder, trained_on: TrainedOn) -> Iterator[None]:
+        self.remaining = RemainingTime(trainer.step)
+        yield
+
+    def stepped(self, trainer: Trainer, report: StepReport) -> None:
+        left = self.remaining.left(trainer.step, trainer.iterations)
+        try:
+            wants_more = self.on_step(TrainingStep(trainer.step, trainer.iterations, left, report))
+        except KeyboardInterrupt:
+            wants_more = False
+        self.stop.asked |= wants_more is False
