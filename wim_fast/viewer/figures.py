@@ -21,6 +21,7 @@ from wim_fast.viewer.pictures import enlarge_to, line_plot
 
 BLUE, ORANGE, GREEN, RED = (31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40)
 HARDLY = 0.01  # occupancy of cells that the field leaves empty
+APART = 0.02  # between the intervals of a ray, which are drawn beside it, world units
 AROUND = 12  # steps of the ray before and behind its samples that its plot shows
 
 
@@ -99,7 +100,8 @@ def surface_picture(inspection: Inspection, selection: Selection, eye: Cameras) 
 def ray_picture(inspection: Inspection, selection: Selection, probe: RayProbe, eye: Cameras) -> np.ndarray:
     """The ray from aside, with the object's surface behind: samples by weight, and how the march of the backend culls.
 
-    That is the intervals inside inflated ellipsoids, in the colours of the parts; or the cells crossed (orange: occupied).
+    That is the intervals inside inflated ellipsoids, beside the ray in the colours of the parts; or the cells crossed
+    (orange: occupied).
     """
     grid, mesh = inspection.grid(selection), inspection.mesh(selection, 96)
     painting = Painting(eye)
@@ -107,7 +109,8 @@ def ray_picture(inspection: Inspection, selection: Selection, probe: RayProbe, e
     culling = inspection.snapshot.backend.culling
     if culling == "intervals":
         palette = part_palette(inspection.snapshot.num_parts)
-        painting.lines(interval_ends(probe), palette[probe.parts_met], 4.0)
+        ends = interval_ends(probe, eye.T_camera_world[0, 2, :3], APART)
+        painting.lines(ends, palette[probe.parts_met], 4.0)
     if culling == "grid" and len(probe.cells):
         low, cell = grid.low.cpu().numpy(), grid.cell.cpu().numpy()
         color = np.where(probe.cell_occupied[:, None], (255, 160, 60), (215, 215, 215))
@@ -121,9 +124,9 @@ def ray_picture(inspection: Inspection, selection: Selection, probe: RayProbe, e
         3.0,
     )
     shown = {
-        "intervals": "the ray, its intervals in inflated ellipsoids by part, its samples by weight",
-        "grid": "the ray, the cells it crosses (orange: occupied), its samples by weight",
-        "none": "the ray, its samples by weight",
+        "intervals": "samples by weight; beside the ray its intervals in inflated ellipsoids",
+        "grid": "samples by weight; cells crossed, orange: occupied",
+        "none": "samples by weight",
     }[culling]
     return drawing.grid([[painting.finish()]], (shown,))
 
