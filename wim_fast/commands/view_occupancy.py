@@ -8,7 +8,6 @@ from pathlib import Path
 from wim_fast.commands.flags import image_size
 from wim_fast.errors import UserError
 from wim_fast.ops.backend import BACKENDS
-from wim_fast.terminal import say_written
 from wim_fast.viewer.server import HOST, PORT
 
 
@@ -47,8 +46,11 @@ def run(args: argparse.Namespace) -> None:
     if args.export is not None:
         from wim_fast.viewer.export import export
 
-        frame, size = args.frame or 0, args.size or 640
-        say_written(export(args.run, args.backend, args.export, frame, args.camera, args.pixel, size))
+        files = export(
+            args.run, args.backend, args.export, args.frame or 0, args.camera, args.pixel, args.size or 640
+        )
+        for file in files:
+            print(f"wrote {file}")
         return
     from wim_fast.viewer.serve import serve_run
 
