@@ -11,7 +11,7 @@ from torch import Tensor
 
 CANDIDATE_SHARE = 0.75  # of each semi-axis (supplement A.4)
 CENTER_WEIGHT = (
-    0.1  # lambda_l; 0.02 in supplement A.7, with which the dog's tail hung on a hind leg, see docs/log.md
+    0.1  # lambda_l; 0.02 in supplement A.7, with which the dog's tail hung on a hind leg, see docs/results.md
 )
 MERGE_DISTANCE = 0.1  # D-bar (supplement A.7)
 MOTION_WEIGHT = 3.0  # lambda_motion (supplement A.7)
