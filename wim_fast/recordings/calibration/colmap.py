@@ -53,6 +53,8 @@ def find_colmap(folder: Path) -> Path | None:
 
 def read_colmap(folder: Path) -> list[CalibratedCamera]:
     """Every image of the model; binary files are preferred, as COLMAP does."""
+    from scipy.spatial.transform import Rotation
+
     binary = (folder / "images.bin").is_file()
     ending = ".bin" if binary else ".txt"
     cameras_file, images_file = folder / f"cameras{ending}", folder / f"images{ending}"
@@ -71,8 +73,6 @@ def read_colmap(folder: Path) -> list[CalibratedCamera]:
         if not np.isfinite(norm) or norm < 1e-6:
             raise UserError(images_file, f"{name} has no rotation", _AGAIN)
         w, x, y, z = quaternion
-        from scipy.spatial.transform import Rotation
-
         R = Rotation.from_quat([x, y, z, w]).as_matrix()
         T = rigid(images_file, name, R, np.array(translation))
         found.append(CalibratedCamera(name, K, T, lens, size))
