@@ -14,6 +14,7 @@ from wim_fast.model.part_field import PartField
 from wim_fast.model.pose_trajectory import PoseTrajectory
 from wim_fast.model.structure import joint_candidates
 from wim_fast.ops.backend import Backend
+from wim_fast.profiling import stage
 
 DEFAULT_FINEST_CELL = 0.0125  # world units, where the configuration leaves it open
 
@@ -92,6 +93,7 @@ class ArticulatedModel(nn.Module):
         with torch.no_grad():
             self.log_semi_axes.copy_((semi_axes - self.minimum_semi_axis).clamp_min(1e-3).log())
 
+    @stage("pose")
     def pose(self, frames: Tensor, backend: Backend) -> Posed:
         """The learned poses of `frames` (F,)."""
         return self.posed(*self.trajectory(frames, backend.pose_mlp))

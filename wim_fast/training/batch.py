@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from wim_fast.config import Config
+from wim_fast.profiling import stage
 from wim_fast.rendering.rays import RayCameras, Rays
 from wim_fast.scene.footage import OBJECT, TILE, UNRELIABLE
 from wim_fast.scene.scene import Scene
@@ -70,6 +71,7 @@ class TrainingImages:
         blocks = padded.reshape(rows, self.block, columns, self.block).any((1, 3))
         self.blocks[v, f] = torch.from_numpy(blocks)
 
+    @stage("data")
     def draw(self, camera: Tensor, frame: Tensor, rays_per_image: int, generator: torch.Generator) -> Batch:
         """`rays_per_image` random pixels of each image (camera[i], frame[i]), jittered within the pixel."""
         shape = len(camera), rays_per_image

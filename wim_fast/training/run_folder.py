@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wim_fast.drawing.figures import write_png
+from wim_fast.drawing.images import write_png
 from wim_fast.errors import UserError
 from wim_fast.files import write_atomic
 from wim_fast.model.articulated_model import ArticulatedModel

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from wim_fast.config import Config, RenderConfig, ScheduleConfig
+from wim_fast.profiling import stage
 
 
 class ScheduleValues(NamedTuple):
@@ -43,6 +44,7 @@ def active_frames(progress: float, num_frames: int, schedule: ScheduleConfig) ->
     return first + math.floor((num_frames - first) * grown + 1e-9)
 
 
+@stage("data")
 def draw_frames(
     count: int, values: ScheduleValues, schedule: ScheduleConfig, generator: torch.Generator
 ) -> Tensor:

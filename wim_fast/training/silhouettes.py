@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wim_fast.profiling import stage
 from wim_fast.scene.footage import BACKGROUND, OBJECT, UNRELIABLE, Layer
 from wim_fast.scene.scene import Scene
 from wim_fast.scene.visual_hull import hull_core, on_unreliable_pixel
@@ -55,6 +56,7 @@ class Silhouettes:
         )
         self.core, self.has_core = (x.to(self.device) for x in _find_cores(scene, core_depth))
 
+    @stage("data")
     def draw(
         self, camera: Tensor, frame: Tensor, pixels_per_image: int, generator: torch.Generator
     ) -> MaskPixels:
@@ -67,6 +69,7 @@ class Silhouettes:
         pick = (first[:, None] + pick).clamp_max(max(len(self.mask_pixels) - 1, 0))
         return MaskPixels((self.mask_pixels[pick].float() + 0.5) / self.side, (count > 0).float())
 
+    @stage("data")
     def nearest_in_mask(self, camera: Tensor, frame: Tensor, pixels: Tensor) -> Tensor:
         """The mask pixel (B, N, 2) nearest to each of `pixels` (B, N, 2), in units of the longer image side.
 
@@ -84,6 +87,7 @@ class Silhouettes:
         homogeneous = points @ P[:, :, :3].transpose(1, 2) + P[:, None, :, 3]
         return homogeneous[..., :2] / homogeneous[..., 2:].clamp_min(1e-3) / self.image_side
 
+    @stage("data")
     def core_points(self, frame: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """`count` random core points of each frame (B,): (B, count, 3) world, and whether there are any (B,)."""
         pick = torch.randint(CORE_POINTS, (len(frame), count), generator=generator, device=self.device)

@@ -11,6 +11,7 @@ from wim_fast.config import Config
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.ops.backend import Backend
 from wim_fast.processes import Processes
+from wim_fast.profiling import stage
 from wim_fast.rendering.rays import RaySamples, sample_rays
 from wim_fast.training import losses, schedule
 from wim_fast.training.batch import TrainingImages
@@ -57,6 +58,7 @@ class StepResult(NamedTuple):
         return StepReport(tuple(self.terms), torch.stack([v.detach().float() for v in values]), self.num_rays)
 
 
+@stage("losses")
 def training_losses(
     model: ArticulatedModel,
     images: TrainingImages,

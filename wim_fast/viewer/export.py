@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from wim_fast.compositing import over_uint8
-from wim_fast.drawing import figures as drawing
-from wim_fast.drawing.figures import part_palette, write_png
+from wim_fast.drawing import sheets
+from wim_fast.drawing.annotate import marked_pixel, part_palette
+from wim_fast.drawing.images import enlarge_to, write_png
 from wim_fast.drawing.painting import Painting
+from wim_fast.drawing.plots import line_plot
 from wim_fast.errors import UserError
 from wim_fast.files import write_atomic
 from wim_fast.recordings.cameras import Cameras, pixel_rays, project
@@ -29,7 +31,6 @@ from wim_fast.viewer.inspect.inspection import Inspection, Selection
 from wim_fast.viewer.inspect.rays import RayProbe, interval_ends
 from wim_fast.viewer.inspect.shape import ellipsoids, icosphere, skeleton
 from wim_fast.viewer.inspect.snapshot import Film, Snapshot
-from wim_fast.viewer.pictures import enlarge_to, line_plot, marked_pixel
 
 BLUE, ORANGE, GREEN, RED = (31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40)
 HARDLY = 0.01  # occupancy of cells that the field leaves empty
@@ -97,7 +98,7 @@ def export(
             (x + 0.5) / cameras.width,
             (y + 0.5) / cameras.height,
         ),
-        "image.png": drawing.grid(
+        "image.png": sheets.grid(
             [[enlarge_to(picture, min(size, 512)) for picture in comparison[:3]]],
             ("rendered", "filmed", f"difference, PSNR {comparison.psnr:.1f} dB"),
         ),
@@ -174,7 +175,7 @@ def cells_picture(inspection: Inspection, selection: Selection, eye: Cameras) ->
         "occupied cells of tcnn's grid, by nearest part",
         f"occupancy above {HARDLY:g}: violet {HARDLY:g}, yellow 1",
     )
-    return drawing.grid([pictures], names)
+    return sheets.grid([pictures], names)
 
 
 def slices_picture(grid: FrameGrid, reach: float) -> np.ndarray:
@@ -190,7 +191,7 @@ def slices_picture(grid: FrameGrid, reach: float) -> np.ndarray:
             picture = np.where(known & plane.occupied[..., None], color, 255).astype(np.uint8)
             row.append(enlarge_to(np.ascontiguousarray(picture.swapaxes(0, 1)[::-1]), 320))
     names = [f"across {'xyz'[axis]}, cell {middle} of {grid.resolution}" for axis in range(3)]
-    return drawing.grid(
+    return sheets.grid(
         rows, names, (f"signed distance: red {-reach:.3f}, blue {reach:.3f} world units", "occupancy")
     )
 
@@ -212,7 +213,7 @@ def ellipsoids_picture(inspection: Inspection, selection: Selection, eye: Camera
     structure.lines(bones.bones, bones.bone_colors, 2.5)
     structure.lines(bones.chosen, np.array([255, 255, 255]), 1.5)
     structure.dots(bones.joints, np.array([255, 255, 255]), 3.5)
-    return drawing.grid(
+    return sheets.grid(
         [[painting.finish(), structure.finish()]], ("ellipsoids", "candidates, joints (white) and tree")
     )
 
@@ -225,7 +226,7 @@ def surface_picture(inspection: Inspection, selection: Selection, eye: Cameras) 
         painting = Painting(eye)
         painting.polygons(mesh.vertices[mesh.faces], color[mesh.faces].mean(1))
         pictures.append(painting.finish())
-    return drawing.grid([pictures], ("surface, colours as learned", "surface, by part"))
+    return sheets.grid([pictures], ("surface, colours as learned", "surface, by part"))
 
 
 def ray_picture(inspection: Inspection, selection: Selection, probe: RayProbe, eye: Cameras) -> np.ndarray:

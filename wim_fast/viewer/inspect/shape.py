@@ -9,7 +9,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from skimage.measure import marching_cubes
 
-from wim_fast.drawing.figures import part_palette
+from wim_fast.drawing.annotate import part_palette
 from wim_fast.model.articulated_model import Posed
 from wim_fast.model.motion import Motion, edges_of, joints_of, semi_axes_of
 from wim_fast.posing.tree import joint_candidates

@@ -7,7 +7,8 @@ import viser
 import viser.uplot as uplot
 
 from wim_fast.compositing import over_uint8
-from wim_fast.drawing.figures import part_palette
+from wim_fast.drawing.annotate import marked_pixel, part_palette
+from wim_fast.drawing.images import enlarge_to
 from wim_fast.ops.backend import Backend
 from wim_fast.recordings.cameras import pixel_rays
 from wim_fast.viewer import colors
@@ -18,7 +19,6 @@ from wim_fast.viewer.page.drawable import Drawable, set_value
 from wim_fast.viewer.page.grid import CUBE, CUBE_FACES
 from wim_fast.viewer.page.panel import Host
 from wim_fast.viewer.page.text import percent
-from wim_fast.viewer.pictures import enlarge_to, marked_pixel
 
 PICTURE_SIZE = 320  # pixels, of the camera's image in the panel
 
