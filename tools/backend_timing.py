@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from machine_limits import measure_limits
+from machine_limits import Clock, clock_for, measure_limits
 from paper_step import SAMPLES_PER_RAY, PaperModel, PaperStep
+from step_stages import STAGES, profiled_step, unrecorded
 from step_work import count_work
-from stopwatch import STAGES, Clock, clock_for, timed_stages, unrecorded
 
 from wim_fast.config import Config, load_config, named_config, replace
 from wim_fast.ops.backend import select_backend
@@ -115,9 +115,7 @@ def step_results(subject: Subject, repeats: int) -> Results:
             recorded.append(subject.step_seconds())
         with unrecorded(trainer):
             eager.append(subject.step_seconds())
-        with timed_stages(trainer, subject.clock) as watch:
-            trainer.train_step()
-        split.append(watch.seconds)
+        split.append(profiled_step(trainer).seconds)
     seconds = statistics.median(recorded or eager)
     return {
         "seconds": seconds,

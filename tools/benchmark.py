@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import sys
 import traceback
 from concurrent.futures import ProcessPoolExecutor
@@ -31,6 +32,9 @@ PAPER_BATCH = {"images": 16, "rays": 384, "size": 512, "parts": 20}
 
 def main() -> int:
     args = arguments()
+    os.environ.setdefault(
+        "KINETO_LOG_LEVEL", "6"
+    )  # the profiler of the processes below says when it starts and stops
     results: Results = {
         "machine": machine() | {"threads": args.threads},
         "scene": args.scene,

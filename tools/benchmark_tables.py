@@ -37,7 +37,7 @@ def show_backend(results: Results) -> None:
 def show_stages(step: Results) -> None:
     total = sum(step["stages"].values())
     rows = [[stage, milliseconds(s), f"{s / total:.0%}"] for stage, s in step["stages"].items() if s > 0]
-    title = f"Stages of a step that is not recorded: {milliseconds(total)} ms under the clock"
+    title = f"Stages of a step that is not recorded: {milliseconds(total)} ms under the profiler"
     table(title, ["stage", "ms", "share"], rows)
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import time
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from stopwatch import Clock
 
 import wim_fast
 
 PACKAGES = ("torch", "triton", "nerfacc", "tinycudann", "numba")
 REPEATS = 5
+
+Clock = Callable[[], float]
 
 
 class Limits(NamedTuple):
@@ -35,7 +37,7 @@ def machine() -> dict[str, Any]:
         names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
         model = names[0] if names else model
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else "unknown"
+    load = round(os.getloadavg()[0], 2) if os.name == "posix" else "unknown"
     versions = {}
     for package in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -45,6 +47,18 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(), "CUDA": torch.version.cuda or "none", **versions,
         "wim-fast": wim_fast.__version__,
     }  # fmt: skip
+
+
+def clock_for(device: torch.device, threads: int) -> Clock:
+    """Seconds on the wall, on a GPU when it has done all that it was given; of the processor for one thread of it."""
+    if device.type == "cuda":
+
+        def when_done() -> float:
+            torch.cuda.synchronize(device)
+            return time.perf_counter()
+
+        return when_done
+    return time.process_time if threads == 1 else time.perf_counter
 
 
 def measure_limits(device: torch.device, clock: Clock) -> Limits:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from stopwatch import unrecorded
+from step_stages import unrecorded
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 

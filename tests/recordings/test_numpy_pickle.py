@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+from errors import refused
 
 from wim_fast.errors import UserError
 from wim_fast.recordings.numpy_pickle import load_npy, load_pickle, load_pickle_file, unpack_blosc
@@ -187,7 +188,7 @@ def test_arrays_are_as_large_as_their_bytes():
     ):
         with pytest.raises(UserError):
             load_pickle(array_pickle(shape, b"f4", bytes(24)), "here")
-    with pytest.raises(UserError, match="holds an array of"):
+    with refused("here", "array"):
         load_pickle(array_pickle(b"K\x01\x85", b"V999999999", bytes(24)), "here")
 
 
@@ -262,5 +263,5 @@ def test_damaged_blosc():
     for bad in (b"", b"x" * 40, packed[:-1], packed + b"x", blosc.compress(b"hello", 1)):
         with pytest.raises(UserError):
             unpack_blosc(bad, "here")
-    with pytest.raises(UserError, match="holds a dict"):
+    with refused("here", "dict"):
         unpack_blosc(blosc.compress(pickle.dumps({}), 1), "here")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_scene import ring, write_scene
+from torch.profiler import ProfilerActivity, profile, record_function
 
 from wim_fast.config import Config
 from wim_fast.errors import UserError
@@ -22,10 +23,10 @@ from wim_fast.scene.load import load_scene
 from wim_fast.training.trainer import Trainer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+import step_stages
 import step_work
-import stopwatch
 
-TOOLS = Path(stopwatch.__file__).parent
+TOOLS = Path(step_stages.__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -55,34 +56,77 @@ def make_trainer(folder: Path, name: str, lighting: bool = True) -> Trainer:
 
 
 @pytest.mark.parametrize("name", ["numba", "torch", "triton", "tcnn"])
-def test_a_step_under_the_clock_is_the_same(folder: Path, name: str) -> None:
-    """The same losses and gradients; every stage takes time, and together they take all of it."""
-    plain, timed = make_trainer(folder, name), make_trainer(folder, name)
-    with stopwatch.unrecorded(plain):
+def test_a_step_under_the_profiler_is_the_same(folder: Path, name: str) -> None:
+    """The same losses and gradients; every stage is there, and together they take no more than all of it."""
+    plain, profiled = make_trainer(folder, name), make_trainer(folder, name)
+    reports = []
+    profiled.train_step, take = lambda: reports.append(take()), profiled.train_step
+    with step_stages.unrecorded(plain):
         expected = plain.train_step()
-    clock = stopwatch.clock_for(timed.backend.device, threads=2)
-    backend = timed.backend
-    with stopwatch.timed_stages(timed, clock) as watch:
-        start = time.perf_counter()
-        report = timed.train_step()
-        took = time.perf_counter() - start
-    assert timed.backend is backend
+    backend = profiled.backend
+    stages = step_stages.profiled_step(profiled)
+    assert profiled.backend is backend
     on_cpu = backend.device.type == "cpu"  # sums on a GPU have no order
-    assert torch.allclose(report.values, expected.values, rtol=0 if on_cpu else 1e-3, atol=0)
-    for a, b in zip(timed.model.parameters(), plain.model.parameters(), strict=True):
+    assert torch.allclose(reports[0].values, expected.values, rtol=0 if on_cpu else 1e-3, atol=0)
+    for a, b in zip(profiled.model.parameters(), plain.model.parameters(), strict=True):
         assert a.grad is not None
         torch.testing.assert_close(
             a.grad, b.grad, rtol=1e-5 if on_cpu else 1e-2, atol=1e-7 if on_cpu else 1e-3
         )
-    assert set(watch.seconds) == set(stopwatch.STAGES)
-    assert min(watch.seconds.values()) > 0
-    assert sum(watch.seconds.values()) == pytest.approx(took, rel=0.05)
+    assert tuple(stages.seconds) == step_stages.STAGES
+    assert min(stages.seconds.values()) > 0
+    assert sum(stages.seconds.values()) < 1.5 * stages.total
+
+
+def test_calls_of_a_step(folder: Path) -> None:
+    """Samples are looked up to be culled, then with their taps with gradients; all else happens once."""
+    calls = step_stages.profiled_step(make_trainer(folder, "numba")).calls
+    assert set(calls) == set(step_stages.FORWARD)
+    assert calls["losses"] == calls["march"] == 1
+    assert calls["encoding"] == calls["lookup"] == 2
+    assert calls["composite"] == 2  # which samples show, and what they look like
+    assert calls["pose"] == 3  # the kernel within the model's, and alone for the merge loss
+    assert calls["decoder"] == 4
+    assert calls["data"] > 1
+
+
+def test_the_backward_pass_of_a_stage_is_its_own() -> None:
+    """A stage without gradients takes none of it; what takes all the time backward is known by its stage."""
+
+    class Slow(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx, grad):
+            time.sleep(0.05)
+            return 2 * grad
+
+    x = torch.ones(3, requires_grad=True)
+    with profile(activities=[ProfilerActivity.CPU]) as profiler, record_function("optimiser"):
+        with record_function("losses"):
+            with record_function("march"), torch.no_grad():
+                x.exp()
+            with record_function("lookup"):
+                y = Slow.apply(x)
+            with record_function("composite"):
+                y = y.exp()
+            loss = y.sum()
+        loss.backward()
+    stages = step_stages.stage_times(profiler.events(), on_gpu=False)
+    seconds = stages.seconds
+    assert seconds["lookup backward"] > 0.05
+    assert seconds["composite backward"] > 0
+    assert seconds["decoder"] == seconds["decoder backward"] == seconds["data"] == 0
+    assert sum(seconds.values()) == pytest.approx(stages.total, rel=1e-3)
+    assert stages.calls["lookup"] == 1
 
 
 def test_every_kernel_has_a_stage() -> None:
     backend = select_backend("numba")
-    assert set(stopwatch.KERNELS) == {name for name, value in backend._asdict().items() if callable(value)}
-    assert set(stopwatch.KERNELS.values()) < set(stopwatch.STAGES)
+    assert set(step_stages.KERNELS) == {name for name, value in backend._asdict().items() if callable(value)}
+    assert set(step_stages.KERNELS.values()) < set(step_stages.STAGES)
 
 
 def test_work_is_that_of_samples_not_of_padding(folder: Path) -> None:
@@ -135,7 +179,7 @@ def test_each_backend_is_measured_or_has_a_reason(folder: Path, tmp_path: Path) 
         assert step["minutes_for_200000"] == pytest.approx(200_000 * step["seconds"] / 60)
         assert step["rays"] == 12
         assert step["marched"] > step["decoded"] > 0 == step["dropped"]
-        assert set(step["stages"]) == set(stopwatch.STAGES)
+        assert set(step["stages"]) == set(step_stages.STAGES)
         assert 0 < step["flops_per_second"] < measured["limits"]["float32_flops_per_second"]
         assert 0 < step["bytes_per_second"] < measured["limits"]["bytes_per_second"]
         assert measured["memory"]["host"] > 0

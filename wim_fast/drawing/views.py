@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from wim_fast.compositing import over_uint8
-from wim_fast.drawing.figures import draw_joints, enlarge, part_palette
+from wim_fast.drawing.annotate import draw_joints, part_palette
+from wim_fast.drawing.images import enlarge
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.model.motion import Motion, edges_of, joints_of, posed_at
 from wim_fast.ops.backend import Backend
@@ -58,11 +59,14 @@ class View:
         """A picture of a pose (T = 1) with part centres and joints drawn."""
         canvas = enlarge(over_uint8(picture, self.background), DRAWING_SIZE, smooth=True)
         camera = cameras.select([index]).resized(canvas.shape[1], canvas.shape[0])
-        joints, centers = pixels(camera, joints_of(self.model, pose)[0]), pixels(camera, pose.translation[0])
+        joints, centers = (
+            projected(camera, joints_of(self.model, pose)[0]),
+            projected(camera, pose.translation[0]),
+        )
         return draw_joints(canvas, joints, centers, edges_of(self.model))
 
 
-def pixels(camera: Cameras, points: np.ndarray) -> np.ndarray:
+def projected(camera: Cameras, points: np.ndarray) -> np.ndarray:
     """World points (N, 3) in the picture of one camera (V = 1), (N, 2); NaN behind it."""
     seen, depth = project(camera, points)
     return np.where(depth[0, :, None] > 0, seen[0], np.nan)

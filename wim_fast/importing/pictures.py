@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wim_fast.drawing import figures as drawing
+from wim_fast.drawing.annotate import draw_labels, part_palette
 from wim_fast.drawing.painting import Painting
+from wim_fast.drawing.sheets import grid
 from wim_fast.recordings.cameras import Array, Cameras, image_corners, project
 from wim_fast.recordings.masks import BACKGROUND, OBJECT, UNRELIABLE
 from wim_fast.recordings.selection import evenly
@@ -50,7 +51,7 @@ def contact_sheet(scene: Scene, frames: Sequence[int]) -> Picture:
     for first in range(0, len(cameras), rows_of_a_block):
         some = cameras[first : first + rows_of_a_block]
         cells = [[_cell(scene, v, t, size) for t in chosen] for v in some]
-        sheets.append(drawing.grid(cells, columns, [f"camera {scene.cameras.ids[v]}" for v in some]))
+        sheets.append(grid(cells, columns, [f"camera {scene.cameras.ids[v]}" for v in some]))
     tall = max(sheet.shape[0] for sheet in sheets)
     filled = [np.pad(s, ((0, tall - len(s)), (0, 0), (0, 0)), constant_values=255) for s in sheets]
     return np.concatenate(filled, axis=1)
@@ -121,7 +122,7 @@ def cameras_in_3d(scene: Scene, frame: int, up: Sequence[float]) -> Picture:
     painting.polygons(vertices[faces], np.broadcast_to(HULL_COLOR, (len(faces), 3)))
     arms = 0.7 * extent * np.eye(3)
     painting.lines(np.stack([np.zeros((3, 3)), arms], 1), np.array(AXES), 3.0)
-    colors = drawing.part_palette(len(cameras))
+    colors = part_palette(len(cameras))
     for v in range(len(cameras)):
         _paint_frustum(painting, cameras.centers[v], corners[v], colors[v])
         squares, rgb = _picture_in_space(scene.rgba[v, frame], corners[v])
@@ -130,9 +131,7 @@ def cameras_in_3d(scene: Scene, frame: int, up: Sequence[float]) -> Picture:
     pixels, ahead = project(painting.view, np.concatenate([cameras.centers, arms]))
     spots = np.where(ahead[0][:, None] > 0, pixels[0], np.nan)
     labels = [str(i) for i in cameras.ids] + ["x", "y", "z"]
-    return drawing.draw_labels(
-        painting.finish(), spots, labels, np.concatenate([colors, np.array(AXES, np.uint8)])
-    )
+    return draw_labels(painting.finish(), spots, labels, np.concatenate([colors, np.array(AXES, np.uint8)]))
 
 
 def _hull_surface(cameras: Cameras, masks: NDArray[np.bool_]) -> tuple[Array, NDArray[np.int64]]:

@@ -119,7 +119,7 @@ def write_import(
 
 def check_import(imported: Imported) -> Checked:
     """Cameras against masks; pictures and what was found are written into the scene's folder."""
-    from wim_fast.drawing.figures import write_png
+    from wim_fast.drawing.images import write_png
     from wim_fast.importing.pictures import cameras_in_3d, contact_sheet
 
     folder, looked = imported.folder, imported.looked

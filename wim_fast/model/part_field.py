@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from wim_fast.ops.articulated.reference import PartLookup
 from wim_fast.ops.backend import Backend
 from wim_fast.ops.part_encoding.reference import FEATURES, grid_layout, part_atlas
+from wim_fast.profiling import stage
 
 
 class PartField(nn.Module):
@@ -50,6 +51,7 @@ class PartField(nn.Module):
 
         self.lighting = nn.Parameter(torch.zeros(8, 3)) if lighting else None
 
+    @stage("decoder")
     def forward(self, lookup: PartLookup, backend: Backend) -> tuple[Tensor, Tensor]:
         """Residual (N,), world units, and colour (N, 3), in [0, 1] before lighting, of looked-up points."""
         x = backend.part_encoding(

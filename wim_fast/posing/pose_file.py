@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, cast
 
-import yaml
-
+from wim_fast import strict_yaml
 from wim_fast.errors import UserError
 from wim_fast.posing.repose import Axes, PartRotation
 
@@ -58,17 +57,11 @@ def read_pose_file(path: str | Path, num_parts: int, num_frames: int | None = No
         num_frames: frames it was trained on; None leaves `frame` unchecked.
 
     Raises:
-        UserError: the file is missing or no YAML, a key is unknown, a value impossible, or a part not there.
+        UserError: the file is missing or no YAML, a key is unknown or there twice, a value impossible, or a part not
+            there.
     """
     path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(path, f"cannot be read ({error.strerror})", "Give the path of a pose file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
-        raise UserError(path, f"is not valid YAML ({problem})", "Correct the file") from None
-
+    content = strict_yaml.read(path)
     check = _Checker(path, num_parts)
     data = check.mapping(content, "the file", _KEYS)
     entries = data.get("rotations", [])
@@ -101,7 +94,9 @@ def read_pose_file(path: str | Path, num_parts: int, num_frames: int | None = No
 
 
 def write_pose_file(path: str | Path, pose: PoseFile) -> None:
-    """Writes a pose file that `read_pose_file` reads back as the same value."""
+    """Writes a pose file that `read_pose_file` reads back as the same value: a line for each rotation."""
+    import yaml
+
     content: dict[str, Any] = {} if pose.root is None else {"root": pose.root}
     for key in ("frame", "sequence", "axes", "seconds", "fps"):
         content[key] = getattr(pose, key)

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from wim_fast.compositing import over, to_uint8
-from wim_fast.drawing.figures import enlarge, grid, write_png
+from wim_fast.drawing.images import enlarge, write_png
+from wim_fast.drawing.sheets import grid
 from wim_fast.files import output_folder
 from wim_fast.runs.camera_path import picture_name, resized_to
 from wim_fast.runs.evaluate import Evaluation, Rendered, Selection, evaluate_selection, select_views

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from wim_fast.compositing import over_uint8
-from wim_fast.drawing.figures import draw_joints, draw_labels, enlarge, grid, part_palette, write_png
-from wim_fast.drawing.views import pixels
+from wim_fast.drawing.annotate import draw_joints, draw_labels, part_palette
+from wim_fast.drawing.images import enlarge, write_png
+from wim_fast.drawing.sheets import grid
+from wim_fast.drawing.views import projected
 from wim_fast.files import output_folder
 from wim_fast.model.motion import posed_at
 from wim_fast.posing.joint_motion import JointMotion, joint_motions
@@ -43,7 +45,7 @@ class JointList:
 
 
 def tree_of(run: TrainedModel) -> RootedTree:
-    """The kinematic tree, from the part that moves least."""
+    """The kinematic tree, from a base that hardly moves, else from its middle."""
     return rooted(run.edges, root_of(run))
 
 
@@ -135,7 +137,7 @@ def labelled_picture(
             for colors in (palette, np.broadcast_to(LIGHT_GREY, palette.shape))
         )
         drawn = cameras.select([index]).resized(plain.shape[1], plain.shape[0])
-        at_joints, at_centers = pixels(drawn, joints), pixels(drawn, centers)
+        at_joints, at_centers = projected(drawn, joints), projected(drawn, centers)
         bones = draw_joints(plain, at_joints, at_centers, run.edges)
         plates = np.broadcast_to(JOINT_PLATE, (len(joints), 3))
         rows.append(

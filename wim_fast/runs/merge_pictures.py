@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from wim_fast.compositing import over_uint8
-from wim_fast.drawing.figures import draw_joints, grid, part_palette, write_png
-from wim_fast.drawing.views import pixels
+from wim_fast.drawing.annotate import draw_joints, part_palette
+from wim_fast.drawing.images import write_png
+from wim_fast.drawing.sheets import grid
+from wim_fast.drawing.views import projected
 from wim_fast.files import output_folder
 from wim_fast.model.motion import posed_at
 from wim_fast.posing.merge import MergedStructure
@@ -126,7 +128,7 @@ class StructureView:
         cameras = cameras.select(clearest_views(cameras, pose.translation[0])[:1])
         cameras = zoomed(cameras, extreme_points(pose, run.semi_axes))
         parts = render_parts(run.model, posed_at(run.model, pose, 0), cameras, 0, run.inv_s, run.backend)
-        joints = pixels(cameras, run.joints_in(pose)[0])
+        joints = projected(cameras, run.joints_in(pose)[0])
         return cls(parts, run.edges, joints, pose.translation[0], run.semi_axes, cameras, run.background)
 
     def painted(self, structure: MergedStructure) -> np.ndarray:
@@ -134,7 +136,7 @@ class StructureView:
         colors = part_colors(structure, self.semi_axes)
         picture = over_uint8(self.parts.paint(colors), self.background)
         remains = np.isin(np.arange(len(self.edges)), structure.joint_ids)
-        centers = pixels(self.camera, self.centers)
+        centers = projected(self.camera, self.centers)
         return draw_joints(picture, self.joints, centers, self.edges, colors, remains)
 
     def connections(self, structure: MergedStructure) -> np.ndarray:
@@ -142,7 +144,7 @@ class StructureView:
         colors = part_colors(structure, self.semi_axes)
         pale = np.round(255 - PALE * (255.0 - colors)).astype(np.uint8)
         picture = over_uint8(self.parts.paint(pale), self.background)
-        centers = pixels(self.camera, structure.centers(self.centers, self.semi_axes))
+        centers = projected(self.camera, structure.centers(self.centers, self.semi_axes))
         colors = colors[largest_parts(structure, self.semi_axes)]
         return draw_joints(picture, self.joints[structure.joint_ids], centers, structure.edges, colors)
 

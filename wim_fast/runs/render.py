@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from wim_fast.compositing import over_uint8
-from wim_fast.drawing.figures import write_png, write_video
+from wim_fast.drawing.images import write_png, write_video
 from wim_fast.drawing.views import View
 from wim_fast.errors import UserError
 from wim_fast.files import output_folder

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from wim_fast.compositing import over_uint8
-from wim_fast.drawing import figures as drawing
+from wim_fast.drawing.images import enlarge
+from wim_fast.drawing.sheets import grid
 from wim_fast.drawing.views import DRAWING_SIZE, View
 from wim_fast.model.motion import learned_motion, posed_at
 from wim_fast.scene.scene import Scene
@@ -30,7 +31,7 @@ def preview_picture(
     config, model = trainer.config, trainer.model
     active = schedule.active_frames(trainer.progress, trainer.images.num_frames, config.schedule)
     frame = int(np.abs(np.subtract(trained_positions, active // 2)).argmin())
-    pose = learned_motion(model).at([trained_positions[frame]])
+    pose = learned_motion(model, trainer.backend.pose_mlp).at([trained_positions[frame]])
     view = View(model, trainer.backend, trainer.inv_s, config.scene.background_grey)
     parts = View(model, trainer.backend, view.inv_s, view.background, parts=True)
     pictures = []
@@ -39,7 +40,7 @@ def preview_picture(
         rendered = view.image(posed_at(model, pose, 0), views.cameras, camera).rgba()
         painted = parts.picture(pose, 0, views.cameras, camera)
         plain = [over_uint8(picture, view.background) for picture in (filmed, rendered, painted)]
-        large = [drawing.enlarge(picture, DRAWING_SIZE, smooth=True) for picture in plain]
+        large = [enlarge(picture, DRAWING_SIZE, smooth=True) for picture in plain]
         pictures.append([*large, view.with_joints(filmed, pose, views.cameras, camera)])
     captions = [f"{name}, frame {views.frame_ids[frame]}, step {trainer.step}" for name in rows]
-    return drawing.grid(pictures, COLUMNS, captions)
+    return grid(pictures, COLUMNS, captions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wim_fast.drawing.figures import part_palette
+from wim_fast.drawing.annotate import part_palette
 
 NOBODY = np.array([150, 150, 150], np.uint8)
 # viridis, five of its colours (CC0)

@@ -6,11 +6,11 @@ import numpy as np
 import viser
 from scipy.spatial.transform import Rotation
 
-from wim_fast.drawing import figures as drawing
+from wim_fast.drawing import sheets
+from wim_fast.drawing.images import enlarge_to
 from wim_fast.viewer.inspect.images import compare, free_camera, render
 from wim_fast.viewer.page.drawable import Drawable
 from wim_fast.viewer.page.panel import Host
-from wim_fast.viewer.pictures import enlarge_to
 
 VIEWPOINT = "where I look"
 PICTURE_SIZE = 256  # of each picture of a comparison
@@ -65,7 +65,7 @@ class ImagePanel:
             index = [str(name) for name in self.camera.options].index(self.camera.value)
             result = compare(page.snapshot, posed, film, int(page.frame.value), index)
             row = [enlarge_to(image, PICTURE_SIZE) for image in result[:3]]
-            self.picture.image = drawing.grid([row], ("rendered", "filmed", "difference"))
+            self.picture.image = sheets.grid([row], ("rendered", "filmed", "difference"))
             self.text.content = f"PSNR **{result.psnr:.1f} dB** over the whole image"
             if not page.selection.turns.is_learned:
                 self.text.content += "; the pose was changed by hand, the film was not"

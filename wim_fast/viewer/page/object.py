@@ -9,7 +9,7 @@ import numpy as np
 import trimesh
 
 from wim_fast.compositing import over_uint8
-from wim_fast.drawing.figures import part_palette
+from wim_fast.drawing.annotate import part_palette
 from wim_fast.recordings.cameras import frustum_lines, image_corners
 from wim_fast.viewer import colors
 from wim_fast.viewer.inspect.shape import ellipsoids, icosphere, quaternion, skeleton

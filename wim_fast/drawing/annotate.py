@@ -1,20 +1,19 @@
-"""Pictures: part colours, joints and labels drawn on images, grids with captions, PNG and MP4 files.
+"""What is drawn on images: joints and bones, labels, a marked pixel, all in the parts' colours.
 
 Images are uint8, (H, W, 3). Pixels (x, y) are continuous coordinates, pixel centres at +0.5, as cameras
 project. Line widths and text sizes follow the size of the picture. What lies at NaN is not drawn.
+
+PIL draws here, enlarged and then reduced, rather than matplotlib: marks stand on the image's own pixels, widths and
+plates are in pixels, and labels are pushed apart by the sizes that they will have.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-
-from wim_fast.files import atomic_file
 
 SUPERSAMPLING = 4
 
@@ -104,117 +103,15 @@ def draw_labels(
     return _painted(image, paint)
 
 
-def enlarge(image: np.ndarray, least: int, smooth: bool = False) -> np.ndarray:
-    """The image times the smallest whole number that brings its shorter side to `least` pixels."""
-    factor = -(-least // min(image.shape[:2]))
-    if factor <= 1:
-        return image
-    size = (image.shape[1] * factor, image.shape[0] * factor)
-    return np.asarray(Image.fromarray(image).resize(size, _filter(smooth)))
-
-
-def side_by_side(images: Sequence[np.ndarray], captions: Sequence[str] = ()) -> np.ndarray:
-    """Images in a row, captions above them."""
-    return grid([images], captions)
-
-
-def grid(
-    rows: Sequence[Sequence[np.ndarray]],
-    column_captions: Sequence[str] = (),
-    row_captions: Sequence[str] = (),
-) -> np.ndarray:
-    """Images in rows and columns on white; cells take the size of the largest image, rows may be short.
-
-    Captions are shrunk to the width they have: above the columns, and above each row's first image.
-    """
-    images = [image for row in rows for image in row]
-    if not images:
-        raise ValueError("grid: no images")
-    height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
-    gap = max(2, min(height, width) // 48)
-    size = float(np.clip(0.06 * min(height, width), 11.0, 28.0))
-    line = round(1.6 * size)
-    top = line if column_captions else 0
-    above = line if row_captions else 0
-    columns = max(len(row) for row in rows)
-    shape = (top + len(rows) * (above + height) + (len(rows) + 1) * gap, columns * (width + gap) + gap, 3)
-    sheet = np.full(shape, 255, np.uint8)
-    texts: list[tuple[float, float, str, float]] = []
-    for c, caption in enumerate(column_captions):
-        texts.append((gap + c * (width + gap), 0.5 * line + 0.5 * gap, caption, width))
-    for r, row in enumerate(rows):
-        y = top + gap + r * (above + height + gap)
-        if r < len(row_captions):
-            texts.append((gap, y + 0.5 * above, row_captions[r], shape[1] - 2 * gap))
-        for c, image in enumerate(row):
-            x = gap + c * (width + gap)
-            sheet[y + above : y + above + image.shape[0], x : x + image.shape[1]] = image
-
-    def paint(canvas: _Canvas) -> None:
-        for x, y, text, room in texts:
-            fitted = size * min(1.0, room / max(_text_width(text, size), 1.0))
-            spot = np.array([x + 0.5 * min(room, width), y])
-            if room > width:  # a row's caption starts at the left
-                spot[0] = x + 0.5 * _text_width(text, fitted)
-            canvas.text(spot, text, fitted, (40, 40, 40))
-
-    return _painted(sheet, paint) if texts else sheet
-
-
-def write_png(path: str | Path, image: np.ndarray) -> Path:
-    """Writes (H, W), (H, W, 3) or (H, W, 4) uint8, whole or not at all: a temporary file takes the name."""
-    path = Path(path)
-    with atomic_file(path) as unfinished:
-        Image.fromarray(np.ascontiguousarray(image)).save(unfinished, format="PNG")
-    return path
-
-
-def write_video(
-    path: str | Path, frames: Iterable[np.ndarray], fps: float, least: int = 384, smooth: bool = True
-) -> Path:
-    """H.264 MP4 that every player shows (yuv420p, even sides), whole or not at all.
-
-    Args:
-        frames: (H, W, 3) uint8 each, all of one size.
-        least: smaller pictures are enlarged by a whole number until the shorter side has this many pixels.
-        smooth: enlarge by Lanczos, else by repeating pixels.
-    """
-    import imageio_ffmpeg
-
-    path = Path(path)
-    stream = iter(frames)
-    try:
-        first = next(stream)
-    except StopIteration:
-        raise ValueError("write_video: no frames") from None
-
-    def prepared(frame: np.ndarray) -> np.ndarray:
-        frame = enlarge(frame, least, smooth)
-        odd = (frame.shape[0] % 2, frame.shape[1] % 2)
-        return np.ascontiguousarray(np.pad(frame, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge"))
-
-    height, width = prepared(first).shape[:2]
-    with atomic_file(path) as unfinished:
-        writer = imageio_ffmpeg.write_frames(
-            str(unfinished),
-            (width, height),
-            fps=fps,
-            codec="libx264",
-            pix_fmt_out="yuv420p",
-            macro_block_size=2,
-            quality=None,
-            output_params=["-crf", "18", "-movflags", "+faststart", "-f", "mp4"],
-            ffmpeg_log_level="error",
-        )
-        writer.send(None)
-        try:
-            for frame in chain([first], stream):
-                if frame.shape != first.shape:
-                    raise ValueError(f"write_video: frames of {first.shape} and {frame.shape}")
-                writer.send(prepared(frame))
-        finally:
-            writer.close()
-    return path
+def marked_pixel(image: np.ndarray, x: float, y: float) -> np.ndarray:
+    """A cross at the shares x, y of width and height."""
+    canvas = Image.fromarray(image).convert("RGB")
+    draw, (width, height) = ImageDraw.Draw(canvas), canvas.size
+    at_x, at_y = x * width, y * height
+    for color, thick in (((255, 255, 255), 3), ((220, 0, 0), 1)):
+        draw.line([at_x, 0, at_x, height], fill=color, width=thick)
+        draw.line([0, at_y, width, at_y], fill=color, width=thick)
+    return np.asarray(canvas)
 
 
 class _Canvas:
@@ -282,10 +179,6 @@ def _unit(image: np.ndarray) -> float:
 
 def _rgb(color: Color) -> tuple[int, int, int]:
     return int(color[0]), int(color[1]), int(color[2])
-
-
-def _filter(smooth: bool) -> Image.Resampling:
-    return Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
 
 
 def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -1,0 +1,60 @@
+"""One training step, alone or as one of several processes (torchrun), and what it leaves: for test_processes.py."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from tiny_run import SETTINGS
+
+from wim_fast.config import load_config
+from wim_fast.ops.backend import select_backend
+from wim_fast.processes import Processes, join_processes
+from wim_fast.scene.load import load_scene
+from wim_fast.training.trainer import Trainer
+
+
+@dataclasses.dataclass(frozen=True)
+class Separate(Processes):
+    """Takes its share as one of several would, but averages nothing."""
+
+    def average_(self, *tensors: torch.Tensor) -> None:
+        pass
+
+    def average_gradients(self, parameters: Any) -> None:
+        pass
+
+
+def take_step(scene: Path, processes: Processes) -> dict[str, Any]:
+    """The images drawn, the gradients, the distances of the joints and, after the step, the parameters."""
+    small = {
+        name: value for name, value in SETTINGS.items() if name not in ("checkpoint_minutes", "log_every")
+    }
+    config = load_config(None, {**small, "images_per_step": 4, "clip_norm": 1e6})  # gradients as they are
+    trainer = Trainer(load_scene(scene), config, SETTINGS["iterations"], select_backend("numba"), processes)
+    trainer.step = SETTINGS["iterations"] // 2  # all frames
+    drawn: list[torch.Tensor] = []
+    draw = trainer.images.draw
+
+    def watched(camera: torch.Tensor, frame: torch.Tensor, *others: Any) -> Any:
+        drawn.extend((camera, frame))
+        return draw(camera, frame, *others)
+
+    trainer.images.draw = watched  # type: ignore[method-assign]
+    trainer.train_step()
+    joints = trainer.model.joints
+    return {
+        "images": torch.stack(drawn),
+        "gradients": {name: p.grad for name, p in trainer.model.named_parameters()},
+        "distances": [joints.candidate_distance, joints.center_distance],
+        "parameters": {name: p.detach() for name, p in trainer.model.named_parameters()},
+    }
+
+
+if __name__ == "__main__":
+    scene, output = map(Path, sys.argv[1:])
+    processes = join_processes(torch.device("cpu"))
+    torch.save(take_step(scene, processes), output / f"{processes.rank}.pt")
