@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from machine_limits import Clock, clock_for, measure_limits
 from paper_step import SAMPLES_PER_RAY, PaperModel, PaperStep
-from step_stages import profiled_step, unrecorded
+from step_stages import STAGES, profiled_step, unrecorded
 from step_work import count_work
 
 from wim_fast.config import Config, load_config, named_config, replace
@@ -105,7 +105,7 @@ def trained(config: Config, args: argparse.Namespace) -> Subject:
 
 
 def step_results(subject: Subject, repeats: int) -> Results:
-    """Median time of a step, replayed and as it is, that of the fastest profiled one by stage, and what a step does."""
+    """Median time of a step, replayed and as it is, least time by stage in profiled ones, and what it does."""
     trainer = subject.trainer
     work = count_work(trainer)
     subject.settle()
@@ -115,13 +115,13 @@ def step_results(subject: Subject, repeats: int) -> Results:
             recorded.append(subject.step_seconds())
         with unrecorded(trainer):
             eager.append(subject.step_seconds())
-        split.append(profiled_step(trainer))
+        split.append(profiled_step(trainer).seconds)
     seconds = statistics.median(recorded or eager)
     return {
         "seconds": seconds,
         "eager_seconds": statistics.median(eager),
         "recorded_seconds": statistics.median(recorded) if recorded else None,
-        "stages": min(split, key=lambda step: step.total).seconds,  # the step that other work disturbed least
+        "stages": {stage: min(seconds[stage] for seconds in split) for stage in STAGES},
         "iterations_per_second": 1 / seconds,
         "minutes_for_200000": ITERATIONS * seconds / 60,
         **work._asdict(),
