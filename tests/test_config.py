@@ -9,6 +9,7 @@ from wim_fast.config import (
     SETTINGS,
     Config,
     add_config_flags,
+    config_names,
     config_overrides,
     from_yaml,
     load_config,
@@ -36,9 +37,9 @@ def failure(tmp_path, text: str) -> str:
 
 def test_defaults_are_valid_and_documented():
     config = Config()
-    for name, setting in SETTINGS.items():
+    for setting in SETTINGS.values():
         assert setting.help
-        assert getattr(getattr(config, setting.section), name) == setting.default
+        assert setting.of(config) == setting.default
     assert replace(config) == config
 
 
@@ -72,6 +73,8 @@ def test_yaml_scalars_mean_what_people_mean(tmp_path):
     ("text", "expected"),
     [
         ("model:\n  prats: 3", "unknown key model.prats. Did you mean model.parts?"),
+        ("model:\n  top_parts: 9", "model.top_parts is 9. It must be at most 8."),
+        ("preset: slow", "preset is slow. It must be one of fast, paper."),
         ("modell:\n  parts: 3", "unknown key modell. Did you mean model?"),
         ("zzz: 1", "unknown key zzz. Known are scene, model"),
         ("parts: 3", "parts is in no section. Move it under model."),
@@ -178,10 +181,10 @@ def test_a_scene_finds_its_own_file(tmp_path, monkeypatch):
 
 
 def test_shipped_files_are_valid():
-    files = sorted(configuration.resource_folder("configs").glob("*.yaml"))
-    assert files
-    for file in files:
-        from_yaml(file)
+    names = config_names()
+    assert {"dog", "rgbd-dog", "atlas", "zju-366"} <= set(names)
+    for name in names:
+        assert load_config(name).scene.scene == name
 
 
 def test_importing_is_light():
@@ -192,3 +195,59 @@ def test_importing_is_light():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_a_preset_lies_between_defaults_and_file(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text("preset: paper\nloss:\n  eikonal_weight: 0.02\n")
+    paper, both = load_config("x", {"preset": "paper"}), load_config("x", {"parts": 9}, config_file=file)
+    assert (paper.preset, paper.loss.merge_weight, paper.loss.eikonal_weight) == ("paper", 5, 0.2)
+    assert (paper.schedule.iterations, paper.schedule.minutes) == (200_000, None)
+    assert (both.model.parts, both.loss.merge_weight, both.loss.eikonal_weight) == (9, 5, 0.02)
+    fast = load_config("x", {"preset": "fast"}, config_file=file)  # the flag has the last word
+    assert (fast.preset, fast.loss.merge_weight, fast.loss.eikonal_weight) == ("fast", 0.2, 0.02)
+    assert load_config("x", {"preset": "paper", "minutes": 3.0}).schedule.iterations is None
+    file.write_text(to_yaml(both))
+    assert from_yaml(file) == both
+    with pytest.raises(UserError, match=r"--preset is papers\. It must be one of fast, paper"):
+        load_config("x", {"preset": "papers"})
+    assert parse("--preset", "paper") == {"preset": "paper"}
+
+
+def test_the_papers_preset_says_only_what_is_the_papers():
+    """It names no recording, no length of logs, no backend."""
+    paper, fast = load_config("x", {"preset": "paper"}), load_config("x")
+    changed = {setting.key for setting in SETTINGS.values() if setting.of(paper) != setting.of(fast)}
+    assert {key.split(".")[0] for key in changed} == {
+        "preset", "model", "loss", "sampling", "structure", "schedule", "optimizer", "render",
+    }  # fmt: skip
+    assert "render.backend" not in changed
+
+
+def test_tables_hold_a_row_for_each_subject(tmp_path, monkeypatch):
+    monkeypatch.setattr(configuration, "resource_folder", lambda kind: tmp_path)
+    (tmp_path / "tables").mkdir()
+    table = tmp_path / "tables" / "robots.yaml"
+    table.write_text(
+        "loss:\n  merge_weight: 3\nsubjects:\n  spot: {parts: 15}\n  iiwa: {parts: 8, prats: 1}\n"
+    )
+    config = load_config("spot")
+    assert (config.model.parts, config.loss.merge_weight) == (15, 3)
+    assert config_names() == ["iiwa", "spot"]
+    with pytest.raises(UserError, match=r"subjects\.iiwa\.prats. Did you mean subjects\.iiwa\.parts"):
+        load_config("iiwa")
+    with pytest.raises(UserError, match=r"is a table of subjects\. Name one of them: spot, iiwa"):
+        load_config(config_file=table)
+
+
+def test_settings_of_older_runs_are_read(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("loss:\n  guide_final_share: 0.5\n")
+    assert from_yaml(file).loss.silhouette_final_share == 0.5
+
+
+def test_the_kernels_have_room_for_the_top_parts():
+    from wim_fast.ops.articulated.reference import MAX_CANDIDATES
+    from wim_fast.sections import MOST_TOP_PARTS
+
+    assert MOST_TOP_PARTS == MAX_CANDIDATES

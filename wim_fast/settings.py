@@ -37,7 +37,7 @@ def field(
 class Setting:
     """One declared setting."""
 
-    section: str
+    section: str  # empty for what stands above the sections
     name: str
     kind: Any  # bool, int, float or str: the type of the value, or of a tuple's elements
     is_tuple: bool
@@ -51,19 +51,27 @@ class Setting:
 
     @property
     def key(self) -> str:
-        return f"{self.section}.{self.name}"
+        return f"{self.section}.{self.name}" if self.section else self.name
 
     @property
     def flag(self) -> str:
         return f"--{self.name.replace('_', '-')}"
 
+    def of(self, config: Any) -> Any:
+        """Its value in a configuration."""
+        return getattr(getattr(config, self.section) if self.section else config, self.name)
+
 
 def declared_settings(config: type) -> dict[str, Setting]:
-    """{name: setting} over all sections of a dataclass of dataclasses; names are unique over the sections."""
+    """{name: setting} of a dataclass whose fields are settings or sections of settings; names are unique over all."""
     found: dict[str, Setting] = {}
-    for section, cls in typing.get_type_hints(config).items():
+    hints = typing.get_type_hints(config)
+    sections = [(name, cls) for name, cls in hints.items() if dataclasses.is_dataclass(cls)]
+    for section, cls in [("", config), *sections]:
         hints = typing.get_type_hints(cls)
         for f in dataclasses.fields(cls):
+            if not f.metadata:  # a section
+                continue
             if f.name in found:
                 raise TypeError(f"{f.name} is in the sections {found[f.name].section} and {section}")
             kind, optional = _without_none(hints[f.name])
@@ -148,9 +156,11 @@ def add_flags(parser: argparse.ArgumentParser, settings: Iterable[Setting]) -> N
     groups: dict[str, Any] = {}
     for setting in settings:
         if setting.section not in groups:
-            groups[setting.section] = parser.add_argument_group(f"{setting.section} settings")
+            title = f"{setting.section or 'all'} settings"
+            groups[setting.section] = parser.add_argument_group(title)
         options: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": setting.name}
-        options["help"] = f"{setting.help} (default: {as_text(setting.default)})".replace("%", "%%")
+        choices = f"; one of {', '.join(setting.choices)}" if setting.choices else ""
+        options["help"] = f"{setting.help}{choices} (default: {as_text(setting.default)})".replace("%", "%%")
         if setting.kind is bool:
             options["action"] = argparse.BooleanOptionalAction
         else:

@@ -40,7 +40,7 @@ def test_semi_axes_never_reach_the_minimum():
 
 def test_sharpnesses_begin_as_the_paper_says():
     """b = softplus(10 u) with u = 5, a = softplus(v) with a = 30 at first."""
-    model = small_model(initial_union_sharpness=5.0, initial_weight_sharpness=30.0)
+    model = small_model(initial_union_sharpness=50.0, initial_weight_sharpness=30.0)
     posed = model.pose(torch.tensor([0]), NUMBA)
     assert float(posed.union_sharpness.detach()) == pytest.approx(50.0, rel=1e-5)
     assert float(posed.weight_sharpness.detach()) == pytest.approx(30.0, rel=1e-5)

@@ -2,8 +2,12 @@ import numpy as np
 import torch
 from kernel_cases import posed_ellipsoids
 
-from wim_fast.model.joint_structure import EMA_RATE, JointStructure, joint_candidates
+from wim_fast.model.joint_structure import JointStructure
+from wim_fast.model.motion import Motion, joint_positions
+from wim_fast.model.structure import joint_candidates, spanning_tree
 from wim_fast.posing import tree
+
+RATE = 0.05
 
 
 def poses(frames, parts, seed=0):
@@ -46,9 +50,9 @@ def test_running_means():
         rotation, translation, semi_axes = poses(3, 4, seed=step)
         translation = translation + 5.0
         candidates = joint_candidates(rotation, translation, semi_axes)
-        joints.observe(candidates, translation)
+        joints.observe(candidates, translation, RATE)
         new_pairs, new_centers = brute_force(candidates, translation)
-        rate = 1.0 if step == 0 else EMA_RATE
+        rate = 1.0 if step == 0 else RATE
         pairs = new_pairs if step == 0 else pairs + rate * (new_pairs - pairs)
         centers = new_centers if step == 0 else centers + rate * (new_centers - centers)
         np.testing.assert_allclose(joints.candidate_distance, pairs, atol=2e-6)
@@ -60,18 +64,20 @@ def test_joint_ends_follow_the_chosen_tree():
     rotation, translation, semi_axes = poses(3, 5)
     candidates = joint_candidates(rotation, translation, semi_axes)
     joints = JointStructure(5)
-    joints.observe(candidates, translation)
-    edges, chosen = tree.spanning_tree(joints.candidate_distance.numpy(), joints.center_distance.numpy())
+    joints.observe(candidates, translation, RATE)
+    edges, chosen = spanning_tree(joints.candidate_distance.numpy(), joints.center_distance.numpy())
     joints.choose(torch.from_numpy(edges), torch.from_numpy(chosen))
     first, second = joints.joint_ends(candidates)
-    positions = tree.joint_positions(rotation.numpy(), translation.numpy(), semi_axes.numpy(), edges, chosen)
+    positions = joint_positions(
+        Motion(rotation.numpy(), translation.numpy()), semi_axes.numpy(), edges, chosen
+    )
     np.testing.assert_allclose(0.5 * (first + second), positions, atol=1e-6)
 
 
 def test_state_is_saved_whole():
     joints = JointStructure(3)
     rotation, translation, semi_axes = poses(2, 3)
-    joints.observe(joint_candidates(rotation, translation, semi_axes), translation)
+    joints.observe(joint_candidates(rotation, translation, semi_axes), translation, RATE)
     joints.choose(torch.tensor([[0, 2], [1, 2]]), torch.tensor([[0, 5], [3, 1]]))
     other = JointStructure(3)
     other.load_state_dict(joints.state_dict())
@@ -83,5 +89,5 @@ def test_one_part_has_no_joints():
     rotation, translation, semi_axes = poses(2, 1)
     joints = JointStructure(1)
     candidates = joint_candidates(rotation, translation, semi_axes)
-    joints.observe(candidates, translation)
+    joints.observe(candidates, translation, RATE)
     assert joints.joint_ends(candidates)[0].shape == (2, 0, 3)

@@ -5,7 +5,11 @@ import torch
 from kernel_cases import random_rotations
 from torch.autograd import gradcheck
 
+from wim_fast.config import ModelConfig
+from wim_fast.model.articulated_model import ArticulatedModel
+from wim_fast.model.motion import learned_motion
 from wim_fast.model.pose_trajectory import PoseTrajectory, rotation_from_6d
+from wim_fast.ops.mlp.reference import mlp
 
 
 def sixes(count, seed=0):
@@ -89,3 +93,18 @@ def test_start_at():
     near = PoseTrajectory(4, 20, 8, width=16, layers=3)
     near.start_at(R, t)
     assert 0 < float((near(torch.arange(20))[1] - t).abs().max()) < 0.2
+
+
+def test_the_learned_motion_is_computed_by_the_network_asked_for():
+    """So that what is rendered has the poses that were trained, on backends with half precision too."""
+    torch.manual_seed(0)
+    model = ArticulatedModel(ModelConfig(parts=2, pose_width=16, hash_log2_entries=6), num_frames=5)
+    model.requires_grad_(False)
+
+    def rounded(x, weights, activation):
+        return mlp(x, [w.half().float() for w in weights], activation)
+
+    exact, half = learned_motion(model), learned_motion(model, rounded)
+    expected = model.trajectory(torch.arange(5), rounded)[1].detach().double()
+    np.testing.assert_array_equal(half.translation, expected.numpy())
+    assert (half.translation != exact.translation).any()

@@ -152,3 +152,11 @@ def test_triton_compiles_for_gpus(kernel, types, precision, width, hidden):
     num_warps = settings.pop("num_warps")
     ptx = compile_kernel("wim_fast.ops.mlp.triton", kernel, types, settings, num_warps)
     assert "mma" in ptx  # tensor cores
+
+
+@pytest.mark.parametrize(("width", "hidden"), [(256, 3), (256, 7)])
+def test_networks_too_large_for_a_kernel_are_matrix_products(width, hidden):
+    """The paper's: 256 wide, with 3 and 7 hidden layers."""
+    x, weights = case(20, 12, width, 4, hidden)
+    found = triton_mlp(x, weights, "tanh", "float")
+    torch.testing.assert_close(found, reference.mlp(x, weights, "tanh"), rtol=1e-5, atol=1e-5)

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from wim_fast.posing.tree import default_root, joint_candidates, joint_positions, rooted, spanning_tree
+from wim_fast.model.motion import Motion, joint_positions
+from wim_fast.model.structure import spanning_tree
+from wim_fast.posing.tree import default_root, joint_candidates, rooted
 
 
 def random_distances(num_parts: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +54,9 @@ def test_spanning_tree_ties_are_deterministic() -> None:
 def test_spanning_tree_of_one_part() -> None:
     edges, candidates = spanning_tree(np.zeros((1, 1, 6, 6)), np.zeros((1, 1)))
     assert edges.shape == candidates.shape == (0, 2)
-    assert joint_positions(np.eye(3)[None], np.zeros((1, 3)), np.ones((1, 3)), edges, candidates).shape == (
+    assert joint_positions(
+        Motion(np.eye(3)[None], np.zeros((1, 3))), np.ones((1, 3)), edges, candidates
+    ).shape == (
         0,
         3,
     )
@@ -79,7 +83,7 @@ def test_joint_candidates_by_hand() -> None:
             world = rotation[frame, part] @ local + translation[frame, part]
             np.testing.assert_allclose(candidates[frame, part, 2 * k + offset], world, atol=1e-15)
 
-    joint = joint_positions(rotation, translation, semi_axes, np.array([[0, 1]]), np.array([[3, 4]]))
+    joint = joint_positions(Motion(rotation, translation), semi_axes, np.array([[0, 1]]), np.array([[3, 4]]))
     np.testing.assert_allclose(joint[:, 0], 0.5 * (candidates[:, 0, 3] + candidates[:, 1, 4]))
 
 

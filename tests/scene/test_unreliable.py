@@ -9,6 +9,7 @@ from arm_scene import with_images
 from tiny_scene import ring, write_scene
 
 from wim_fast import config as config_module
+from wim_fast.config import Config
 from wim_fast.ops.backend import select_backend
 from wim_fast.processes import ALONE
 from wim_fast.recordings.cameras import project
@@ -48,12 +49,14 @@ def terms_and_gradients(scene):
         None, {"parts": 4, "iterations": 50, "rays_per_image": 64, "pose_width": 16}
     )
     trainer = Trainer(scene, config, 50, select_backend("torch"))
-    now = schedule.moment(40, 0.8, 4, trainer.final_inv_s, config)
-    moment = schedule.Moment(*(torch.tensor(float(value), device=trainer.images.device) for value in now))
-    moment = moment._replace(guide_share=torch.ones_like(moment.guide_share))
+    now = schedule.values_at(40, 0.8, 4, trainer.final_inv_s, config)
+    values = schedule.ScheduleValues(
+        *(torch.tensor(float(value), device=trainer.images.device) for value in now)
+    )
+    values = values._replace(silhouette_share=torch.ones_like(values.silhouette_share))
     generator = torch.Generator(trainer.images.device).manual_seed(1)
     result = training_losses(
-        trainer.model, trainer.images, config, moment, True, trainer.backend, generator, ALONE
+        trainer.model, trainer.images, config, values, True, trainer.backend, generator, ALONE
     )
     parameters = list(trainer.model.parameters())
     found = {}
@@ -87,7 +90,7 @@ def test_no_term_sees_them(scene):
 
 
 def test_colour_and_mask_have_no_gradient_there(scene):
-    images = TrainingImages(scene)
+    images = TrainingImages(scene, Config())
     generator = torch.Generator().manual_seed(0)
     camera = torch.arange(5).repeat(4)
     frame = torch.arange(4).repeat_interleave(5)
@@ -123,26 +126,26 @@ def pixels_of(scene, batch, camera):
 
 def test_silhouettes_have_no_gradient_there(scene):
     """Points on or nearest to unreliable pixels are not pulled by the mask."""
-    images = Silhouettes(scene)
+    images = Silhouettes(scene, 0.03)
     generator = torch.Generator().manual_seed(0)
     camera, frame = torch.tensor([1, 2, 3]), torch.tensor([0, 1, 2])
     y, x = np.mgrid[:48, :48]
     every = torch.from_numpy(np.stack([x, y], -1).reshape(1, -1, 2) + 0.5).float() / 48
     pixels = every.repeat(3, 1, 1).requires_grad_()
     nearest = images.nearest_in_mask(camera, frame, pixels)
-    guides = images.draw(camera, frame, 32, generator)
+    mask_pixels = images.draw(camera, frame, 32, generator)
     gradient = torch.autograd.grad(((pixels - nearest) ** 2).sum(), pixels)[0].view(3, 48, 48, 2)
     mask = torch.from_numpy(scene.mask[:])[camera, frame]
     assert (gradient[mask == UNRELIABLE] == 0).all()
     assert (gradient[mask == 0] != 0).any()
-    for i, m in enumerate(guides.pixels):
+    for i, m in enumerate(mask_pixels.pixels):
         column, row = (48 * m).long().T
-        assert guides.weight[i] == 0 or (mask[i, row, column] == OBJECT).all()
-    assert guides.weight[1] == 0  # the image that is missing
+        assert mask_pixels.weight[i] == 0 or (mask[i, row, column] == OBJECT).all()
+    assert mask_pixels.weight[1] == 0  # the image that is missing
 
 
 def test_the_hull_is_known_only_where_all_is_reliable(scene):
-    images = Silhouettes(scene)
+    images = Silhouettes(scene, 0.03)
     assert images.has_core.any()
     for f in range(4):
         if images.has_core[f]:
@@ -157,9 +160,9 @@ def test_guides_of_large_images_are_unreliable_where_any_part_is(scene):
     large = dataclasses.replace(scene, cameras=scene.cameras.resized(288, 288))
     rgba, mask = (layer[:].repeat(6, 2).repeat(6, 3) for layer in (scene.rgba, scene.mask))
     y, x = (int(v.mean()) for v in np.nonzero(mask[0, 0] == OBJECT))
-    y, x = y // 3 * 3, x // 3 * 3  # the corner of a pixel of the guides, not its middle
+    y, x = y // 3 * 3, x // 3 * 3  # the corner of a pixel of the mask_pixels, not its middle
     mask[0, 0, y, x] = UNRELIABLE
-    images = Silhouettes(with_images(large, rgba, mask))
+    images = Silhouettes(with_images(large, rgba, mask), 0.03)
     point = torch.tensor([[[(x + 0.5) / 288, (y + 0.5) / 288]]])
     assert images.side == 96
     assert (images.nearest[0, 0, y // 3, x // 3] == NOWHERE).all()

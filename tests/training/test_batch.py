@@ -5,6 +5,7 @@ import pytest
 import torch
 from arm_scene import arm_scene, with_images
 
+from wim_fast.config import Config
 from wim_fast.ops.backend import select_backend
 from wim_fast.recordings.cameras import project
 from wim_fast.rendering.rays import RayCameras
@@ -24,7 +25,7 @@ def scene():
 
 @pytest.fixture(scope="module")
 def images(scene):
-    return TrainingImages(scene)
+    return TrainingImages(scene, Config())
 
 
 def changed_mask(scene, change):
@@ -100,7 +101,7 @@ def test_unreliable_pixels_give_exactly_no_gradient(scene):
         mask[..., 20:] = UNRELIABLE
 
     unsure = changed_mask(scene, half)
-    batch = draw(TrainingImages(unsure))
+    batch = draw(TrainingImages(unsure, Config()))
     pixels = pixels_of(batch, scene).reshape(-1, 2)
     away = np.abs(pixels[:, 0] - 20) > 1e-2
     expected = pixels[:, 0] < 20
@@ -123,12 +124,12 @@ def test_guides_never_pull_to_unreliable_pixels(scene):
         mask[..., 22:, :][mask[..., 22:, :] == OBJECT] = UNRELIABLE
 
     unsure = changed_mask(scene, lower_half)
-    images = TrainingImages(unsure)
+    images = TrainingImages(unsure, Config())
     camera, frame = torch.tensor([0, 2]), torch.tensor([1, 3])
-    guides = images.silhouettes.draw(camera, frame, 300, generator())
+    mask_pixels = images.silhouettes.draw(camera, frame, 300, generator())
     for b in range(2):
         mask = unsure.mask[camera[b], frame[b]]
-        x, y = (40 * guides.pixels[b]).long().T.numpy()
+        x, y = (40 * mask_pixels.pixels[b]).long().T.numpy()
         assert (mask[y, x] == OBJECT).all()
         points = torch.rand(1, 500, 2, generator=generator())
         found = images.silhouettes.nearest_in_mask(camera[b : b + 1], frame[b : b + 1], points)[0].numpy()
@@ -167,20 +168,20 @@ def test_empty_masks_weigh_nothing(scene):
     def erase(mask):
         mask[1, 2] = 0
 
-    images = TrainingImages(changed_mask(scene, erase))
-    guides = images.silhouettes.draw(torch.tensor([1, 1]), torch.tensor([2, 1]), 20, generator())
-    assert guides.weight.tolist() == [0.0, 1.0]
-    assert guides.pixels.isfinite().all()
+    images = TrainingImages(changed_mask(scene, erase), Config())
+    mask_pixels = images.silhouettes.draw(torch.tensor([1, 1]), torch.tensor([2, 1]), 20, generator())
+    assert mask_pixels.weight.tolist() == [0.0, 1.0]
+    assert mask_pixels.pixels.isfinite().all()
     assert images.draw(torch.tensor([1]), torch.tensor([2]), 50, generator()).rgb.shape == (50, 3)
 
 
 def test_large_images_are_looked_at_coarsely():
     """Guides of at most 128 pixels a side still agree with the masks."""
     scene = arm_scene(size=300, frames=1, oversampling=1)
-    images = TrainingImages(scene)
-    guides = images.silhouettes.draw(torch.tensor([0]), torch.tensor([0]), 200, generator())
+    images = TrainingImages(scene, Config())
+    mask_pixels = images.silhouettes.draw(torch.tensor([0]), torch.tensor([0]), 200, generator())
     assert max(images.silhouettes.nearest.shape[2:4]) <= 128
-    x, y = (300 * guides.pixels[0]).long().T.numpy()
+    x, y = (300 * mask_pixels.pixels[0]).long().T.numpy()
     assert (scene.mask[0, 0][y, x] == OBJECT).mean() > 0.97
 
 

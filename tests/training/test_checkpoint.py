@@ -12,8 +12,8 @@ from tiny_run import SETTINGS, differences, tiny_scene
 
 from wim_fast.config import Config, load_config, to_yaml
 from wim_fast.errors import UserError
+from wim_fast.model.motion import Motion, joint_positions
 from wim_fast.ops.backend import select_backend
-from wim_fast.posing.tree import joint_positions
 from wim_fast.runs.run import load_run
 from wim_fast.scene.load import load_scene
 from wim_fast.scene.scene import Scene
@@ -115,7 +115,7 @@ def test_the_trajectory_is_in_the_units_of_the_files(run, scene):
         np.testing.assert_allclose(data["semi_axes"], scale * axes, rtol=1e-6)
         np.testing.assert_array_equal(data["part_of_joint"], data["edges"])
         expected = joint_positions(
-            rotation, scale * translation, scale * axes, data["edges"], joints.edge_candidates.numpy()
+            Motion(rotation, scale * translation), scale * axes, data["edges"], joints.edge_candidates.numpy()
         )
         np.testing.assert_allclose(data["joint_position"], expected, atol=1e-6)
 

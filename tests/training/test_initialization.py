@@ -1,9 +1,11 @@
 import numpy as np
+import pytest
 import torch
 from kernel_cases import random_rotations
 from scipy.optimize import linear_sum_assignment
 
-from wim_fast.training.initialization import SHRINK, parts_from_points
+from wim_fast.errors import UserError
+from wim_fast.training.initialization import parts_from_points, starting_frame
 
 
 def solid_ellipsoids(parts=3, points=6000, seed=0):
@@ -20,18 +22,18 @@ def solid_ellipsoids(parts=3, points=6000, seed=0):
 
 def test_known_ellipsoids_are_recovered():
     points, rotation, centers, axes = solid_ellipsoids()
-    found_rotation, found_centers, found_axes = parts_from_points(points, 3, 0.02, seed=1)
+    found_rotation, found_centers, found_axes = parts_from_points(points, 3, 0.02, 0.8, seed=1)
     _, match = linear_sum_assignment(np.linalg.norm(centers[:, None] - found_centers[None], axis=-1))
     for part, i in enumerate(match):
         np.testing.assert_allclose(found_centers[i], centers[part], atol=0.01)
-        np.testing.assert_allclose(np.sort(found_axes[i]) / SHRINK, axes[part], rtol=0.05)
+        np.testing.assert_allclose(np.sort(found_axes[i]) / 0.8, axes[part], rtol=0.05)
         found = found_rotation[i][:, np.argsort(found_axes[i])]
         alignment = np.abs(np.diag(found.T @ rotation[part]))
         assert (alignment > 0.98).all()
 
 
 def test_rotations_are_proper():
-    rotation, _, _ = parts_from_points(solid_ellipsoids()[0], 7, 0.02, seed=0)
+    rotation, _, _ = parts_from_points(solid_ellipsoids()[0], 7, 0.02, 0.8, seed=0)
     np.testing.assert_allclose(
         rotation @ rotation.transpose(0, 2, 1), np.tile(np.eye(3), (7, 1, 1)), atol=1e-5
     )
@@ -40,14 +42,14 @@ def test_rotations_are_proper():
 
 def test_flat_objects_keep_a_least_thickness():
     points = np.random.default_rng(0).uniform(-0.5, 0.5, (3000, 3)) * [1, 1, 0]
-    for axes in parts_from_points(points, 4, 0.02, seed=0)[2]:
+    for axes in parts_from_points(points, 4, 0.02, 0.8, seed=0)[2]:
         assert axes.min() >= 0.02
         assert axes.max() > 0.1
 
 
 def test_more_parts_than_clusters_of_points():
     points = np.random.default_rng(0).normal(size=(12, 3))
-    rotation, centers, axes = parts_from_points(points, 10, 0.02, seed=0)
+    rotation, centers, axes = parts_from_points(points, 10, 0.02, 0.8, seed=0)
     assert np.isfinite(rotation).all()
     assert np.isfinite(centers).all()
     assert (axes > 0.02).all()
@@ -55,7 +57,34 @@ def test_more_parts_than_clusters_of_points():
 
 def test_seed_decides():
     points = solid_ellipsoids()[0]
-    first, again = (parts_from_points(points, 6, 0.02, seed=5) for _ in range(2))
+    first, again = (parts_from_points(points, 6, 0.02, 0.8, seed=5) for _ in range(2))
     for a, b in zip(first, again, strict=True):
         assert np.array_equal(a, b)
         assert a.dtype == np.float32
+
+
+class Seen:
+    """What `starting_frame` asks of a scene: how many of 3 cameras see each frame."""
+
+    name, num_cameras = "scene", 3
+
+    def __init__(self, counts):
+        self.sees_object = np.arange(3)[:, None] < np.array(counts)
+
+
+@pytest.mark.parametrize(
+    ("counts", "frame"),
+    [
+        ([3, 3, 3], 0),
+        ([2, 3, 3], 1),  # the one that most see, the earliest of several
+        ([1, 2, 3, 0], 1),  # of the frames that training begins with, here 2
+        ([1, 0, 2, 3], 3),  # of all if those do not do
+    ],
+)
+def test_parts_begin_in_the_frame_that_most_cameras_see(counts, frame):
+    assert starting_frame(Seen(counts), initial_frames=2) == frame
+
+
+def test_a_hull_needs_two_cameras():
+    with pytest.raises(UserError, match="no frame shows the object in 2 cameras"):
+        starting_frame(Seen([1, 0, 1]), initial_frames=2)

@@ -4,6 +4,7 @@ import torch
 from kernel_cases import posed_ellipsoids
 from torch.autograd import gradcheck
 
+from wim_fast.model.structure import relative_motion
 from wim_fast.posing import merge
 from wim_fast.training import losses
 
@@ -119,9 +120,9 @@ def test_separation_loss():
         for i in range(6)
         for j in range(i)
     ]
-    assert float(losses.separation_loss(centers)) == pytest.approx(np.mean(terms))
-    assert float(losses.separation_loss(torch.zeros(2, 3, 3))) == pytest.approx(1)
-    assert float(losses.separation_loss(centers[:, :1])) == 0
+    assert float(losses.separation_loss(centers, 0.05)) == pytest.approx(np.mean(terms))
+    assert float(losses.separation_loss(torch.zeros(2, 3, 3), 0.05)) == pytest.approx(1)
+    assert float(losses.separation_loss(centers[:, :1], 0.05)) == 0
 
 
 def moving(frames=12, parts=5):
@@ -136,7 +137,7 @@ def moving(frames=12, parts=5):
 def test_relative_motion_is_the_merge_distance():
     rotation, translation = moving()
     expected = merge.merge_distance(rotation.numpy(), translation.numpy())
-    m = losses.relative_motion(rotation, translation).numpy()
+    m = relative_motion(rotation, translation).numpy()
     off = ~np.eye(5, dtype=bool)
     np.testing.assert_allclose(m[off], expected[off], atol=2e-3)
     assert m[0, 1] < 5e-3 < m[0, 2]
@@ -148,18 +149,18 @@ def test_merge_loss():
         rotation, translation = moving()
         first = rotation[:1]
         rotation = first + scale * (rotation - first) if scale < 1 else rotation
-        m = losses.relative_motion(rotation, scale * translation).numpy()[~np.eye(5, dtype=bool)]
+        m = relative_motion(rotation, scale * translation).numpy()[~np.eye(5, dtype=bool)]
         D = max(0.1, m.min())
         expected = (m / (1 + np.exp(-(D - m) / D))).mean()
-        assert float(losses.merge_loss(rotation, scale * translation)) == pytest.approx(expected)
-    assert float(losses.merge_loss(rotation[:, :1], translation[:, :1])) == 0
+        assert float(losses.merge_loss(rotation, scale * translation, 0.1, 3.0)) == pytest.approx(expected)
+    assert float(losses.merge_loss(rotation[:, :1], translation[:, :1], 0.1, 3.0)) == 0
 
 
 def test_merge_loss_does_not_differentiate_its_gate():
     rotation, translation = moving()
     translation.requires_grad_()
-    gradient = torch.autograd.grad(losses.merge_loss(rotation, translation), translation)[0]
-    m = losses.relative_motion(rotation, translation)[~torch.eye(5, dtype=torch.bool)]
+    gradient = torch.autograd.grad(losses.merge_loss(rotation, translation, 0.1, 3.0), translation)[0]
+    m = relative_motion(rotation, translation)[~torch.eye(5, dtype=torch.bool)]
     D = max(0.1, float(m.detach().min()))
     gate = torch.sigmoid((D - m.detach()) / D)
     expected = torch.autograd.grad((m * gate).mean(), translation)[0]
@@ -171,17 +172,17 @@ def test_rigid_parts_have_finite_gradients():
     rotation, translation = (x[:1].expand(6, *x.shape[1:]).clone() for x in moving())
     rotation.requires_grad_()
     translation.requires_grad_()
-    losses.merge_loss(rotation, translation).backward()
+    losses.merge_loss(rotation, translation, 0.1, 3.0).backward()
     assert rotation.grad.isfinite().all()
     assert translation.grad.isfinite().all()
 
 
 def test_gradients_in_float64():
     centers = (0.2 * random(2, 4, 3)).requires_grad_()
-    assert gradcheck(losses.separation_loss, centers)
+    assert gradcheck(losses.separation_loss, (centers, 0.05))
     ends = random(2, 4, 3, seed=1).requires_grad_(), random(2, 4, 3, seed=2).requires_grad_()
     assert gradcheck(losses.joint_loss, ends)
     assert gradcheck(losses.eikonal_loss, random(6, 3).requires_grad_())
     rotation, translation = moving(6, 3)
     rotation, translation = rotation + 0.2 * random(6, 3, 3, 3), translation + 0.2 * random(6, 3, 3)
-    assert gradcheck(losses.relative_motion, (rotation.requires_grad_(), translation.requires_grad_()))
+    assert gradcheck(relative_motion, (rotation.requires_grad_(), translation.requires_grad_()))

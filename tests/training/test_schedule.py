@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 
-from wim_fast.config import Config, ScheduleConfig
+from wim_fast.config import Config, RenderConfig, ScheduleConfig
 from wim_fast.training import schedule
 
 PAPER = ScheduleConfig(
@@ -33,20 +33,22 @@ def test_frames_only_grow():
     assert active == sorted(active)
 
 
-def moment_at(progress: float, frames: int = 60) -> schedule.Moment:
+def values_at(progress: float, frames: int = 60) -> schedule.ScheduleValues:
     config = dataclasses.replace(Config(), schedule=PAPER)
-    return schedule.Moment(*torch.tensor(schedule.moment(0, progress, frames, 200.0, config)).unbind())
+    return schedule.ScheduleValues(
+        *torch.tensor(schedule.values_at(0, progress, frames, 200.0, config)).unbind()
+    )
 
 
-def test_moment_is_what_the_functions_say():
+def test_values_are_what_the_functions_say():
     config = dataclasses.replace(Config(), schedule=PAPER)
-    moment = schedule.Moment(*schedule.moment(70, 0.225, 60, 200.0, config))
-    assert moment.active_frames == schedule.active_frames(0.225, 60, PAPER)
-    assert moment.newest_share == PAPER.newest_share
-    assert moment.inv_s == schedule.inv_s(0.225, 200.0)
-    assert moment.guide_share == schedule.guide_share(0.225, config)
-    assert moment.joint_weight == schedule.joint_weight(0.225, config)
-    assert moment.learning_rate_share == schedule.learning_rate_share(70, 0.225, config)
+    values = schedule.ScheduleValues(*schedule.values_at(70, 0.225, 60, 200.0, config))
+    assert values.active_frames == schedule.active_frames(0.225, 60, PAPER)
+    assert values.newest_share == PAPER.newest_share
+    assert values.inv_s == schedule.inv_s(0.225, 200.0, config.render)
+    assert values.silhouette_share == schedule.silhouette_share(0.225, config)
+    assert values.joint_weight == schedule.joint_weight(0.225, config)
+    assert values.learning_rate_share == schedule.learning_rate_share(70, 0.225, config)
 
 
 def test_newest_frames_are_drawn_more_often():
@@ -54,7 +56,7 @@ def test_newest_frames_are_drawn_more_often():
     generator = torch.Generator().manual_seed(0)
     for progress, newest_share in ((0.02, 0.6), (0.225, 0.2 + 0.8 * 6 / 35), (0.5, 0.1)):
         active = schedule.active_frames(progress, 60, PAPER)
-        frames = schedule.draw_frames(40000, moment_at(progress), PAPER, generator)
+        frames = schedule.draw_frames(40000, values_at(progress), PAPER, generator)
         assert int(frames.min()) == 0
         assert int(frames.max()) == active - 1
         share = (frames >= active - 6).float().mean()
@@ -63,14 +65,14 @@ def test_newest_frames_are_drawn_more_often():
 
 def test_draws_follow_the_generator():
     draws = [
-        schedule.draw_frames(50, moment_at(0.2), PAPER, torch.Generator().manual_seed(3)) for _ in range(2)
+        schedule.draw_frames(50, values_at(0.2), PAPER, torch.Generator().manual_seed(3)) for _ in range(2)
     ]
     assert torch.equal(*draws)
 
 
 def test_one_frame():
     generator = torch.Generator().manual_seed(0)
-    assert (schedule.draw_frames(20, moment_at(0.2, 1), PAPER, generator) == 0).all()
+    assert (schedule.draw_frames(20, values_at(0.2, 1), PAPER, generator) == 0).all()
 
 
 def test_joint_weight_grows_until_tau_0():
@@ -84,17 +86,17 @@ def test_joint_weight_grows_until_tau_0():
     assert weights == pytest.approx([start, (start + end) / 2, end, end])
 
 
-def test_guides_fade_after_all_frames_are_in():
+def test_silhouette_losses_fade_after_all_frames_are_in():
     config = Config()
-    end, least = config.schedule.growth_end, config.loss.guide_final_share
-    assert schedule.guide_share(0.0, config) == schedule.guide_share(end, config) == 1.0
-    assert schedule.guide_share(1.0, config) == pytest.approx(least)
-    shares = [schedule.guide_share(p / 100, config) for p in range(101)]
+    end, least = config.schedule.growth_end, config.loss.silhouette_final_share
+    assert schedule.silhouette_share(0.0, config) == schedule.silhouette_share(end, config) == 1.0
+    assert schedule.silhouette_share(1.0, config) == pytest.approx(least)
+    shares = [schedule.silhouette_share(p / 100, config) for p in range(101)]
     assert shares == sorted(shares, reverse=True)
 
 
 def test_sharpness_rises_to_its_final_value():
-    values = [schedule.inv_s(p / 100, 240.0) for p in range(101)]
+    values = [schedule.inv_s(p / 100, 240.0, RenderConfig()) for p in range(101)]
     assert 0 < values[0] < 240
     assert values[-1] == 240
     assert values == sorted(values)

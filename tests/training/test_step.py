@@ -22,7 +22,7 @@ def test_surface_points_lie_on_their_ellipsoids():
 def test_taps_are_tetrahedra_round_samples():
     points = torch.rand(200, 3, generator=generator())
     samples = RaySamples(points, torch.arange(200).int(), torch.zeros(200), torch.tensor([0, 200]))
-    taps, pose_ids = eikonal_taps(samples, 30, generator())
+    taps, pose_ids = eikonal_taps(samples, 30, 0.002, generator())
     taps, pose_ids = taps.view(4, 30, 3), pose_ids.view(4, 30)
     assert (pose_ids == pose_ids[0]).all()
     center = points[pose_ids[0].long()]
@@ -38,4 +38,4 @@ def test_taps_of_few_samples():
     for count in (0, 1, 3):
         offsets = torch.tensor([0, count])
         samples = RaySamples(torch.zeros(count, 3), torch.zeros(count).int(), torch.zeros(count), offsets)
-        assert eikonal_taps(samples, 30, generator())[0].shape == (4 * 30 if count else 0, 3)
+        assert eikonal_taps(samples, 30, 0.002, generator())[0].shape == (4 * 30 if count else 0, 3)

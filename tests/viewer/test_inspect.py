@@ -265,6 +265,9 @@ def test_intervals_of_a_probed_ray(snapshot, posed) -> None:
     np.testing.assert_allclose(
         np.linalg.norm(ends - origin, axis=-1), probe.intervals[probe.parts_met], rtol=1e-5
     )
+    shifted = interval_ends(probe, np.array([0.0, 0.0, 1.0]), 0.1) - ends
+    np.testing.assert_allclose(np.linalg.norm(shifted[:, 0], axis=-1), 0.1 * np.arange(1, len(ends) + 1))
+    np.testing.assert_allclose(shifted @ direction, 0, atol=1e-9)
     away = probe_ray(snapshot, posed, grid, origin, -direction)
     assert away.span is None
     assert interval_ends(away).shape == (0, 2, 3)

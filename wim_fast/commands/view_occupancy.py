@@ -46,9 +46,11 @@ def run(args: argparse.Namespace) -> None:
     if args.export is not None:
         from wim_fast.viewer.export import export
 
-        export(
+        files = export(
             args.run, args.backend, args.export, args.frame or 0, args.camera, args.pixel, args.size or 640
         )
+        for file in files:
+            print(f"wrote {file}")
         return
     from wim_fast.viewer.serve import serve_run
 

@@ -12,12 +12,11 @@ from wim_fast.config import ModelConfig
 from wim_fast.model.joint_structure import JointStructure
 from wim_fast.model.part_field import PartField
 from wim_fast.model.pose_trajectory import PoseTrajectory
-from wim_fast.ops.articulated.reference import MAX_CANDIDATES
+from wim_fast.model.structure import joint_candidates
 from wim_fast.ops.backend import Backend
 from wim_fast.profiling import stage
 
 DEFAULT_FINEST_CELL = 0.0125  # world units, where the configuration leaves it open
-PART_HALF_EXTENT = 0.6  # half side of a part's box in the hash grid, world units
 
 
 class Posed(NamedTuple):
@@ -46,20 +45,26 @@ class ArticulatedModel(nn.Module):
     """Parameters and joint state of one object; T frames, P parts.
 
     The semi-axes are ``minimum_semi_axis + exp(log_semi_axes)``; the sharpnesses ``b = softplus(10 u)`` and
-    ``a = softplus(v)`` (paper section 3.3).
+    ``a = softplus(v)`` (paper section 3.3); u and v are the parameters `union_sharpness_logit` and
+    `weight_sharpness_logit`.
     """
 
     def __init__(self, config: ModelConfig, num_frames: int) -> None:
         super().__init__()
         parts = config.parts
         self.minimum_semi_axis = config.minimum_semi_axis
-        self.top_parts = min(config.top_parts, parts, MAX_CANDIDATES)
+        self.top_parts = config.top_parts
+        self.candidate_share = config.candidate_share
         self.trajectory = PoseTrajectory(
             parts, num_frames, config.pose_frequencies, config.pose_width, config.pose_layers
         )
         self.log_semi_axes = nn.Parameter(torch.full((parts, 3), math.log(0.05)))
-        self.union_sharpness = nn.Parameter(torch.tensor(config.initial_union_sharpness))
-        self.weight_sharpness = nn.Parameter(torch.tensor(inverse_softplus(config.initial_weight_sharpness)))
+        self.union_sharpness_logit = nn.Parameter(
+            torch.tensor(inverse_softplus(config.initial_union_sharpness) / 10)
+        )
+        self.weight_sharpness_logit = nn.Parameter(
+            torch.tensor(inverse_softplus(config.initial_weight_sharpness))
+        )
         self.field = PartField(
             parts,
             config.hash_log2_entries,
@@ -68,7 +73,7 @@ class ArticulatedModel(nn.Module):
             config.decoder_width,
             config.decoder_layers,
             config.residual_max,
-            PART_HALF_EXTENT,
+            config.part_half_extent,
             config.lighting,
         )
         self.joints = JointStructure(parts)
@@ -77,6 +82,10 @@ class ArticulatedModel(nn.Module):
     def semi_axes(self) -> Tensor:
         """(P, 3), world units."""
         return self.minimum_semi_axis + self.log_semi_axes.exp()
+
+    def joint_candidates(self, rotation: Tensor, translation: Tensor) -> Tensor:
+        """Six of every part (F, P, 6, 3), world, in any poses."""
+        return joint_candidates(rotation, translation, self.semi_axes, self.candidate_share)
 
     def start_at(self, rotation: Tensor, translation: Tensor, semi_axes: Tensor) -> None:
         """Begin with these parts: rotation (P, 3, 3), translation (P, 3), semi_axes (P, 3)."""
@@ -96,8 +105,8 @@ class ArticulatedModel(nn.Module):
             rotation,
             translation,
             self.semi_axes,
-            softplus(10 * self.union_sharpness),
-            softplus(self.weight_sharpness),
+            softplus(10 * self.union_sharpness_logit),
+            softplus(self.weight_sharpness_logit),
         )
 
     def evaluate(self, points: Tensor, pose_ids: Tensor, posed: Posed, backend: Backend) -> FieldValues:

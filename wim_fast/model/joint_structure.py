@@ -5,21 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from wim_fast.model.structure import joint_ends
 from wim_fast.processes import ALONE, Processes
-
-EMA_RATE = 0.05
-_SHARE = 0.75  # candidates lie at this share of each semi-axis
-
-
-def joint_candidates(rotation: Tensor, translation: Tensor, semi_axes: Tensor) -> Tensor:
-    """Six candidates of every part (A.4, eq. 8 and 9), differentiable.
-
-    rotation (F, P, 3, 3), translation (F, P, 3), semi_axes (P, 3) -> (F, P, 6, 3); candidate 2k is +3/4 of
-    semi-axis k, candidate 2k + 1 is -3/4 of it. The order is that of ``posing.tree``.
-    """
-    arms = (_SHARE * rotation * semi_axes[:, None, :]).transpose(-1, -2)  # (F, P, axis, 3)
-    offsets = torch.stack([arms, -arms], dim=-2).flatten(-3, -2)
-    return translation[..., None, :] + offsets
 
 
 class JointStructure(nn.Module):
@@ -41,11 +28,13 @@ class JointStructure(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
-    def observe(self, candidates: Tensor, translation: Tensor, processes: Processes = ALONE) -> None:
+    def observe(
+        self, candidates: Tensor, translation: Tensor, rate: float, processes: Processes = ALONE
+    ) -> None:
         """Take the poses of one step into the running means.
 
-        candidates (F, P, 6, 3) and translation (F, P, 3). The first call sets the means,
-        later ones move them by `EMA_RATE`. With several `processes` their poses count together.
+        candidates (F, P, 6, 3) and translation (F, P, 3). The first call sets the means, later ones move them by `rate` of
+        the way. With several `processes` their poses count together.
         """
         frames, parts = translation.shape[:2]
         points = (candidates - translation.mean((0, 1))).reshape(frames, parts * 6, 3)
@@ -55,19 +44,17 @@ class JointStructure(nn.Module):
         pairs = pairs.view(parts, 6, parts, 6).permute(0, 2, 1, 3)
         centers = ((translation[:, :, None] - translation[:, None]) ** 2).sum(-1).mean(0)
         processes.average_(pairs, centers)
-        rate = torch.where(self.steps == 0, 1.0, EMA_RATE)
-        self.candidate_distance.lerp_(pairs, rate)
-        self.center_distance.lerp_(centers, rate)
+        share = torch.where(self.steps == 0, 1.0, rate)
+        self.candidate_distance.lerp_(pairs, share)
+        self.center_distance.lerp_(centers, share)
         self.steps += 1
 
     @torch.no_grad()
     def choose(self, edges: Tensor, edge_candidates: Tensor) -> None:
-        """Set the tree, from ``posing.tree.spanning_tree`` of the running distances."""
+        """Set the tree, from ``structure.spanning_tree`` of the running distances."""
         self.edges.copy_(edges)
         self.edge_candidates.copy_(edge_candidates)
 
     def joint_ends(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        """The two candidates (F, P - 1, 3) of every edge; the joint is their midpoint."""
-        first, second = self.edges.unbind(1)
-        m, n = self.edge_candidates.unbind(1)
-        return candidates[:, first, m], candidates[:, second, n]
+        """The two candidates (F, P - 1, 3) of every edge of the tree; the joint is their midpoint."""
+        return joint_ends(candidates, self.edges, self.edge_candidates)

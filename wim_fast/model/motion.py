@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
-from wim_fast.posing.tree import joint_positions
+from wim_fast.model.structure import CANDIDATE_SHARE, joint_candidates, joint_ends
+from wim_fast.ops.mlp import reference
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,14 @@ class Motion:
 
 
 @torch.no_grad()
-def learned_motion(model: ArticulatedModel) -> Motion:
-    """The poses of all frames that the model was trained on, float64."""
+def learned_motion(model: ArticulatedModel, mlp: Callable = reference.mlp) -> Motion:
+    """The poses of all frames that the model was trained on, float64.
+
+    `mlp`: what computes the pose network. That of the backend gives the poses as training saw them: tcnn's has half
+    precision.
+    """
     frames = torch.arange(model.trajectory.num_frames, device=model.log_semi_axes.device)
-    rotation, translation = model.trajectory(frames)
+    rotation, translation = model.trajectory(frames, mlp)
     return Motion(rotation.double().cpu().numpy(), translation.double().cpu().numpy())
 
 
@@ -45,10 +50,30 @@ def edges_of(model: ArticulatedModel) -> np.ndarray:
     return model.joints.edges.cpu().numpy()
 
 
+def joint_positions(
+    motion: Motion,
+    semi_axes: np.ndarray,
+    edges: np.ndarray,
+    edge_candidates: np.ndarray,
+    share: float = CANDIDATE_SHARE,
+) -> np.ndarray:
+    """Joint of every edge: the midpoint of its two candidates (supplement A.8, eq. 11); (T, P-1, 3) world, float64.
+
+    semi_axes (P, 3), edges and edge_candidates (P-1, 2); `share`: where candidates lie on the semi-axes.
+    """
+    rotation, translation, axes = (
+        torch.tensor(np.asarray(x, float)) for x in (motion.rotation, motion.translation, semi_axes)
+    )
+    candidates = joint_candidates(rotation, translation, axes, share)
+    chosen = (torch.tensor(np.asarray(x, np.int64)) for x in (edges, edge_candidates))
+    first, second = joint_ends(candidates, *chosen)
+    return (0.5 * (first + second)).numpy()
+
+
 def joints_of(model: ArticulatedModel, motion: Motion) -> np.ndarray:
-    """The joint of every edge of the model's tree, (T, P-1, 3), world units (supplement A.8, eq. 11)."""
-    edges, candidates = edges_of(model), model.joints.edge_candidates.cpu().numpy()
-    return joint_positions(motion.rotation, motion.translation, semi_axes_of(model), edges, candidates)
+    """The joint of every edge of the model's tree, (T, P-1, 3), world units."""
+    chosen = model.joints.edge_candidates.cpu().numpy()
+    return joint_positions(motion, semi_axes_of(model), edges_of(model), chosen, model.candidate_share)
 
 
 @torch.no_grad()

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
-MOTION_WEIGHT = 3.0
-"""Weight of the translation in the merge distance (supplement A.7, lambda_motion)."""
+from wim_fast.model import structure
 
-MERGE_THRESHOLD = 0.1
+MERGE_THRESHOLD = structure.MERGE_DISTANCE
 """Parts whose merge distance exceeds this count as moving apart (supplement A.7, D-bar)."""
 
 NOISE_FLOOR = 0.005
@@ -19,26 +19,9 @@ NOISE_FLOOR = 0.005
 
 
 def merge_distance(part_rotation: np.ndarray, part_translation: np.ndarray) -> np.ndarray:
-    """m_ij: how much part j moves as seen from part i.
-
-    The standard deviation over time of the relative rotation R_i^T R_j, averaged over its 9 entries, plus 3
-    times that of the relative translation R_i^T (t_j - t_i), averaged over its 3. Not symmetric: the
-    translation is seen in part i's frame.
-
-    Args:
-        part_rotation: (T, P, 3, 3) part to world.
-        part_translation: (T, P, 3), world units.
-
-    Returns:
-        (P, P), zero on the diagonal.
-    """
-    rotation, translation = np.asarray(part_rotation, float), np.asarray(part_translation, float)
-    out = np.zeros((rotation.shape[1],) * 2)
-    for i in range(len(out)):  # one row at a time: (T, P, 9) numbers in memory
-        world_to_part = np.swapaxes(rotation[:, i : i + 1], -1, -2)
-        turn = world_to_part @ rotation
-        offset = world_to_part @ (translation - translation[:, i : i + 1])[..., None]
-        out[i] = turn.std(axis=0).mean(axis=(-1, -2)) + MOTION_WEIGHT * offset.std(axis=0).mean(axis=(-1, -2))
+    """`structure.relative_motion` of arrays (T, P, 3, 3) and (T, P, 3), in float64: (P, P), zero on the diagonal."""
+    rotation, translation = (torch.tensor(np.asarray(x, float)) for x in (part_rotation, part_translation))
+    out = structure.relative_motion(rotation, translation, exact=True).numpy()
     np.fill_diagonal(out, 0.0)
     return out
 

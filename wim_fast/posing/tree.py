@@ -1,92 +1,26 @@
-"""Joint candidates, the kinematic tree between parts, its rooted form (paper section 3.5, supplement A.4)."""
+"""The kinematic tree between parts, given a root (paper section 3.5)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-CANDIDATE_SHARE = 0.75
-"""Candidates lie at this share of each semi-axis (supplement A.4)."""
-
-CENTER_WEIGHT = 0.1
-"""Weight of the centre distance in the choice of edges (lambda_l; 0.02 in supplement A.7, with which the dog's tail hung on
-a hind leg, see docs/log.md)."""
+from wim_fast.model import structure
 
 
 def joint_candidates(
-    part_rotation: np.ndarray, part_translation: np.ndarray, semi_axes: np.ndarray
-) -> np.ndarray:
-    """Six joint candidates of every part in the world (supplement A.4, eq. 8 and 9).
-
-    Args:
-        part_rotation: (..., P, 3, 3) part to world.
-        part_translation: (..., P, 3) part centres.
-        semi_axes: (P, 3).
-
-    Returns:
-        (..., P, 6, 3); candidate 2k is +3/4 of semi-axis k, candidate 2k + 1 is -3/4 of it.
-    """
-    arms = CANDIDATE_SHARE * np.asarray(part_rotation, float) * np.asarray(semi_axes, float)[:, None, :]
-    arms = np.swapaxes(arms, -1, -2)  # (..., P, axis, 3)
-    signed = np.stack([arms, -arms], axis=-2)  # (..., P, axis, sign, 3)
-    offsets = signed.reshape(*arms.shape[:-2], 6, 3)
-    return np.asarray(part_translation, float)[..., None, :] + offsets
-
-
-def spanning_tree(
-    candidate_distance: np.ndarray, center_distance: np.ndarray, center_weight: float = CENTER_WEIGHT
-) -> tuple[np.ndarray, np.ndarray]:
-    """Greedy minimum spanning tree over parts (paper section 3.5; Kruskal).
-
-    The cost of joining parts i < j is the least of their 36 mean squared candidate distances plus
-    `center_weight` times the mean squared distance of their centres. Ties go to the smaller (i, j), then to
-    the smaller (m, n), so the result depends on nothing but the numbers. Only entries with i < j are read.
-
-    Args:
-        candidate_distance: (P, P, 6, 6); [i, j, m, n] belongs to candidate m of part i and n of part j.
-        center_distance: (P, P).
-
-    Returns:
-        edges (P-1, 2) with i < j, in the order of increasing cost, and edge_candidates (P-1, 2): the chosen
-        candidate (0..5) of either part.
-    """
-    candidate_distance = np.asarray(candidate_distance, float)
-    num_parts = len(candidate_distance)
-    rows, columns = np.triu_indices(num_parts, 1)
-    num_candidates = candidate_distance.shape[-1]
-    flat = candidate_distance[rows, columns].reshape(len(rows), num_candidates**2)
-    best = flat.argmin(axis=1)
-    cost = flat.min(axis=1) + center_weight * np.asarray(center_distance, float)[rows, columns]
-    if not np.isfinite(cost).all():
-        raise ValueError("spanning_tree: distances must be finite")
-
-    label = np.arange(num_parts)
-    chosen: list[int] = []
-    for k in np.argsort(cost, kind="stable"):
-        i, j = label[rows[k]], label[columns[k]]
-        if i != j:
-            label[label == max(i, j)] = min(i, j)
-            chosen.append(int(k))
-    pick = np.array(chosen, dtype=int)
-    edges = np.stack([rows[pick], columns[pick]], axis=1)
-    candidates = np.stack([best[pick] // num_candidates, best[pick] % num_candidates], axis=1)
-    return edges, candidates
-
-
-def joint_positions(
     part_rotation: np.ndarray,
     part_translation: np.ndarray,
     semi_axes: np.ndarray,
-    edges: np.ndarray,
-    edge_candidates: np.ndarray,
+    share: float = structure.CANDIDATE_SHARE,
 ) -> np.ndarray:
-    """Joint of every edge: the midpoint of its two candidates (supplement A.8, eq. 11); (..., P-1, 3)."""
-    candidates = joint_candidates(part_rotation, part_translation, semi_axes)
-    edges, edge_candidates = np.asarray(edges, int), np.asarray(edge_candidates, int)
-    first = candidates[..., edges[:, 0], edge_candidates[:, 0], :]
-    second = candidates[..., edges[:, 1], edge_candidates[:, 1], :]
-    return 0.5 * (first + second)
+    """`structure.joint_candidates` of arrays (..., P, 3, 3), (..., P, 3) and (P, 3), in float64."""
+    rotation, translation, axes = (
+        torch.tensor(np.asarray(x, float)) for x in (part_rotation, part_translation, semi_axes)
+    )
+    return structure.joint_candidates(rotation, translation, axes, share).numpy()
 
 
 @dataclass(frozen=True)

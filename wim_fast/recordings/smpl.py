@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wim_fast.errors import SceneWarning, UserError
-from wim_fast.scene.scene import GroundTruth
+from wim_fast.recordings.calibration.conventions import rotation_matrices
+from wim_fast.recordings.recording import GroundTruth
 
 Array = NDArray[np.float64]
 
@@ -123,13 +124,6 @@ def load_body_model(file: Path, kind: str) -> BodyModel:
         parents,
         of_hands,  # type: ignore[arg-type]
     )
-
-
-def rotation_matrices(vectors: Array) -> Array:
-    """Axis-angle vectors (..., 3) to rotations (..., 3, 3)."""
-    from scipy.spatial.transform import Rotation
-
-    return Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(*vectors.shape[:-1], 3, 3)
 
 
 def pose_body(

@@ -56,7 +56,7 @@ class Image(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Shot:
+class _View:
     """What is rendered, from where, and how."""
 
     model: ArticulatedModel
@@ -121,7 +121,7 @@ def render_image(
     calibration = RayCameras.from_matrices(
         cameras.intrinsics[index : index + 1], cameras.T_camera_world[index : index + 1]
     ).to(device)
-    shot = _Shot(model, posed, calibration, inv_s, backend)
+    view = _View(model, posed, calibration, inv_s, backend)
     side = max(1, round(rays_per_edge_pixel**0.5))
     shift = (torch.arange(side, device=device) + 0.5) / side - 0.5
     shifts = torch.cartesian_prod(shift, shift)  # (side^2, 2) pixels
@@ -134,9 +134,9 @@ def render_image(
 
     colors, parts, along = [], [], []
     for chunk in centers.split(CHUNK):
-        values = _look(shot, shot.rays(chunk), spread)
+        values = _coarse_to_fine(view, view.rays(chunk), spread)
         offsets = ray_offsets(values.ray_ids, len(chunk))
-        colors.append(shot.composite(values, offsets, inv_s))
+        colors.append(view.composite(values, offsets, inv_s))
         parts.append(_part_seen(values, offsets, colors[-1]))
         along.append(values)
     color, part = torch.cat(colors), torch.cat(parts)  # (HW, 5), (HW,)
@@ -146,7 +146,7 @@ def render_image(
         for chunk, values, has_edge, chunk_color in sets:
             for edge in has_edge.nonzero().squeeze(1).split(CHUNK // len(shifts)):
                 near = values.of_rays(edge, len(chunk))
-                chunk_color[edge] = _look_again(shot, chunk[edge], near, shifts, spread)
+                chunk_color[edge] = _supersample(view, chunk[edge], near, shifts, spread)
     color = color.view(height, width, 5)
     opacity = color[..., 3]
     depth = torch.where(opacity > 1e-3, color[..., 4] / opacity.clamp_min(1e-3), 0.0)
@@ -154,36 +154,36 @@ def render_image(
     return Image(*(x.cpu().numpy() for x in (color[..., :3], opacity, depth, part)))
 
 
-def _look(shot: _Shot, rays: Rays, spread: float) -> RayValues:
-    """The field along R rays: at first at samples far apart, then at more of them where the surface can be seen.
+def _coarse_to_fine(view: _View, rays: Rays, spread: float) -> RayValues:
+    """The field along R rays: a coarse pass at samples far apart, then finer ones where the surface can be seen.
 
     Args:
-        spread: distance, at distance 1, to other rays that will look for the surface where these have seen it.
+        spread: distance, at distance 1, to other rays that will take their samples where these have found the surface.
     """
-    step = 2**shot.halvings * shot.step
-    samples = _all_samples(shot, rays, spread)
-    values = shot.values(rays, samples.t, torch.repeat_interleave(samples.offsets.diff()))
+    step = 2**view.halvings * view.step
+    samples = _coarse_samples(view, rays, spread)
+    values = view.values(rays, samples.t, torch.repeat_interleave(samples.offsets.diff()))
     # in front of a ray's first sample the union is beyond the band; the surface can be in between, if this one is near it
-    near = values.sdf < step + BAND_SIGMOIDS / shot.inv_s
+    near = values.sdf < step + BAND_SIGMOIDS / view.inv_s
     enters = (interval_lengths(values) == 0) & near
-    values = _with_samples(shot, rays, values, enters, step)
-    for _ in range(shot.halvings):
+    values = _with_samples(view, rays, values, enters, step)
+    for _ in range(view.halvings):
         offsets = ray_offsets(values.ray_ids, len(rays.origins))
-        wanted = visible_intervals(values, offsets, 1.5 * step, shot.inv_s)
+        wanted = visible_intervals(values, offsets, 1.5 * step, view.inv_s)
         step /= 2
-        values = _with_samples(shot, rays, values, wanted & (interval_lengths(values) > 1.5 * step), step)
+        values = _with_samples(view, rays, values, wanted & (interval_lengths(values) > 1.5 * step), step)
     return values
 
 
-def _with_samples(shot: _Shot, rays: Rays, values: RayValues, wanted: Tensor, distance: float) -> RayValues:
+def _with_samples(view: _View, rays: Rays, values: RayValues, wanted: Tensor, distance: float) -> RayValues:
     """`values` and a sample at this distance in front of each wanted one (N,)."""
     before = wanted.nonzero().squeeze(1)
-    new = shot.values(rays, values.t[before] - distance, values.ray_ids[before])
+    new = view.values(rays, values.t[before] - distance, values.ray_ids[before])
     return inserted(values, before, new)
 
 
-def _look_again(shot: _Shot, pixels: Tensor, values: RayValues, shifts: Tensor, spread: float) -> Tensor:
-    """Mean colours (E, 5), as of `_Shot.composite`, of several rays through each of E pixels.
+def _supersample(view: _View, pixels: Tensor, values: RayValues, shifts: Tensor, spread: float) -> Tensor:
+    """Mean colours (E, 5), as of `_View.composite`, of several rays through each of E pixels.
 
     Args:
         pixels: (E, 2) their centres.
@@ -191,29 +191,29 @@ def _look_again(shot: _Shot, pixels: Tensor, values: RayValues, shifts: Tensor, 
         shifts: (k, 2) from there to the k rays through each pixel.
         spread: how long the longest of them is, at distance 1 from the camera.
     """
-    inv_s = SHARPENING * shot.inv_s
+    inv_s = SHARPENING * view.inv_s
     offsets = ray_offsets(values.ray_ids, len(pixels))
-    longest = 1.5 * 2**shot.halvings * shot.step
+    longest = 1.5 * 2**view.halvings * view.step
     wanted = visible_intervals(values, offsets, longest, inv_s, spread * values.t)
-    t, pixel_ids = divided(values, wanted, shot.step)
+    t, pixel_ids = divided(values, wanted, view.step)
     k = len(shifts)
     count = torch.bincount(pixel_ids, minlength=len(pixels))
     first = (count.cumsum(0) - count).repeat_interleave(k)  # of the pixel's samples, which its rays share
     offsets = pad(count.repeat_interleave(k).cumsum(0), (1, 0))
     ray_ids = torch.repeat_interleave(offsets.diff())
     row = torch.arange(len(ray_ids), device=t.device) + (first - offsets[:-1])[ray_ids]
-    rays = shot.rays((pixels[:, None] + shifts).view(-1, 2))
-    color = shot.composite(shot.values(rays, t[row], ray_ids), offsets, inv_s)
+    rays = view.rays((pixels[:, None] + shifts).view(-1, 2))
+    color = view.composite(view.values(rays, t[row], ray_ids), offsets, inv_s)
     return color.view(-1, k, 5).mean(1)
 
 
-def _all_samples(shot: _Shot, rays: Rays, spread: float) -> RaySamples:
+def _coarse_samples(view: _View, rays: Rays, spread: float) -> RaySamples:
     """Samples in the middle of a step, many steps apart; where arrays have a fixed size, in such that have room for all."""
-    inv_s, model, posed, backend = shot.inv_s, shot.model, shot.posed, shot.backend
-    stride = 2**shot.halvings
+    inv_s, model, posed, backend = view.inv_s, view.model, view.posed, view.backend
+    stride = 2**view.halvings
     jitter = torch.full((len(rays.origins),), 0.5 / stride, device=backend.device)
     # other rays may see the surface a little farther away than these, if pixels are large
-    reach = float((posed.translation[0] - shot.calibration.center).norm(dim=-1).max() + posed.semi_axes.max())
+    reach = float((posed.translation[0] - view.calibration.center).norm(dim=-1).max() + posed.semi_axes.max())
     margin = max(0.0, SURFACE_SIGMOIDS / (SHARPENING * inv_s) + spread * reach - BAND_SIGMOIDS / inv_s)
 
     def samples(capacity: int | None) -> RaySamples:

@@ -1,4 +1,4 @@
-"""Which of the points along rays can be seen: few samples far apart tell, so that the field is known where it counts.
+"""Refinement along rays: samples far apart tell where the surface can be seen, and finer ones are taken there.
 
 The signed distance changes by about as much as one moves, at most. Two samples bound it between them, and where it
 stays well above zero, or what is in front hides it, no sample between them would show.

@@ -45,7 +45,7 @@ class JointList:
 
 
 def tree_of(run: TrainedModel) -> RootedTree:
-    """The kinematic tree, from the part that moves least."""
+    """The kinematic tree, from a base that hardly moves, else from its middle."""
     return rooted(run.edges, root_of(run))
 
 

@@ -91,7 +91,7 @@ def resumed_config(folder: RunFolder, settings: Mapping[str, Any]) -> Config:
     wanted = config_module.replace(config, **given)
     for name in given:
         setting = SETTINGS[name]
-        now, then = (getattr(getattr(c, setting.section), name) for c in (wanted, config))
+        now, then = setting.of(wanted), setting.of(config)
         if now != then:
             raise UserError(
                 folder.config,

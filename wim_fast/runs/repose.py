@@ -18,7 +18,7 @@ from wim_fast.runs.trained_model import TrainedModel, check_frame
 
 
 def root_of(run: TrainedModel) -> int:
-    """The part that stays where it is when none is named."""
+    """The root when none is named: a base that hardly moves, else the middle of the tree."""
     motion = run.motion
     return default_root(run.edges, run.semi_axes, motion.rotation, motion.translation)
 
@@ -37,7 +37,7 @@ def repose_frame(
     Args:
         rotations: {part: axis-angle (3,) in degrees}. All are read in the learned pose: see `posing.repose.repose`.
         frame: position among the frames trained on, 0..T-1.
-        root: the part that stays where it is; None: the one that moves least.
+        root: the part that stays where it is; None: a base that hardly moves, else the middle of the tree.
         axes: of the rotations: of the world, or of each part.
         root_translation: (3,) moves the whole object, in the units of the recording's files.
 

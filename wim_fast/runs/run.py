@@ -107,7 +107,7 @@ class Run(TrainedModel):
 
     @property
     def tree(self) -> RootedTree:
-        """The kinematic tree, from the part that moves least."""
+        """The kinematic tree, from a base that hardly moves, else from its middle."""
         return tree_of(self)
 
     def list_joints(self, frame: int = 0) -> JointList:
@@ -180,7 +180,7 @@ class Run(TrainedModel):
         Args:
             rotations: {part: axis-angle (3,) in degrees}; what hangs from a part goes with it.
             frame: position among the frames trained on, 0..T-1.
-            root: the part that stays where it is; None: the one that moves least.
+            root: the part that stays where it is; None: a base that hardly moves, else the middle of the tree.
             axes: "world", or "part": the frame in which the axes are given.
             root_translation: (3,) moves the whole object, in the units of the recording's files.
         """

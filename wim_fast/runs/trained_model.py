@@ -47,7 +47,7 @@ class TrainedModel:
     @cached_property
     def motion(self) -> Motion:
         """The learned poses of the T frames."""
-        return learned_motion(self.model)
+        return learned_motion(self.model, self.backend.pose_mlp)
 
     @property
     def semi_axes(self) -> np.ndarray:

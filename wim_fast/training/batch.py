@@ -8,15 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wim_fast.config import Config
 from wim_fast.profiling import stage
 from wim_fast.rendering.rays import RayCameras, Rays
 from wim_fast.scene.footage import OBJECT, TILE, UNRELIABLE
 from wim_fast.scene.scene import Scene
 from wim_fast.training.silhouettes import Silhouettes
-
-BLOCK_SHARE = 1 / 8  # side of the blocks that count double where they touch the mask: 64 of 512 pixels
-BOX_MARGIN = 0.04  # of the image side, round the mask
-ANYWHERE_SHARE = 0.1  # of the rays, drawn from the whole image
 
 
 class Batch(NamedTuple):
@@ -27,13 +24,16 @@ class Batch(NamedTuple):
     rays: Rays  # B * n of them, image after image; pose_ids count the images
     rgb: Tensor  # (B * n, 3) straight, in [0, 1]
     alpha: Tensor  # (B * n,) true coverage
-    weight: Tensor  # (B * n,) 0 at unreliable pixels; pixels of blocks that touch the mask count double
+    weight: (
+        Tensor  # (B * n,) 0 at unreliable pixels; 1 at others, `block_weight` in blocks that touch the mask
+    )
 
 
 class TrainingImages:
     """The tiles of a scene's images on a device, with what is computed once per image."""
 
-    def __init__(self, scene: Scene, device: torch.device | str = "cpu") -> None:
+    def __init__(self, scene: Scene, config: Config, device: torch.device | str = "cpu") -> None:
+        self.sampling, self.block_weight = config.sampling, config.loss.block_weight
         self.device = torch.device(device)
         self.height, self.width = scene.size
         self.num_cameras, self.num_frames = scene.num_cameras, scene.num_frames
@@ -45,8 +45,8 @@ class TrainingImages:
             for array in (footage.index, footage.rgba_tiles, footage.mask_tiles)
         )
         self.rgba, self.mask = rgba.view(-1, 4), mask.view(-1)  # tile after tile
-        self.silhouettes = Silhouettes(scene, self.device)
-        self.block = max(1, round(BLOCK_SHARE * max(self.height, self.width)))
+        self.silhouettes = Silhouettes(scene, config.sampling.core_depth, self.device)
+        self.block = max(1, round(self.sampling.block_share * max(self.height, self.width)))
         rows, columns = -(-self.height // self.block), -(-self.width // self.block)
         shape = self.num_cameras, self.num_frames
         self.blocks = torch.zeros(*shape, rows, columns, dtype=torch.bool)
@@ -59,7 +59,7 @@ class TrainingImages:
     def _find_box_and_blocks(self, v: int, f: int, inside: np.ndarray) -> None:
         """Where the object (H, W) is in image (v, f)."""
         if inside.any():
-            margin = round(BOX_MARGIN * max(self.height, self.width))
+            margin = round(self.sampling.box_margin * max(self.height, self.width))
             y, x = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
             low = np.maximum([x[0] - margin, y[0] - margin], 0)
             high = np.minimum([x[-1] + 1 + margin, y[-1] + 1 + margin], [self.width, self.height])
@@ -77,7 +77,8 @@ class TrainingImages:
         shape = len(camera), rays_per_image
         box = self.boxes[camera, frame].clone()
         uniform = torch.rand(*shape, 2, generator=generator, device=self.device)
-        anywhere = torch.arange(rays_per_image, device=self.device) < round(ANYWHERE_SHARE * rays_per_image)
+        num_anywhere = round(self.sampling.anywhere_share * rays_per_image)
+        anywhere = torch.arange(rays_per_image, device=self.device) < num_anywhere
         low = torch.where(anywhere[:, None], 0, box[:, None, :2])
         high = torch.where(anywhere[:, None], self.image_size, box[:, None, 2:])
         pixel = low + uniform * (high - low)
@@ -88,7 +89,8 @@ class TrainingImages:
         place = ((tile * TILE + y % TILE) * TILE + x % TILE).view(-1)
         rgba = self.rgba[place].float() / 255
         reliable = self.mask[place] != UNRELIABLE
-        weight = torch.where(self.blocks[c, f, y // self.block, x // self.block].view(-1), 2.0, 1.0)
+        at_mask = self.blocks[c, f, y // self.block, x // self.block].view(-1)
+        weight = torch.where(at_mask, self.block_weight, 1.0)
         origins, directions = self.cameras.rays(camera, pixel)
         pose_ids = torch.arange(shape[0], dtype=torch.int32, device=self.device)
         pose_ids = pose_ids.repeat_interleave(rays_per_image)

@@ -15,7 +15,7 @@ from wim_fast.files import write_atomic
 from wim_fast.training.trainer import Trainer
 
 FORMAT = "wim-fast checkpoint"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 KEPT = 2  # newest checkpoints of a run that stay on disk
 
 

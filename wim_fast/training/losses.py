@@ -1,4 +1,4 @@
-"""The seven losses (paper section 3.6; METHOD names in brackets). Pure functions of tensors."""
+"""The losses (paper section 3.6, and two of our own: volume and hull). Pure functions of tensors, without their weights."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import functools
 import torch
 from torch import Tensor
 
-SEPARATION_SIGMA = 0.05  # world units
-MERGE_DISTANCE = 0.1  # D-bar
-MERGE_MOTION_WEIGHT = 3.0  # lambda_motion
+from wim_fast.model.structure import relative_motion
 
 
 def photo_loss(rgb: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -75,45 +73,28 @@ def joint_loss(first: Tensor, second: Tensor) -> Tensor:
     return ((first - second) ** 2).sum(-1).mean() if first.numel() else first.sum()
 
 
-def separation_loss(centers: Tensor) -> Tensor:
-    """Mean over pairs of exp(-d^2 / (2 sigma^2)) of the part centres (F, P, 3)."""
+def separation_loss(centers: Tensor, sigma: float) -> Tensor:
+    """Mean over pairs of exp(-d^2 / (2 sigma^2)) of the part centres (F, P, 3), world units."""
     parts = centers.shape[1]
     if parts < 2:
         return centers.sum() * 0
     i, j = torch.triu_indices(parts, parts, 1, device=centers.device)
     squared = ((centers[:, i] - centers[:, j]) ** 2).sum(-1)
-    return torch.exp(-squared / (2 * SEPARATION_SIGMA**2)).mean()
+    return torch.exp(-squared / (2 * sigma**2)).mean()
 
 
-def relative_motion(rotation: Tensor, translation: Tensor) -> Tensor:
-    """m_ij (P, P): how much part j moves in the frame of part i over F frames.
+def merge_loss(rotation: Tensor, translation: Tensor, distance: float, motion_weight: float) -> Tensor:
+    """Pulls together the parts that nearly move as one: mean of m_ij * stopgrad(sigmoid((D - m_ij) / D)).
 
-    The standard deviation over time of the entries of the relative rotation (their mean) plus 3 times that of the relative
-    translation (mean over its entries); rotation (F, P, 3, 3), translation (F, P, 3).
+    m_ij is `structure.relative_motion` of rotation (F, P, 3, 3) and translation (F, P, 3) with lambda_motion =
+    `motion_weight`; D is `distance`, or the least m_ij if that is more.
     """
-    frames, parts = rotation.shape[:2]
-    # moments of the entries of R_i^T R_j as two matrix products: E[x] over (f, a) and E[x^2] over (f, a, a')
-    columns = rotation.permute(1, 3, 0, 2)  # (P, b, F, a)
-    products = (columns[..., :, None] * columns[..., None, :]).reshape(parts * 3, -1)
-    columns = columns.reshape(parts * 3, -1)
-    mean, mean_square = columns @ columns.T / frames, products @ products.T / frames
-    rotation_deviation = (mean_square - mean**2).clamp_min(1e-6).sqrt().view(parts, 3, parts, 3).mean((1, 3))
-
-    offset = translation[:, None] - translation[:, :, None]  # (F, i, j, 3) = t_j - t_i
-    relative_translation = offset @ rotation  # (F, i, j, 3) = R_i^T (t_j - t_i)
-    centered = relative_translation - relative_translation.mean(0)
-    translation_deviation = ((centered**2).mean(0) + 1e-12).sqrt().mean(-1)
-    return rotation_deviation + MERGE_MOTION_WEIGHT * translation_deviation
-
-
-def merge_loss(rotation: Tensor, translation: Tensor) -> Tensor:
-    """Pulls together the parts that nearly move as one: mean of m_ij * stopgrad(sigmoid((D - m_ij) / D))."""
     parts = rotation.shape[1]
     if parts < 2:
         return translation.sum() * 0
-    m = relative_motion(rotation, translation)
+    m = relative_motion(rotation, translation, motion_weight)
     with torch.no_grad():
         itself = torch.eye(parts, dtype=torch.bool, device=m.device)
-        scale = m.masked_fill(itself, torch.inf).min().clamp_min(MERGE_DISTANCE)
+        scale = m.masked_fill(itself, torch.inf).min().clamp_min(distance)
         gate = torch.sigmoid((scale - m) / scale).masked_fill(itself, 0)
     return (m * gate).sum() / (parts * (parts - 1))

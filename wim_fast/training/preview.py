@@ -31,7 +31,7 @@ def preview_picture(
     config, model = trainer.config, trainer.model
     active = schedule.active_frames(trainer.progress, trainer.images.num_frames, config.schedule)
     frame = int(np.abs(np.subtract(trained_positions, active // 2)).argmin())
-    pose = learned_motion(model).at([trained_positions[frame]])
+    pose = learned_motion(model, trainer.backend.pose_mlp).at([trained_positions[frame]])
     view = View(model, trainer.backend, trainer.inv_s, config.scene.background_grey)
     parts = View(model, trainer.backend, view.inv_s, view.background, parts=True)
     pictures = []

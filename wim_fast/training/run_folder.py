@@ -12,6 +12,7 @@ RUN/evaluation.json     what was measured at the end
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,22 +87,22 @@ class RunFolder:
         """A checkpoint and the trajectory at this step; older checkpoints go. Raises OSError."""
         path = self.checkpoints / f"step_{trainer.step:08d}.pt"
         save_checkpoint(path, trainer, trained_on)
-        write_trajectory(self.trajectory, trainer.model, trained_on)
+        write_trajectory(self.trajectory, trainer.model, trained_on, trainer.backend.pose_mlp)
         for old in self.all_checkpoints()[:-KEPT]:
             old.unlink(missing_ok=True)
         return path
 
 
 @torch.no_grad()
-def write_trajectory(path: Path, model: ArticulatedModel, trained_on: TrainedOn) -> None:
+def write_trajectory(path: Path, model: ArticulatedModel, trained_on: TrainedOn, mlp: Callable) -> None:
     """Poses and joints of every frame trained on, in the units of the scene's files.
 
     part_rotation (T, P, 3, 3) and part_translation (T, P, 3) are part-to-world: x_world = R x_part + t, t the
     part's centre. semi_axes (P, 3). edges (P-1, 2) are the joined parts, joint_position (T, P-1, 3) the joint
     of each edge, part_of_joint (P-1, 2) the two parts that each joint joins: its row of edges. frame_ids (T,)
-    of the recording.
+    of the recording. `mlp`: what computes the pose network, the backend's.
     """
-    motion, scale = learned_motion(model), trained_on.coordinate_scale
+    motion, scale = learned_motion(model, mlp), trained_on.coordinate_scale
     edges = edges_of(model)
     buffer = io.BytesIO()
     np.savez(

@@ -8,32 +8,30 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from wim_fast.config import Config, ScheduleConfig
+from wim_fast.config import Config, RenderConfig, ScheduleConfig
 from wim_fast.profiling import stage
 
-GUIDE_DECAY = 0.1  # share of the iterations in which the silhouette losses fade
 
-
-class Moment(NamedTuple):
+class ScheduleValues(NamedTuple):
     """What a step takes from the schedule, each a 0-dim float32 tensor: a recorded step (CUDA graph) sees them change."""
 
     active_frames: Tensor
     newest_share: Tensor
     inv_s: Tensor
-    guide_share: Tensor
+    silhouette_share: Tensor
     joint_weight: Tensor
     learning_rate_share: Tensor
 
 
-def moment(step: int, progress: float, num_frames: int, final_inv_s: float, config: Config) -> list[float]:
-    """The fields of `Moment` at a step."""
+def values_at(step: int, progress: float, num_frames: int, final_inv_s: float, config: Config) -> list[float]:
+    """The fields of `ScheduleValues` at a step."""
     schedule = config.schedule
     growing = schedule.growth_start < progress < schedule.growth_end
     return [
         active_frames(progress, num_frames, schedule),
         schedule.newest_share if growing else 0.0,
-        inv_s(progress, final_inv_s),
-        guide_share(progress, config),
+        inv_s(progress, final_inv_s, config.render),
+        silhouette_share(progress, config),
         joint_weight(progress, config),
         learning_rate_share(step, progress, config),
     ]
@@ -47,13 +45,15 @@ def active_frames(progress: float, num_frames: int, schedule: ScheduleConfig) ->
 
 
 @stage("data")
-def draw_frames(count: int, moment: Moment, schedule: ScheduleConfig, generator: torch.Generator) -> Tensor:
+def draw_frames(
+    count: int, values: ScheduleValues, schedule: ScheduleConfig, generator: torch.Generator
+) -> Tensor:
     """Positions (count,) of the frames of one step; while frames are added, the newest are drawn more often."""
     uniform = torch.rand(3, count, generator=generator, device=generator.device)
-    active = moment.active_frames
+    active = values.active_frames
     newest = active.clamp_max(schedule.newest_frames)
     frames = torch.where(
-        uniform[0] < moment.newest_share, active - newest + uniform[1] * newest, uniform[2] * active
+        uniform[0] < values.newest_share, active - newest + uniform[1] * newest, uniform[2] * active
     )
     return torch.minimum(frames.floor(), active - 1).long()
 
@@ -64,18 +64,20 @@ def joint_weight(progress: float, config: Config) -> float:
     return start + (end - start) * ramp(progress, 0.0, config.schedule.growth_start)
 
 
-def guide_share(progress: float, config: Config) -> float:
+def silhouette_share(progress: float, config: Config) -> float:
     """Share of their weights that the silhouette losses keep: all while frames are added, little afterwards.
 
     They lead the parts to where the object is. To the end they would bias them: ellipsoids are not the shape.
     """
     end = config.schedule.growth_end
-    return 1 - (1 - config.loss.guide_final_share) * ramp(progress, end, min(end + GUIDE_DECAY, 1.0))
+    faded = ramp(progress, end, min(end + config.schedule.silhouette_decay, 1.0))
+    return 1 - (1 - config.loss.silhouette_final_share) * faded
 
 
-def inv_s(progress: float, final: float) -> float:
-    """Sharpness of the surface: from a sixth of its final value, which it reaches at half time."""
-    return final * (1 / 6 + 5 / 6 * ramp(progress, 0.0, 0.5))
+def inv_s(progress: float, final: float, render: RenderConfig) -> float:
+    """Sharpness of the surface, 1 / world units: from a share of its final value linearly to all of it."""
+    first = render.initial_inv_s_share
+    return final * (first + (1 - first) * ramp(progress, 0.0, render.sharpening_end))
 
 
 def learning_rate_share(step: int, progress: float, config: Config) -> float:

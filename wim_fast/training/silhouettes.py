@@ -1,4 +1,4 @@
-"""The masks as the silhouette losses see them: coarse, with the way to the object from every pixel, and its hull."""
+"""The masks as the silhouette losses see them: coarse, with the object's nearest pixel for every pixel, and its hull."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from wim_fast.scene.visual_hull import hull_core, on_unreliable_pixel
 
 COARSE_SIZE = 128  # of masks at most; their coordinates fit into a byte
 NOWHERE = 255  # in the place of a nearest pixel: it is unreliable
-CORE_DEPTH = 0.03  # world units: how deep a point lies in the visual hull to be taken for the object
 CORE_FRAMES = 128  # frames whose hull is carved at most
 CORE_POINTS = 512  # kept per frame
 
@@ -40,7 +39,8 @@ class Silhouettes:
         side: longer side of the coarse masks in their pixels; a fraction where the images' is no multiple.
     """
 
-    def __init__(self, scene: Scene, device: torch.device | str = "cpu") -> None:
+    def __init__(self, scene: Scene, core_depth: float, device: torch.device | str = "cpu") -> None:
+        """`core_depth`: how deep a point lies in the visual hull to be taken for the object, world units."""
         self.device = torch.device(device)
         self.num_frames = scene.num_frames
         self.image_side = max(scene.size)
@@ -54,7 +54,7 @@ class Silhouettes:
         self.nearest, self.mask_pixels, self.first_of_image = (
             x.to(self.device) for x in _find_nearest(scene.mask, every)
         )
-        self.core, self.has_core = (x.to(self.device) for x in _find_cores(scene))
+        self.core, self.has_core = (x.to(self.device) for x in _find_cores(scene, core_depth))
 
     @stage("data")
     def draw(
@@ -100,14 +100,14 @@ def _find_nearest(masks: Layer, every: int) -> tuple[Tensor, Tensor, Tensor]:
     rows, columns = (len(range(every // 2, n, every)) for n in (height, width))
     nearest = np.zeros((V, T, rows, columns, 2), np.uint8)
 
-    def look_at(image: int) -> np.ndarray:
+    def take_in(image: int) -> np.ndarray:
         v, t = divmod(image, T)
         mask = _coarse(masks[v, t], every)
-        nearest[v, t] = _way_to_mask(mask)
+        nearest[v, t] = _nearest_mask_pixels(mask)
         return np.argwhere(mask == OBJECT)[:, ::-1].astype(np.uint8)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        pixels = list(pool.map(look_at, range(V * T)))
+        pixels = list(pool.map(take_in, range(V * T)))
     first = np.cumsum([0, *map(len, pixels)])
     return torch.from_numpy(nearest), torch.from_numpy(np.concatenate(pixels)), torch.from_numpy(first)
 
@@ -122,7 +122,7 @@ def _coarse(mask: np.ndarray, every: int) -> np.ndarray:
     return coarse
 
 
-def _way_to_mask(mask: np.ndarray) -> np.ndarray:
+def _nearest_mask_pixels(mask: np.ndarray) -> np.ndarray:
     """(h, w, 2) uint8: x and y of the nearest pixel of a mask (h, w) that is no background."""
     from scipy.ndimage import distance_transform_edt
 
@@ -135,7 +135,7 @@ def _way_to_mask(mask: np.ndarray) -> np.ndarray:
     return nearest
 
 
-def _find_cores(scene: Scene) -> tuple[Tensor, Tensor]:
+def _find_cores(scene: Scene, depth: float) -> tuple[Tensor, Tensor]:
     """Some points of the core of the visual hull, in every frame or in evenly spread ones of a long recording."""
     every = -(-scene.num_frames // CORE_FRAMES)
     rng = np.random.default_rng(0)
@@ -143,7 +143,7 @@ def _find_cores(scene: Scene) -> tuple[Tensor, Tensor]:
     has_core = torch.zeros(scene.num_frames, dtype=torch.bool)
     for t in range(0, scene.num_frames, every):
         mask = scene.mask[:, t]
-        points = hull_core(scene.cameras, mask != BACKGROUND, CORE_DEPTH)
+        points = hull_core(scene.cameras, mask != BACKGROUND, depth)
         points = points[~on_unreliable_pixel(scene.cameras, mask, points)]
         if len(points):
             core[t] = torch.from_numpy(points[rng.integers(len(points), size=CORE_POINTS)])

@@ -9,21 +9,12 @@ from torch import Tensor
 
 from wim_fast.config import Config
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
-from wim_fast.model.joint_structure import joint_candidates
 from wim_fast.ops.backend import Backend
 from wim_fast.processes import Processes
 from wim_fast.profiling import stage
 from wim_fast.rendering.rays import RaySamples, sample_rays
 from wim_fast.training import losses, schedule
 from wim_fast.training.batch import TrainingImages
-
-SURFACE_POINTS = 16  # per part, for the silhouette loss
-MASK_PIXELS = 64  # per image, for the silhouette losses
-DEAD_ZONE = 3 / 512  # of the image side
-EIKONAL_POINTS = 256
-CORE_POINTS = 64  # per image, for the hull loss
-EIKONAL_TAP = 0.002  # world units
-MERGE_FRAMES = 64  # frames the merge loss looks at
 
 
 class StepReport(NamedTuple):
@@ -72,7 +63,7 @@ def training_losses(
     model: ArticulatedModel,
     images: TrainingImages,
     config: Config,
-    moment: schedule.Moment,
+    now: schedule.ScheduleValues,
     merging: bool,
     backend: Backend,
     generator: torch.Generator,
@@ -82,11 +73,11 @@ def training_losses(
 
     Nothing in it waits for a GPU, so that it can be recorded; `merging` says whether the merge loss counts.
     """
-    render, weights = config.render, config.loss
-    device, inv_s = backend.device, moment.inv_s
+    render, weights, sampling = config.render, config.loss, config.sampling
+    device, inv_s = backend.device, now.inv_s
 
     # data; all processes draw the same images, and each takes its share
-    frame = schedule.draw_frames(render.images_per_step, moment, config.schedule, generator)
+    frame = schedule.draw_frames(render.images_per_step, now, config.schedule, generator)
     camera = torch.randint(images.num_cameras, (render.images_per_step,), generator=generator, device=device)
     frame, camera = processes.share(frame), processes.share(camera)
     batch = images.draw(camera, frame, render.rays_per_image, generator)
@@ -94,7 +85,7 @@ def training_losses(
     marched = num_rays * render.marched_per_ray if backend.needs_capacity else None
     decoded = num_rays * render.decoded_per_ray if backend.needs_capacity else None
 
-    # rendering: samples along the rays, less those that would not show; taps round some of them for the eikonal loss;
+    # rendering: samples along the rays, less those that would not show; taps round some of them for the losses of shape;
     # all of it decoded in one go
     posed = model.pose(frame, backend)
     jitter = torch.rand(num_rays, generator=generator, device=device)
@@ -103,70 +94,81 @@ def training_losses(
         sdf = model.evaluate(samples.points, samples.pose_ids, posed, backend).sdf
     samples = samples.select(backend.visible_samples(sdf, samples.offsets, inv_s), decoded)
     rows = len(samples.points)
-    taps, tap_pose_ids = eikonal_taps(samples, EIKONAL_POINTS if weights.eikonal_weight > 0 else 0, generator)
+    num_tapped = sampling.eikonal_points if weights.eikonal_weight > 0 or weights.volume_weight > 0 else 0
+    taps, tap_pose_ids = eikonal_taps(samples, num_tapped, sampling.eikonal_tap, generator)
     points, pose_ids = torch.cat([samples.points, taps]), torch.cat([samples.pose_ids, tap_pose_ids])
     sdf, rgb, _ = model.evaluate(points, pose_ids, posed, backend)
-    seen = backend.composite(sdf[:rows], rgb[:rows], samples.t, samples.offsets, inv_s)
-    gradient = losses.tap_gradient(sdf[rows:].view(4, -1), EIKONAL_TAP)
+    rendered = backend.composite(sdf[:rows], rgb[:rows], samples.t, samples.offsets, inv_s)
+    gradient = losses.tap_gradient(sdf[rows:].view(4, -1), sampling.eikonal_tap)
 
     # colour, mask, shape
     if weights.random_background:
         background = torch.rand(num_rays, 3, generator=generator, device=device)
     else:
         background = torch.full((1, 3), config.scene.background_grey, device=device)
-    rgb = seen.rgb + (1 - seen.opacity)[:, None] * background
+    rgb = rendered.rgb + (1 - rendered.opacity)[:, None] * background
     target = batch.alpha[:, None] * batch.rgb + (1 - batch.alpha)[:, None] * background
     terms = {
         "photo": weights.photo_weight * losses.photo_loss(rgb, target, batch.weight),
-        "mask": weights.mask_weight * losses.mask_loss(seen.opacity, batch.alpha, batch.weight),
+        "mask": weights.mask_weight * losses.mask_loss(rendered.opacity, batch.alpha, batch.weight),
         "eikonal": weights.eikonal_weight * losses.eikonal_loss(gradient),
         "volume": weights.volume_weight * losses.volume_loss(sdf[rows:], inv_s),
     }
 
-    # what lies deep in the visual hull is the object
+    # what lies deep in the visual hull is the object (drawn in any case: no weight changes what other terms draw)
+    core, has_core = images.silhouettes.core_points(frame, sampling.core_points, generator)
     if weights.hull_weight > 0:
-        core, has_core = images.silhouettes.core_points(frame, CORE_POINTS, generator)
         core_pose_ids = torch.arange(len(frame), dtype=torch.int32, device=device)
-        core_pose_ids = core_pose_ids.repeat_interleave(CORE_POINTS)
+        core_pose_ids = core_pose_ids.repeat_interleave(sampling.core_points)
         union = backend.articulated_lookup(core.view(-1, 3), core_pose_ids, *posed, 1).union
-        inside = has_core.repeat_interleave(CORE_POINTS)
+        inside = has_core.repeat_interleave(sampling.core_points)
         terms["hull"] = weights.hull_weight * losses.hull_loss(union, inside)
 
     # silhouettes
     silhouettes = images.silhouettes
-    mask = silhouettes.draw(camera, frame, MASK_PIXELS, generator)
-    surface = surface_points(posed, SURFACE_POINTS, generator)
+    mask = silhouettes.draw(camera, frame, sampling.mask_pixels, generator)
+    surface = surface_points(posed, sampling.surface_points, generator)
     for name, points, weight, dead_zone in (
-        ("silhouette", surface, weights.silhouette_weight, DEAD_ZONE),
+        ("silhouette", surface, weights.silhouette_weight, sampling.dead_zone),
         ("part_center", posed.translation, weights.part_center_weight, 0.0),
     ):
         if weight > 0:
             pixels = silhouettes.project(points, camera)
             nearest = silhouettes.nearest_in_mask(camera, frame, pixels)
             loss = losses.silhouette_chamfer_loss(pixels, nearest, mask.pixels, mask.weight, dead_zone)
-            terms[name] = weight * moment.guide_share * loss
+            terms[name] = weight * now.silhouette_share * loss
 
     # structure
-    candidates = joint_candidates(posed.rotation, posed.translation, posed.semi_axes)
-    model.joints.observe(candidates.detach(), posed.translation.detach(), processes)
-    terms["joint"] = moment.joint_weight * losses.joint_loss(*model.joints.joint_ends(candidates))
-    terms["separation"] = weights.separation_weight * losses.separation_loss(posed.translation)
+    structure = config.structure
+    candidates = model.joint_candidates(posed.rotation, posed.translation)
+    model.joints.observe(candidates.detach(), posed.translation.detach(), structure.distance_rate, processes)
+    terms["joint"] = now.joint_weight * losses.joint_loss(*model.joints.joint_ends(candidates))
+    terms["separation"] = weights.separation_weight * losses.separation_loss(
+        posed.translation, structure.separation_sigma
+    )
     if merging:
-        some = torch.rand(images.num_frames, generator=generator, device=device).argsort()[:MERGE_FRAMES]
-        rotation, translation = model.trajectory(some, backend.pose_mlp)
-        terms["merge"] = weights.merge_weight * losses.merge_loss(rotation, translation)
+        some = torch.rand(images.num_frames, generator=generator, device=device).argsort()
+        rotation, translation = model.trajectory(some[: sampling.merge_frames], backend.pose_mlp)
+        distance, motion_weight = structure.merge_distance, structure.merge_motion_weight
+        loss = losses.merge_loss(rotation, translation, distance, motion_weight)
+        terms["merge"] = weights.merge_weight * loss
 
     with torch.no_grad():
         squared_error = ((rgb - target) ** 2).mean()
     return StepResult(terms, squared_error, num_rays, samples.offsets[-1], samples.overflow)
 
 
-def eikonal_taps(samples: RaySamples, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Four points (4 * count, 3) round each of `count` random samples, tap after tap, and their pose ids."""
+def eikonal_taps(
+    samples: RaySamples, count: int, tap: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Four points (4 * count, 3) round each of `count` random samples, tap after tap, and their pose ids.
+
+    `tap`: their distance from it along each axis, world units.
+    """
     device = samples.points.device
     uniform = torch.rand(count, generator=generator, device=device)
     pick = (uniform * samples.offsets[-1]).long() if len(samples.points) else uniform[:0].long()
-    taps = samples.points[pick] + EIKONAL_TAP * losses.tetrahedron(device)[:, None]  # (4, count, 3)
+    taps = samples.points[pick] + tap * losses.tetrahedron(device)[:, None]  # (4, count, 3)
     return taps.reshape(-1, 3), samples.pose_ids[pick].repeat(4)
 
 

@@ -8,19 +8,23 @@ import torch
 from wim_fast.config import Config
 from wim_fast.errors import UserError
 from wim_fast.model.articulated_model import ArticulatedModel
+from wim_fast.model.structure import spanning_tree
 from wim_fast.ops.backend import Backend
-from wim_fast.posing.tree import spanning_tree
 from wim_fast.processes import ALONE, Processes
-from wim_fast.scene.footage import BACKGROUND, OBJECT
+from wim_fast.scene.footage import OBJECT
 from wim_fast.scene.scene import Scene
-from wim_fast.scene.visual_hull import look_at, visual_hull
+from wim_fast.scene.visual_hull import look_at
 from wim_fast.training import schedule
 from wim_fast.training.batch import TrainingImages
 from wim_fast.training.cuda_graph import RecordedStep
-from wim_fast.training.initialization import parts_from_points
+from wim_fast.training.initialization import initial_parts
+from wim_fast.training.optimizer import (
+    clip_gradients,
+    make_optimizer,
+    move_learning_rates,
+    set_learning_rates,
+)
 from wim_fast.training.step import StepReport, training_losses
-
-TREE_EVERY = 50  # steps between choices of the spanning tree: the running distances move slowly
 
 
 class Trainer:
@@ -39,7 +43,7 @@ class Trainer:
         self.iterations = iterations
         self.backend = backend
         self.processes = processes
-        self.images = TrainingImages(scene, backend.device)
+        self.images = TrainingImages(scene, config, backend.device)
         self.model = ArticulatedModel(config.model, scene.num_frames)
         self.final_inv_s = final_inv_s(scene, config)
         self.model.start_at(*(torch.from_numpy(a) for a in initial_parts(scene, config)))
@@ -47,7 +51,7 @@ class Trainer:
         self.optimizer = make_optimizer(self.model, config)
         self.generator = torch.Generator(backend.device).manual_seed(config.schedule.seed)
         self.step = 0
-        self.moment = torch.zeros(len(schedule.Moment._fields), device=backend.device)
+        self.schedule_values = torch.zeros(len(schedule.ScheduleValues._fields), device=backend.device)
         self.recorded = (
             RecordedStep(self._take_step, self.generator)
             if backend.recordable and processes.count == 1
@@ -61,29 +65,29 @@ class Trainer:
 
     @property
     def inv_s(self) -> float:
-        return schedule.inv_s(self.progress, self.final_inv_s)
+        return schedule.inv_s(self.progress, self.final_inv_s, self.config.render)
 
     def train_step(self) -> StepReport:
         """One iteration: losses, gradients, clipping, update; every so often, the tree."""
         progress, config = self.progress, self.config
-        now = schedule.moment(self.step, progress, self.images.num_frames, self.final_inv_s, config)
-        for tensor, value in zip(self.moment.unbind(), now, strict=True):
+        now = schedule.values_at(self.step, progress, self.images.num_frames, self.final_inv_s, config)
+        for tensor, value in zip(self.schedule_values.unbind(), now, strict=True):
             tensor.fill_(value)  # unlike a copy, this does not wait for a GPU
         merging = progress >= config.schedule.merge_start and config.loss.merge_weight > 0
         report = self.recorded(merging) if self.recorded else self._take_step(merging)
-        if self.step % TREE_EVERY == 0:
+        if self.step % config.structure.tree_every == 0:
             self.choose_tree()
         self.step += 1
         return report
 
     def _take_step(self, merging: bool) -> StepReport:
         """All of a step that a GPU does: nothing here waits for it."""
-        moment = schedule.Moment(*self.moment.unbind())
+        now = schedule.ScheduleValues(*self.schedule_values.unbind())
         result = training_losses(
             self.model,
             self.images,
             self.config,
-            moment,
+            now,
             merging,
             self.backend,
             self.generator,
@@ -92,19 +96,14 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack(list(result.terms.values())).sum().backward()
         self.processes.average_gradients(self.model.parameters())
-        for group in self.optimizer.param_groups:
-            if isinstance(group["lr"], torch.Tensor):
-                group["lr"].copy_(moment.learning_rate_share * group["base_lr"])
-            else:
-                group["lr"] = moment.learning_rate_share.item() * group["base_lr"]
-            if group["clip"]:
-                torch.nn.utils.clip_grad_norm_(group["params"], self.config.optimizer.clip_norm)
+        set_learning_rates(self.optimizer, now.learning_rate_share)
+        clip_gradients(self.optimizer, self.config.optimizer.clip_norm)
         self.optimizer.step()
         return result.report()
 
     def prepare_optimizer(self) -> None:
         """After its state came from a checkpoint, which another kind of device may have written."""
-        set_learning_rates_up(self.optimizer, self.backend.device)
+        move_learning_rates(self.optimizer, self.backend.device)
         if self.recorded:
             self.recorded.forget()
 
@@ -112,37 +111,8 @@ class Trainer:
         """Choose the joints anew from the running distances."""
         joints = self.model.joints
         distances = joints.candidate_distance.cpu().numpy(), joints.center_distance.cpu().numpy()
-        edges, candidates = spanning_tree(*distances)
+        edges, candidates = spanning_tree(*distances, self.config.structure.center_weight)
         joints.choose(torch.from_numpy(edges), torch.from_numpy(candidates))
-
-
-def make_optimizer(model: ArticulatedModel, config: Config) -> torch.optim.AdamW:
-    """AdamW with a group for each kind of parameter; only pose and semi-axes are clipped."""
-    rates, decay = config.optimizer, config.optimizer.weight_decay
-    kinds = [
-        (model.trajectory.parameters(), rates.lr_pose, decay, True),
-        ([model.log_semi_axes, model.union_sharpness, model.weight_sharpness], rates.lr_semi_axes, 0.0, True),
-        ([model.field.table], rates.lr_grid, 0.0, False),
-        (model.field.decoder.parameters(), rates.lr_decoder, decay, False),
-        ([] if model.field.lighting is None else [model.field.lighting], rates.lr_decoder, 0.0, False),
-    ]
-    groups = [
-        {"params": list(parameters), "lr": lr, "base_lr": lr, "weight_decay": weight_decay, "clip": clip}
-        for parameters, lr, weight_decay, clip in kinds
-    ]
-    groups = [group for group in groups if group["params"]]
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-12, fused=True)
-    set_learning_rates_up(optimizer, model.log_semi_axes.device)
-    return optimizer
-
-
-def set_learning_rates_up(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-    """On a GPU learning rates are tensors there, so that a recorded step sees them change."""
-    on_gpu = device.type == "cuda"
-    for group in optimizer.param_groups:
-        rate = float(group["lr"])
-        group["lr"] = torch.tensor(rate, device=device) if on_gpu else rate
-        group["capturable"] = on_gpu
 
 
 def pixel_size(scene: Scene) -> float:
@@ -153,19 +123,7 @@ def pixel_size(scene: Scene) -> float:
 
 
 def final_inv_s(scene: Scene, config: Config) -> float:
-    """Sharpness of the surface that suits the images' resolution."""
+    """Sharpness of the surface in the end: the one asked for, or what suits the images' resolution."""
+    if config.render.final_inv_s is not None:
+        return config.render.final_inv_s
     return config.render.inv_s_pixels / pixel_size(scene)
-
-
-def initial_parts(scene: Scene, config: Config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ellipsoids from the visual hull of the first frame that every camera sees."""
-    frame = int(np.argmax(scene.sees_object.sum(0) >= min(2, scene.num_cameras)))
-    points = visual_hull(scene.cameras, scene.mask[:, frame] != BACKGROUND, resolution=96)
-    parts = config.model.parts
-    if len(points) < 4 * parts:
-        raise UserError(
-            "parts",
-            f"the visual hull of frame {scene.frame_ids[frame]} has too few points ({len(points)}) for {parts} parts",
-            "ask for fewer --parts, or check masks and cameras",
-        )
-    return parts_from_points(points, parts, config.model.minimum_semi_axis, config.schedule.seed)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wim_fast.recordings.cameras import Array
-from wim_fast.scene.scene import BACKGROUND, OBJECT, UNRELIABLE, Scene
+from wim_fast.recordings.masks import BACKGROUND, OBJECT, UNRELIABLE
+from wim_fast.scene.scene import Scene
 
 LEAST_PIXELS = 12  # a silhouette of fewer says nothing
 SPECK = 0.005  # connected pieces below this share of the silhouette are taken for noise of the mask

@@ -9,10 +9,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from wim_fast.ops.mlp import reference
 from wim_fast.ops.mlp.reference import ACTIVATIONS
 
 BLOCK = 64  # samples
 BACKWARD_PROGRAMS = 264  # each sums the gradients of the weights over its share of the samples; two for each processor of an H100
+LARGEST = 2 * 128**2  # numbers in the matrices between hidden layers that one kernel holds
 _DOT = {"half": "ieee", "tf32": "tf32", "float": "tf32x3"}  # input_precision of tl.dot
 
 
@@ -211,6 +213,8 @@ def mlp(x: Tensor, weights: Sequence[Tensor], activation: str, *, precision: str
         precision: of the products' factors; sums are float32. "half": float16, gradients scaled to its range block by
             block. "tf32": as short, but with the range of float32. "float": three tf32 products, about float32.
 
+    Networks too large for one kernel, such as the paper's of 256, are left to matrix products in float32: the reference.
+
     A block of samples whose `x` is all zero, such as padding, is skipped, in the backward one whose gradient is.
     """
     if activation not in ACTIVATIONS or precision not in _DOT:
@@ -221,4 +225,6 @@ def mlp(x: Tensor, weights: Sequence[Tensor], activation: str, *, precision: str
         raise ValueError(
             f"matrices {[tuple(w.shape) for w in weights]} are not an MLP with hidden layers of one width"
         )
+    if sum(w.numel() for w in weights[1:-1]) > LARGEST:
+        return reference.mlp(x, weights, activation)
     return _MLP.apply(x, activation, precision, *weights)

@@ -81,3 +81,10 @@ def from_opengl_pose(where: str | Path, what: str, M: Matrix) -> Matrix:
     scale = np.cbrt(abs(np.linalg.det(R))) if np.isfinite(R).all() else 1.0
     R = R / (scale or 1.0)
     return rigid(where, what, R.T, -R.T @ M[:3, 3])
+
+
+def rotation_matrices(vectors: Matrix) -> Matrix:
+    """Axis-angle vectors (..., 3), OpenCV's `rvec` and SMPL's poses, to rotations (..., 3, 3)."""
+    from scipy.spatial.transform import Rotation
+
+    return Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(*vectors.shape[:-1], 3, 3)

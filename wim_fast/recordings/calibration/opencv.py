@@ -15,10 +15,14 @@ import numpy as np
 
 from wim_fast.errors import UserError
 from wim_fast.recordings.calibration.calibrated import CalibratedCamera, read_text
-from wim_fast.recordings.calibration.conventions import Matrix, opencv_intrinsics, rigid
+from wim_fast.recordings.calibration.conventions import (
+    Matrix,
+    opencv_intrinsics,
+    rigid,
+    rotation_matrices,
+)
 from wim_fast.recordings.calibration.opencv_yaml import read_matrices
 from wim_fast.recordings.lenses import lens_of
-from wim_fast.recordings.smpl import rotation_matrices
 
 ENDINGS = (".yml", ".yaml")
 INTRINSICS = ("camera_matrix", "cameramatrix", "intrinsic_matrix", "intrinsics", "intrinsic", "k", "m", "mtx")

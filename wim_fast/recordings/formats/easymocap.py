@@ -32,7 +32,8 @@ from wim_fast.recordings.sources import MASK_FOLDERS
 
 
 def is_easymocap(path: Path) -> bool:
-    return (path / "intri.yml").is_file()
+    """Of EasyMocap's calibration, pictures may lie as they like: then it is a folder like others (see `folder`)."""
+    return (path / "intri.yml").is_file() and any((path / name).is_dir() for name in ("images", "videos"))
 
 
 def read_easymocap(path: Path) -> Recording:

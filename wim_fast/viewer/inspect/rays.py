@@ -273,7 +273,16 @@ def probe_ray(
     )
 
 
-def interval_ends(probe: RayProbe) -> np.ndarray:
-    """World positions (M, 2, 3) of entry and exit in each of the M inflated ellipsoids that the ray meets."""
+def interval_ends(probe: RayProbe, across: np.ndarray | None = None, apart: float = 0.0) -> np.ndarray:
+    """World positions (M, 2, 3) of entry and exit in each of the M inflated ellipsoids that the ray meets.
+
+    To be seen where they overlap, they can be drawn beside the ray: the k-th is shifted by (k + 1) `apart`, world units,
+    at right angles to the ray and to the direction `across` (3,).
+    """
     met = probe.intervals[probe.parts_met]
-    return probe.origin + met[..., None] * probe.direction
+    ends = probe.origin + met[..., None] * probe.direction
+    if across is None:
+        return ends
+    beside = np.cross(probe.direction, across)
+    beside *= apart / np.linalg.norm(beside)
+    return ends + np.arange(1, len(met) + 1)[:, None, None] * beside

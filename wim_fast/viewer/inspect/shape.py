@@ -79,7 +79,8 @@ class Skeleton(NamedTuple):
 
 def skeleton(snapshot: Snapshot, pose: Motion) -> Skeleton:
     """The joint candidates and the tree, as they are in a pose (T = 1)."""
-    candidates = joint_candidates(pose.rotation[0], pose.translation[0], semi_axes_of(snapshot.model))
+    axes = semi_axes_of(snapshot.model)
+    candidates = joint_candidates(pose.rotation[0], pose.translation[0], axes, snapshot.model.candidate_share)
     edges, joints = edges_of(snapshot.model), joints_of(snapshot.model, pose)[0]
     chosen = candidates[edges, snapshot.model.joints.edge_candidates.cpu().numpy()]
     centers = pose.translation[0][edges]  # (P-1, 2, 3)

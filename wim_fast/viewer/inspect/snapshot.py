@@ -10,7 +10,7 @@ import numpy as np
 
 from wim_fast.errors import UserError
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
-from wim_fast.model.motion import Motion, learned_motion, posed_at
+from wim_fast.model.motion import Motion, posed_at
 from wim_fast.ops.backend import Backend
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.runs.run import Run
@@ -37,7 +37,7 @@ class Snapshot:
 
     @classmethod
     def of_run(cls, run: Run) -> Snapshot:
-        return cls(run.model, run.backend, run.inv_s, learned_motion(run.model), run.step, run.iterations)
+        return cls(run.model, run.backend, run.inv_s, run.motion, run.step, run.iterations)
 
     @property
     def num_frames(self) -> int:

@@ -20,6 +20,7 @@ from wim_fast.viewer.page.grid import CUBE, CUBE_FACES
 from wim_fast.viewer.page.panel import Host
 from wim_fast.viewer.page.text import percent
 
+APART = 0.01  # between the intervals, which are drawn beside the ray, world units
 PICTURE_SIZE = 320  # pixels, of the camera's image in the panel
 
 
@@ -41,7 +42,7 @@ class RayPanel:
         self.intervals = gui.add_checkbox(
             "intervals in ellipsoids",
             culling == "intervals",
-            hint="Thick, in the colour of its part: where the ray is inside an inflated ellipsoid, as numba and Triton cull.",
+            hint="Beside the ray, in a part's colour: where it is inside the inflated ellipsoid. So numba and Triton cull.",
         )
         self.cells = gui.add_checkbox(
             "cells of the grid",
@@ -169,8 +170,10 @@ class RayPanel:
         if not len(met):
             return
         color = np.repeat(part_palette(self.page.snapshot.num_parts)[met][:, None], 2, axis=1)
+        least = np.eye(3)[np.abs(probe.direction).argmin()]  # the axis most across the ray
+        ends = interval_ends(probe, least, APART)
         self.page.server.scene.add_line_segments(
-            "/ray/intervals", interval_ends(probe), color, thickness=5.0, thickness_units="screen"
+            "/ray/intervals", ends, color, thickness=5.0, thickness_units="screen"
         )
 
     def _draw_cells(self, probe: RayProbe) -> None:

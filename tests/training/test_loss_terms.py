@@ -1,0 +1,74 @@
+"""What a weight changes: its own term of a step, and nothing else."""
+
+import pytest
+import torch
+from tiny_scene import ring, write_scene
+
+from wim_fast.config import load_config
+from wim_fast.ops.backend import select_backend
+from wim_fast.scene.load import load_scene
+from wim_fast.training.trainer import Trainer
+
+WEIGHTS = {
+    "photo": {"photo_weight": 0.0},
+    "mask": {"mask_weight": 0.0},
+    "eikonal": {"eikonal_weight": 0.0},
+    "volume": {"volume_weight": 0.0},
+    "hull": {"hull_weight": 0.0},
+    "silhouette": {"silhouette_weight": 0.0},
+    "part_center": {"part_center_weight": 0.0},
+    "joint": {"joint_weight_start": 0.0, "joint_weight_end": 0.0},
+    "separation": {"separation_weight": 0.0},
+    "merge": {"merge_weight": 0.0},
+}
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scene") / "tiny"
+    write_scene(folder, frames=4, eyes=ring(4), width=32, solid="ellipsoid")
+    return load_scene(folder)
+
+
+def first_step(scene, **changes):
+    """The terms of one step, all of them at work."""
+    small = {"parts": 4, "hash_log2_entries": 8, "pose_width": 16, "decoder_width": 16, "iterations": 10}
+    small |= {"images_per_step": 2, "rays_per_image": 64, "merge_start": 0.0, "separation_sigma": 0.5}
+    return Trainer(scene, load_config("x", small | changes), 10, select_backend("numba")).train_step().losses
+
+
+@pytest.fixture(scope="module")
+def terms(scene):
+    return first_step(scene)
+
+
+def test_every_term_is_at_work(terms):
+    assert set(terms) == set(WEIGHTS)
+    assert all(value > 0 for value in terms.values()), terms
+
+
+@pytest.mark.parametrize("name", list(WEIGHTS))
+def test_a_loss_switched_off_changes_no_other_term(scene, terms, name):
+    off = first_step(scene, **WEIGHTS[name])
+    assert off.pop(name, 0.0) == 0
+    assert off == {other: value for other, value in terms.items() if other != name}  # bit for bit
+
+
+def test_no_points_are_drawn_where_no_loss_needs_them(scene):
+    off = first_step(scene, eikonal_weight=0.0, volume_weight=0.0)
+    assert off["eikonal"] == off["volume"] == 0
+
+
+def test_the_paper_doubles_the_difference(scene):
+    """In blocks that touch the mask: four times its square, where ours counts twice."""
+    images = [
+        Trainer(
+            scene, load_config("x", {"parts": 4, "iterations": 10, "block_weight": weight}), 10,
+            select_backend("numba"),
+        ).images
+        for weight in (2.0, 4.0)
+    ]  # fmt: skip
+    zero = torch.tensor([0])
+    ours, paper = (i.draw(zero, zero, 200, torch.Generator().manual_seed(0)).weight for i in images)
+    assert set(ours.tolist()) == {1.0, 2.0}
+    assert torch.equal(paper, torch.where(ours == 2, 4.0, 1.0))

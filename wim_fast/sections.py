@@ -1,0 +1,293 @@
+"""Every setting of a training run: its default, its meaning and its limits.
+
+A setting is one line in one of the classes below, one class a section. From that line come the flag `--its-name`, the
+key `section: {its_name: ...}` of `configs/*.yaml` and of a run's `config.yaml`, and the checks of both.
+
+Constants of the method are settings. What only says how precisely or how fast something is computed (steps of Newton's
+method, sizes of blocks and caches) is a constant of the module that needs it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wim_fast.errors import UserError
+from wim_fast.ops.backend import BACKENDS
+from wim_fast.settings import as_text, field
+
+FAST, PAPER = "fast", "paper"  # presets; the fast one is the defaults
+MOST_TOP_PARTS = 8  # what the kernels have room for: ops.articulated.reference.MAX_CANDIDATES
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """What is read."""
+
+    scene: str = field("dog", "folder of a recording, or the name of a scene that ships with wim-fast")
+    train_cameras: tuple[int, ...] | None = field(
+        None, "ids of the cameras to train on; none: all but the test cameras", minimum=0
+    )
+    test_cameras: tuple[int, ...] | None = field(None, "ids of the cameras held back for testing", minimum=0)
+    frames: str | None = field(
+        None, "frames to train on, as start:stop[:step] over the sorted frames; none: all"
+    )
+    size: int | None = field(None, "longer image side in pixels; none: as it was filmed", minimum=8)
+    coordinate_scale: float | None = field(
+        None, "file units per world unit; none: such that the object is 1.2 units long", above=0
+    )
+    background: float = field(1.0, "grey level behind the object: 1 white, -1 black", minimum=-1, maximum=1)
+    allow_missing: bool = field(False, "go on when single images are missing, and ignore those")
+
+    @property
+    def background_grey(self) -> float:
+        """The grey behind the object in [0, 1]."""
+        return 0.5 + 0.5 * self.background
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What is learned."""
+
+    parts: int = field(20, "number of parts P", minimum=1, maximum=256)
+    pose_frequencies: int = field(30, "cosines K of the pose trajectory: how fast parts can move", minimum=1)
+    pose_width: int = field(128, "width of the pose network", minimum=1)
+    pose_layers: int = field(4, "layers of the pose network", minimum=1)
+    hash_coarsest_cell: float = field(
+        0.1, "cell of the coarsest level of the hash grid, world units", above=0
+    )
+    hash_finest_cell: float | None = field(
+        None, "cell of the finest level, world units; none: a pixel at the object", above=0
+    )
+    hash_log2_entries: int = field(
+        16, "log2 of the entries per level of the hash grid", minimum=4, maximum=24
+    )
+    decoder_width: int = field(64, "width of the decoder", minimum=1)
+    decoder_layers: int = field(1, "hidden layers of the decoder", minimum=1)
+    top_parts: int = field(
+        2, "parts per sample whose features are looked up", minimum=1, maximum=MOST_TOP_PARTS
+    )
+    part_half_extent: float = field(
+        0.6, "half side of the box of a part in the hash grid, world units", above=0
+    )
+    candidate_share: float = field(
+        0.75, "where the joint candidates lie, as a share of the semi-axes", above=0, maximum=1
+    )
+    lighting: bool = field(True, "let the colour depend on the world normal by one light for the whole scene")
+    residual_max: float = field(
+        0.05, "largest learned correction d_max of the distance, world units", minimum=0
+    )
+    minimum_semi_axis: float = field(0.02, "smallest semi-axis of a part, world units", above=0)
+    initial_shrink: float = field(
+        0.8, "first semi-axes of a part, as a share of those of its piece of the visual hull", above=0
+    )
+    initial_union_sharpness: float = field(
+        50.0, "sharpness b of the union of parts, at first, 1 / world units", above=0
+    )
+    initial_weight_sharpness: float = field(
+        30.0, "sharpness a of the part weights, at first, 1 / world units", above=0
+    )
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What is asked of it."""
+
+    photo_weight: float = field(1.0, "weight of the colour loss", minimum=0)
+    mask_weight: float = field(1.0, "weight of the mask loss", minimum=0)
+    eikonal_weight: float = field(0.02, "weight of the eikonal loss", minimum=0)
+    volume_weight: float = field(0.01, "weight of the loss that shrinks what no view needs", minimum=0)
+    hull_weight: float = field(
+        3.0, "weight of the loss that keeps the core of the visual hull filled", minimum=0
+    )
+    silhouette_weight: float = field(400.0, "weight of the ellipsoid silhouette loss", minimum=0)
+    part_center_weight: float = field(1000.0, "weight of the part centre loss", minimum=0)
+    silhouette_final_share: float = field(
+        0.02, "share of the two weights above that is left once they have faded", minimum=0, maximum=1
+    )
+    joint_weight_start: float = field(1.0, "weight of the joint loss at the first step", minimum=0)
+    joint_weight_end: float = field(50.0, "weight of the joint loss from growth_start on", minimum=0)
+    separation_weight: float = field(1.0, "weight of the separation loss", minimum=0)
+    merge_weight: float = field(0.2, "weight of the merge loss after merge_start", minimum=0)
+    block_weight: float = field(
+        2.0, "weight of a pixel's squared errors where its block of the image touches the mask", minimum=0
+    )
+    random_background: bool = field(True, "composite on random grey levels, through the true alpha")
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """Where the losses look, in each step."""
+
+    block_share: float = field(
+        1 / 8, "side of the blocks of block_weight, as a share of the image's", above=0, maximum=1
+    )
+    anywhere_share: float = field(
+        0.1, "share of the rays from the whole image, the others come from the box", minimum=0, maximum=1
+    )
+    box_margin: float = field(
+        0.04, "margin of the box round the mask, as a share of the image side", minimum=0, maximum=1
+    )
+    eikonal_points: int = field(256, "points of the eikonal and the volume loss", minimum=1)
+    eikonal_tap: float = field(
+        0.002, "distance of the differences that make the gradient, world units", above=0
+    )
+    core_points: int = field(64, "points per image of the hull loss", minimum=1)
+    core_depth: float = field(
+        0.03, "depth in the visual hull from which a point must be in the object, world units", minimum=0
+    )
+    surface_points: int = field(16, "points per part of the silhouette loss", minimum=1)
+    mask_pixels: int = field(64, "mask pixels per image of the silhouette and part centre losses", minimum=1)
+    dead_zone: float = field(
+        3 / 512,
+        "distance that the silhouette loss does not count, as a share of the image side",
+        minimum=0,
+        maximum=1,
+    )
+    merge_frames: int = field(64, "frames of the merge loss", minimum=1)
+
+
+@dataclass(frozen=True)
+class StructureConfig:
+    """How parts become joints and rigid groups."""
+
+    distance_rate: float = field(
+        0.05, "share of each step in the running distances between candidates", above=0, maximum=1
+    )
+    tree_every: int = field(50, "steps between choices of the tree", minimum=1)
+    center_weight: float = field(
+        0.1, "weight lambda_l of the distance between centres in that choice", minimum=0
+    )
+    separation_sigma: float = field(0.05, "reach of the separation loss, world units", above=0)
+    merge_distance: float = field(
+        0.1, "distance D of motions above which the merge loss hardly pulls", above=0
+    )
+    merge_motion_weight: float = field(
+        3.0, "weight lambda_motion of the translation in that distance", minimum=0
+    )
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """When. Shares are of all iterations."""
+
+    iterations: int | None = field(None, "training steps N", minimum=1)
+    minutes: float | None = field(10.0, "training time; the steps that fit are measured and fixed", above=0)
+    initial_frames: int = field(10, "frames T_0 to begin with", minimum=1)
+    growth_start: float = field(0.05, "share tau_0 at which frames begin to be added", minimum=0, maximum=1)
+    growth_end: float = field(0.40, "share tau_1 at which all frames are in", minimum=0, maximum=1)
+    silhouette_decay: float = field(
+        0.1, "share of the iterations in which the silhouette losses fade after that", minimum=0, maximum=1
+    )
+    merge_start: float = field(0.75, "share tau_2 at which the merge loss begins", minimum=0, maximum=1)
+    newest_frames: int = field(6, "newest frames that are drawn more often while frames are added", minimum=1)
+    newest_share: float = field(0.2, "share of the draws from the newest frames", minimum=0, maximum=1)
+    seed: int = field(0, "seed of everything random", minimum=0, maximum=2**32 - 1)
+    checkpoint_minutes: float = field(2.0, "minutes between checkpoints", above=0)
+    preview_minutes: float = field(2.0, "minutes between preview pictures", above=0)
+    log_every: int = field(20, "steps between log lines", minimum=1)
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How fast it learns."""
+
+    lr_pose: float = field(2e-3, "learning rate of the pose network", above=0)
+    lr_grid: float = field(1e-2, "learning rate of the hash grid", above=0)
+    lr_decoder: float = field(2e-3, "learning rate of the decoder", above=0)
+    lr_semi_axes: float = field(
+        1e-2, "learning rate of the logarithms of the semi-axes and of the sharpnesses", above=0
+    )
+    warmup_steps: int = field(100, "steps of linear warm-up", minimum=0)
+    final_lr_share: float = field(0.05, "learning rates decay to this share", minimum=0, maximum=1)
+    weight_decay: float = field(0.005, "decoupled weight decay", minimum=0)
+    clip_norm: float = field(2.0, "largest gradient norm of pose and of semi-axes with sharpnesses", above=0)
+    clip_all: bool = field(False, "clip the norm of all gradients together instead")
+    adam_beta1: float = field(0.9, "decay of the running mean of the gradients", minimum=0, maximum=0.9999)
+    adam_beta2: float = field(
+        0.999, "decay of the running mean of their squares", minimum=0, maximum=0.999999
+    )
+
+
+@dataclass(frozen=True)
+class RenderConfig:
+    """How images are sampled."""
+
+    images_per_step: int = field(8, "images per training step", minimum=1)
+    rays_per_image: int = field(128, "rays per image and step", minimum=1)
+    inv_s_pixels: float = field(
+        3.0, "final sharpness s of the surface, in 1 / size of a pixel at the object", above=0
+    )
+    final_inv_s: float | None = field(
+        None, "final sharpness s, 1 / world units; none: from inv_s_pixels", above=0
+    )
+    initial_inv_s_share: float = field(
+        1 / 6, "sharpness at the first step, as a share of the final one", above=0, maximum=1
+    )
+    sharpening_end: float = field(
+        0.5, "share of the iterations at which the sharpness is the final one", minimum=0, maximum=1
+    )
+    marched_per_ray: int = field(
+        32, "samples per ray, on average, that a GPU has room for while marching", minimum=1
+    )
+    decoded_per_ray: int = field(
+        10, "samples per ray, on average, that a GPU has room for with gradients", minimum=1
+    )
+    backend: str = field("auto", "which implementation of the kernels runs, and where", choices=BACKENDS)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A run's settings: the preset they began with, then by section. Field names are unique over all sections."""
+
+    preset: str = field(FAST, "settings to begin with: ours, or the paper's", choices=(FAST, PAPER))
+    scene: SceneConfig = SceneConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    structure: StructureConfig = StructureConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    render: RenderConfig = RenderConfig()
+
+
+def check_together(config: Config, where: str) -> None:
+    """What no field can check alone; UserError naming `where`."""
+
+    def require(holds: bool, problem: str, remedy: str) -> None:
+        if not holds:
+            raise UserError(where, problem, remedy)
+
+    scene, model, schedule = config.scene, config.model, config.schedule
+    for key in ("train_cameras", "test_cameras"):
+        ids = getattr(scene, key)
+        require(ids != (), f"scene.{key} is empty", "name at least one camera, or leave it out")
+        once = len(set(ids or ())) == len(ids or ())
+        require(once, f"scene.{key} names a camera twice", "name each camera once")
+    both = sorted(set(scene.train_cameras or ()) & set(scene.test_cameras or ()))
+    require(
+        not both,
+        f"cameras {as_text(both)} are in scene.train_cameras and in scene.test_cameras",
+        "a camera can be in one of them only",
+    )
+    require(
+        (schedule.iterations is None) != (schedule.minutes is None),
+        "training needs a length, schedule.iterations or schedule.minutes",
+        "give exactly one of the two",
+    )
+    require(
+        schedule.growth_start <= schedule.growth_end,
+        f"schedule.growth_start {schedule.growth_start:g} is after growth_end {schedule.growth_end:g}",
+        "let frames start to grow before they end",
+    )
+    finest = model.hash_finest_cell
+    require(
+        finest is None or finest <= model.hash_coarsest_cell,
+        f"model.hash_finest_cell {as_text(finest)} is larger than "
+        f"model.hash_coarsest_cell {model.hash_coarsest_cell:g}",
+        "exchange them",
+    )
+    require(
+        model.top_parts <= model.parts,
+        f"model.top_parts {model.top_parts} is more than the {model.parts} of model.parts",
+        "lower top_parts or raise parts",
+    )

@@ -1,0 +1,72 @@
+"""AdamW over the kinds of parameters, their learning rates and the clipping of their gradients (supplement A.7)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import torch
+from torch import Tensor
+
+from wim_fast.config import Config
+from wim_fast.model.articulated_model import ArticulatedModel
+
+
+def make_optimizer(model: ArticulatedModel, config: Config) -> torch.optim.AdamW:
+    """AdamW with a group for each kind of parameter.
+
+    Only the weights of networks decay: a rest pose, an ellipsoid or a feature has no reason to be near zero. Groups of one
+    `clip` name are clipped together (`clip_gradients`), those without one not at all.
+    """
+    rates, decay = config.optimizer, config.optimizer.weight_decay
+    sharpnesses = [model.union_sharpness_logit, model.weight_sharpness_logit]
+    kinds = [
+        ([model.trajectory.rest], rates.lr_pose, 0.0, "pose"),
+        (model.trajectory.layers.parameters(), rates.lr_pose, decay, "pose"),
+        ([model.log_semi_axes, *sharpnesses], rates.lr_semi_axes, 0.0, "semi_axes"),
+        ([model.field.table], rates.lr_grid, 0.0, None),
+        (model.field.decoder.parameters(), rates.lr_decoder, decay, None),
+        ([] if model.field.lighting is None else [model.field.lighting], rates.lr_decoder, 0.0, None),
+    ]
+    groups = [
+        {
+            "params": list(parameters),
+            "lr": lr,
+            "base_lr": lr,
+            "weight_decay": weight_decay,
+            "clip": "all" if rates.clip_all else clip,
+        }
+        for parameters, lr, weight_decay, clip in kinds
+    ]
+    groups = [group for group in groups if group["params"]]
+    betas = rates.adam_beta1, rates.adam_beta2
+    optimizer = torch.optim.AdamW(groups, betas=betas, eps=1e-12, fused=True)
+    move_learning_rates(optimizer, model.log_semi_axes.device)
+    return optimizer
+
+
+def move_learning_rates(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+    """Put learning rates where a step reads them: on a GPU as tensors, so that a recorded step sees them change."""
+    on_gpu = device.type == "cuda"
+    for group in optimizer.param_groups:
+        rate = float(group["lr"])
+        group["lr"] = torch.tensor(rate, device=device) if on_gpu else rate
+        group["capturable"] = on_gpu
+
+
+def set_learning_rates(optimizer: torch.optim.Optimizer, share: Tensor) -> None:
+    """Every group's rate: `share` () of its base."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].copy_(share * group["base_lr"])
+        else:
+            group["lr"] = share.item() * group["base_lr"]
+
+
+def clip_gradients(optimizer: torch.optim.Optimizer, norm: float) -> None:
+    """Shorten the gradients of each set of groups with one `clip` name to `norm` at most."""
+    together: dict[str, list[Tensor]] = defaultdict(list)
+    for group in optimizer.param_groups:
+        if group["clip"]:
+            together[group["clip"]] += group["params"]
+    for parameters in together.values():
+        torch.nn.utils.clip_grad_norm_(parameters, norm)
