@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from skimage.morphology import disk
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -48,6 +46,8 @@ class Background:
     @classmethod
     def of(cls, images: Pixels, empty: Pixels | None = None) -> Background:
         """From images (n, H, W, 3) of a camera in the order of time, and pictures (m, H, W, 3) of its empty set."""
+        from scipy import ndimage
+
         color = np.empty(images.shape[1:], np.float32)
         spread = np.zeros(images.shape[1:3], np.float32)
         for y in range(0, images.shape[1], 32):  # in stripes: medians need room
@@ -61,6 +61,8 @@ class Background:
 
     def foreground(self, image: Pixels) -> Mask:
         """Where in an image (H, W, 3) the object is (H, W)."""
+        from scipy import ndimage
+
         evidence = self._evidence(image)
         possible = evidence > POSSIBLE
         sure = ndimage.gaussian_filter(np.minimum(evidence, 2 * SURE), 1.0) > SURE
@@ -86,6 +88,9 @@ def _cleaned(found: Mask, changed: Mask) -> Mask:
 
     A shadow that the object surrounds is more likely a part of it.
     """
+    from scipy import ndimage
+    from skimage.morphology import disk
+
     size = max(found.shape)
     around = disk(max(1, size // 400))
     found = ndimage.binary_opening(found, disk(1))
@@ -174,6 +179,9 @@ class Found:
 
 def _ghost_share(background: Background, image: Pixels, mask: Mask) -> float:
     """Share of the mask's outline on which the background has a stronger edge than the image."""
+    from scipy import ndimage
+    from skimage.morphology import disk
+
     outline = mask ^ ndimage.binary_erosion(mask, disk(1))
     outline[[0, -1]] = outline[:, [0, -1]] = False
     if not outline.any():
