@@ -2,7 +2,8 @@
 
 Each backend is measured in a process of its own, so that its memory is its own and its failure does not stop the
 others. With one thread, seconds on the CPU are those of the processor, which other work on the machine disturbs
-little; with more, and on a GPU, they are those of the clock on the wall.
+little; with more, and on a GPU, they are those of the clock on the wall. The stages of a step are always on the wall,
+as the profiler has it, and the least of several steps: other work on the machine only adds to them.
 
 python tools/benchmark.py                              # the embedded dog, 20 parts, 4 x 384 rays; minutes
 python tools/benchmark.py --backend each --skip-growth # every backend that runs here

@@ -20,8 +20,12 @@ from tiny_run import flags
 from tiny_scene import ring, write_scene
 
 from wim_fast.cli import main
+from wim_fast.commands import import_recording
 from wim_fast.errors import SceneWarning, UserError
+from wim_fast.importing.placement import UPS
+from wim_fast.importing.scene_folder import plan_import, write_import
 from wim_fast.recordings import windows
+from wim_fast.recordings.calibration.read import FORMATS
 from wim_fast.recordings.cameras import project
 from wim_fast.recordings.read import read_recording
 from wim_fast.scene.load import load_scene, scan_scene
@@ -61,10 +65,10 @@ def with_easymocap(path: Path, film: Film, lens=None) -> None:
     (path / "extri.yml").write_text(opencv_yaml(outer))
 
 
-def imported(tmp_path: Path, source: Path, *arguments: object):
-    """The scene that import makes, and its report."""
+def imported(tmp_path: Path, source: Path, **choices: object):
+    """The scene that import makes, and its report; without the checks and pictures of the command."""
     output = tmp_path / f"{source.name}-imported"
-    assert main(["import", str(source), "--output", str(output), *map(str, arguments)]) == 0
+    write_import(plan_import(source, **choices), output)
     return load_scene(output, coordinate_scale=1.0), json.loads((output / "import.json").read_text())
 
 
@@ -106,8 +110,7 @@ def test_every_calibration_gives_the_same_scene(tmp_path, calibrate, longer):
     same = load_scene(reference, size=longer, coordinate_scale=2.0)
     assert_same_images(scene, same)
     np.testing.assert_allclose(scene.cameras.T_camera_world, same.cameras.T_camera_world, atol=1e-9)
-    size = () if longer is None else ("--size", longer)
-    assert_placed(scene, *imported(tmp_path, source, *size))
+    assert_placed(scene, *imported(tmp_path, source, size=longer))
 
 
 @pytest.mark.parametrize("longer", [None, 37])
@@ -130,8 +133,7 @@ def test_a_lens_of_8_coefficients(tmp_path, longer):
             numbers[4:] = RATIONAL
             file.write_bytes(file.read_bytes()[:-96] + numbers.tobytes())
         scenes.append(load_scene(source, size=longer, coordinate_scale=1.0))
-        size = () if longer is None else ("--size", longer)
-        assert_placed(scenes[-1], *imported(tmp_path, source, *size))
+        assert_placed(scenes[-1], *imported(tmp_path, source, size=longer))
         assert_same_images(scenes[-1], scenes[0])
     ideal = write_film(tmp_path / "ideal", film)
     with_opencv(ideal, film)
@@ -192,7 +194,7 @@ def test_raw_is_a_folder_of_pictures_with_alpha(tmp_path, longer):
 def test_raw_cameras_calibrate_other_pictures(tmp_path):
     film = make_film()
     raw = load_scene(write_raw(tmp_path / "raw", film), coordinate_scale=1.0)
-    scene, report = imported(tmp_path, write_film(tmp_path / "film", film), "--cameras", tmp_path / "raw")
+    scene, report = imported(tmp_path, write_film(tmp_path / "film", film), calibration=tmp_path / "raw")
     assert report["calibration"]["format"] == "raw"
     assert_placed(raw, scene, report)
 
@@ -201,7 +203,7 @@ def test_raw_cameras_calibrate_other_pictures(tmp_path):
 def test_raw_is_imported(tmp_path, longer):
     tiny = write_scene(tmp_path / "raw", frames=3, width=40, solid="ellipsoid")
     scene = load_scene(tiny.path, size=longer, coordinate_scale=1.0)
-    placed, report = imported(tmp_path, tiny.path, *(() if longer is None else ("--size", longer)))
+    placed, report = imported(tmp_path, tiny.path, size=longer)
     assert report["calibration"]["format"] == "raw"
     assert_placed(scene, placed, report)
     M = np.array(report["T_scene_world"])
@@ -251,6 +253,18 @@ def test_the_papers_people_and_dog_are_imported(tmp_path, monkeypatch):
     assert_placed(load_scene(dog, coordinate_scale=1000.0), *imported(tmp_path, dog))
 
 
+def test_the_command_imports_a_raw_scene(tmp_path, capsys):
+    tiny = write_scene(tmp_path / "raw", frames=2, width=40)
+    assert main(["import", str(tiny.path), "--without", "1"]) == 0
+    assert load_scene(tmp_path / "raw-scene").cameras.ids == (0, 2, 3)
+    assert "wim-fast train --scene" in capsys.readouterr().out
+
+
+def test_the_flags_know_what_there_is():
+    assert set(import_recording.FORMATS) == {"auto", *FORMATS}
+    assert import_recording.UPS == UPS
+
+
 def test_flags_that_make_no_sense_are_refused(tmp_path, capsys):
     tiny = write_scene(tmp_path / "raw", frames=2)
     for flag, value in (
@@ -270,7 +284,7 @@ def test_easymocaps_layout_takes_other_masks(tmp_path):
     film = make_film()
     write_easymocap(tmp_path / "zju", film)
     (tmp_path / "zju" / "masks").rename(tmp_path / "mine")
-    _, report = imported(tmp_path, tmp_path / "zju", "--masks", tmp_path / "mine")
+    _, report = imported(tmp_path, tmp_path / "zju", masks=str(tmp_path / "mine"))
     assert report["masks"] == f"masks in {tmp_path / 'mine'}"
     assert sorted(report["cameras"]) == ["1", "2", "3", "4"]
 
@@ -282,7 +296,8 @@ def test_frames_that_a_raw_scene_lacks_are_left_out_of_the_import(tmp_path):
         load_scene(tiny.path)
     with pytest.warns(SceneWarning, match="not every camera has"):
         assert read_recording(tiny.path).in_step().frame_ids == (0, 2)
-    scene, _ = imported(tmp_path, tiny.path)
+    with pytest.warns(SceneWarning, match="not every camera has"):
+        scene, _ = imported(tmp_path, tiny.path)
     assert scene.frame_ids == (0, 2)
     assert len(scene.ground_truth.joints) == 2
 

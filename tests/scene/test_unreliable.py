@@ -156,11 +156,11 @@ def test_the_hull_is_known_only_where_all_is_reliable(scene):
                     assert (scene.mask[v, f, y, x] == OBJECT).all()
 
 
-def test_guides_of_large_images_are_unreliable_where_any_part_is(scene):
+def test_coarse_masks_of_large_images_are_unreliable_where_any_part_is(scene):
     large = dataclasses.replace(scene, cameras=scene.cameras.resized(288, 288))
     rgba, mask = (layer[:].repeat(6, 2).repeat(6, 3) for layer in (scene.rgba, scene.mask))
     y, x = (int(v.mean()) for v in np.nonzero(mask[0, 0] == OBJECT))
-    y, x = y // 3 * 3, x // 3 * 3  # the corner of a pixel of the mask_pixels, not its middle
+    y, x = y // 3 * 3, x // 3 * 3  # the corner of a coarse pixel, not its middle
     mask[0, 0, y, x] = UNRELIABLE
     images = Silhouettes(with_images(large, rgba, mask), 0.03)
     point = torch.tensor([[[(x + 0.5) / 288, (y + 0.5) / 288]]])

@@ -117,7 +117,7 @@ def test_unreliable_pixels_give_exactly_no_gradient(scene):
     assert (opacity.grad[batch.weight > 0] != 0).all()
 
 
-def test_guides_never_pull_to_unreliable_pixels(scene):
+def test_silhouettes_never_pull_to_unreliable_pixels(scene):
     """Only mask pixels of the object attract points; a point nearest to an unreliable one is left alone."""
 
     def lower_half(mask):
@@ -176,7 +176,7 @@ def test_empty_masks_weigh_nothing(scene):
 
 
 def test_large_images_are_looked_at_coarsely():
-    """Guides of at most 128 pixels a side still agree with the masks."""
+    """Masks of at most 128 pixels a side still agree with the masks."""
     scene = arm_scene(size=300, frames=1, oversampling=1)
     images = TrainingImages(scene, Config())
     mask_pixels = images.silhouettes.draw(torch.tensor([0]), torch.tensor([0]), 200, generator())

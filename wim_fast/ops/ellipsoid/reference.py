@@ -74,7 +74,7 @@ def inflated_semi_axes(semi_axes: Tensor, distance: float | Tensor) -> Tensor:
     ``2 g h <= g^2 / p + p h^2``; the right side is ``u^T diag(a^2) u``.
 
     With ``p = rho / d`` it touches the sum where ``g = rho |u|``, so that no ellipsoid on these axes lies inside it and
-    still holds the sum. Here ``rho = (r_1 r_2 r_3)^(1/3)``, which keeps the volume small (docs/log.md) and is ``r + d`` for
+    still holds the sum. Here ``rho = (r_1 r_2 r_3)^(1/3)``, which keeps the volume small (docs/results.md) and is ``r + d`` for
     a sphere. The compiled kernels mirror this.
 
     Args:
