@@ -79,7 +79,7 @@ def test_bad_flags(capsys, arguments, message):
     [
         (["--parts", "0"], "--parts is 0. It must be at least 1"),
         (["--iterations", "5", "--minutes", "5"], "schedule.iterations or schedule.minutes"),
-        (["--frames", "some"], "is no range of frames"),
+        (["--frames", "some"], "is not a range of frames"),
     ],
 )
 def test_impossible_values(capsys, arguments, message):

@@ -105,10 +105,10 @@ def test_yaml_scalars_mean_what_people_mean(tmp_path):
         ("model:\n  hash_finest_cell: 1.0", "model.hash_finest_cell 1 is larger than"),
         ("model:\n  parts: 1", "model.top_parts 2 is more than"),
         ("model:\n  parts: 3\n  parts: 4", "parts is there twice"),
-        ("model: {parts: 3", "is no valid YAML near line"),
-        ("model:\n\tparts: 3", "is no valid YAML"),
-        ("? [a]\n: 1", "is no valid YAML"),
-        ("a: !!python/object/apply:os.system [ls]", "is no valid YAML"),
+        ("model: {parts: 3", "is not valid YAML near line"),
+        ("model:\n\tparts: 3", "is not valid YAML"),
+        ("? [a]\n: 1", "is not valid YAML"),
+        ("a: !!python/object/apply:os.system [ls]", "is not valid YAML"),
     ],
 )
 def test_bad_files_name_the_key(tmp_path, text, expected):

@@ -119,7 +119,7 @@ def use_threads(count: int | None) -> None:
 
 
 def keep_memory() -> None:
-    """Ask glibc to keep freed buffers: giving them back at every step takes 10 to 20 % of it (docs/log.md)."""
+    """Ask glibc to keep freed buffers: giving them back at every step takes 10 to 20 % of it (docs/results.md)."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         for parameter in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD

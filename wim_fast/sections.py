@@ -277,14 +277,14 @@ def check_together(config: Config, where: str) -> None:
     require(
         schedule.growth_start <= schedule.growth_end,
         f"schedule.growth_start {schedule.growth_start:g} is after growth_end {schedule.growth_end:g}",
-        "let frames start to grow before they end",
+        "choose a growth_start no later than growth_end",
     )
     finest = model.hash_finest_cell
     require(
         finest is None or finest <= model.hash_coarsest_cell,
         f"model.hash_finest_cell {as_text(finest)} is larger than "
         f"model.hash_coarsest_cell {model.hash_coarsest_cell:g}",
-        "exchange them",
+        "make the finest cell the smaller one",
     )
     require(
         model.top_parts <= model.parts,

@@ -71,7 +71,7 @@ def _loader() -> Any:
         for key_node, value_node in node.value:
             key = loader.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
-                refuse("a key is no text", key_node)
+                refuse("a key is not text", key_node)
             if key in content:
                 refuse(f"{key} is there twice", key_node)
             content[key] = loader.construct_object(value_node, deep=True)
@@ -123,7 +123,7 @@ def read(path: Path) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f" near line {mark.line + 1}" if mark else ""
         detail = getattr(error, "problem", None) or getattr(error, "reason", None) or "it is malformed"
-        raise UserError(path, f"is no valid YAML{line}: {detail}", "correct the file") from None
+        raise UserError(path, f"is not valid YAML{line}: {detail}", "correct the file") from None
 
 
 def _check_depth(text: str) -> None:

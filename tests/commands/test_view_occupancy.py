@@ -301,7 +301,7 @@ def test_export(tiny_run: TinyRun, tmp_path, capsys) -> None:
         (["--export", "x", "--frame", "99"], "10 frames trained on"),
         (["--export", "x", "--camera", "77"], "there is no camera 77"),
         (["--export", "x", "--pixel", "99", "0"], "24 x 24"),
-        (["--frame", "1"], "goes with --export"),
+        (["--frame", "1"], "can only be given with --export"),
         (["--port", "0"], "no such port"),
     ],
 )

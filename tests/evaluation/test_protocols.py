@@ -135,7 +135,7 @@ def test_differences_are_named() -> None:
 
 
 def test_what_cannot_be_measured() -> None:
-    with pytest.raises(UserError, match=r"kuka_iiwa_2 is none of the subjects of robots.*atlas=RUN"):
+    with pytest.raises(UserError, match=r"kuka_iiwa_2 is not among the subjects of robots.*atlas=RUN"):
         find_subject(PROTOCOLS["robots"], "data/kuka_iiwa_2")
     assert find_subject(PROTOCOLS["robots"], "data/kuka_iiwa_2", "iiwa").name == "iiwa"
     protocol = PROTOCOLS["robots-18"]

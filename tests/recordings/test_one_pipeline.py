@@ -311,7 +311,7 @@ def test_nothing_is_decoded_before_it_is_asked_for(tmp_path, monkeypatch):
     recording = read_recording(source)
     assert recording.camera_ids == (0, 1, 2, 3)
     assert scan_scene(source, 1.0).frame_ids == (0, 1)
-    with pytest.raises(UserError, match="is no image"):
+    with pytest.raises(UserError, match="cannot be read as an image"):
         recording.framing()
 
 

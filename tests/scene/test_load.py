@@ -136,7 +136,7 @@ def test_frames_are_slices(text, expected):
 
 @pytest.mark.parametrize("text", ["", "a", "1:2:3:4", "0:60:0", "60:0:-1", "1.5:3", "1-3", "0:60:x"])
 def test_what_is_no_slice(text):
-    with pytest.raises(UserError, match="is no range of frames"):
+    with pytest.raises(UserError, match="is not a range of frames"):
         parse_frames(text)
 
 

@@ -190,7 +190,7 @@ class TestBadRuns:
     def test_another_file_of_torch(self, run):
         folder, _ = run
         torch.save({"weights": torch.zeros(3)}, folder.all_checkpoints()[-1])
-        with pytest.raises(UserError, match="is no checkpoint of wim-fast"):
+        with pytest.raises(UserError, match="is not a checkpoint of wim-fast"):
             load_run(folder.path)
 
     def test_settings_of_another_model(self, run, config):

@@ -66,7 +66,7 @@ def test_sigterm(scene, tmp_path):
     process.send_signal(signal.SIGTERM)
     output, errors = process.communicate(timeout=600)
     assert process.returncode == 128 + signal.SIGTERM
-    assert f"go on with: wim-fast train --resume --output {run}" in output
+    assert f"continue with: wim-fast train --resume --output {run}" in output
     assert "Traceback" not in errors
     assert newest_checkpoint(run)["step"] < ITERATIONS
     assert (run / "trajectory.npz").is_file()

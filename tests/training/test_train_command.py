@@ -208,7 +208,7 @@ def test_a_full_disk_stops_the_run_cleanly(scene, capsys, monkeypatch):
     assert train(scene, iterations=20, checkpoint_minutes=OFTEN) == 2
     errors = capsys.readouterr().err
     assert "No space left on device" in errors
-    assert "Make room, then go on with: wim-fast train --resume --output runs/tiny_1" in errors
+    assert "Make room, then continue with: wim-fast train --resume --output runs/tiny_1" in errors
     assert not list(Path("runs").rglob(".*.tmp"))
     step = newest_checkpoint(Path("runs/tiny_1"))["step"]
     monkeypatch.setattr(os, "fsync", original)

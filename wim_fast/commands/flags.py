@@ -52,7 +52,7 @@ def add_size_argument(parser: argparse.ArgumentParser, default: str) -> None:
 def image_size(text: str) -> int:
     """A size in pixels; argparse says which flag is wrong."""
     if not text.isdigit() or not 8 <= int(text) <= 8192:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size from 8 to 8192")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size from 8 to 8192")
     return int(text)
 
 

@@ -18,4 +18,4 @@ def list_joints(args: argparse.Namespace) -> None:
     console.print(joint_table(written.joints, run.coordinate_scale), highlight=False)
     say(f"\nA pose file to start from:\n\n{written.example}")
     say_written([written.picture, written.pose_file])
-    say(f"try it: wim-fast render-novel-pose {run.path} --pose {written.pose_file}")
+    say(f"try it with: wim-fast render-novel-pose {run.path} --pose {written.pose_file}")

@@ -53,9 +53,9 @@ def check_flags(args: argparse.Namespace) -> None:
     for flag, value in driving.items():
         if value is not None and args.drive is None:
             remedy = "leave it out; --camera and --turntable say where to look from"
-            raise UserError(flag, "goes with --drive", remedy)
+            raise UserError(flag, "can only be given with --drive", remedy)
     if args.cameras and (args.camera is not None or args.turntable):
-        raise UserError("--cameras", "goes without --camera and --turntable", "give one of them")
+        raise UserError("--cameras", "cannot be combined with --camera or --turntable", "give one of them")
 
 
 def render(args: argparse.Namespace) -> None:

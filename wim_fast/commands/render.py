@@ -30,7 +30,9 @@ def run(args: argparse.Namespace) -> None:
     from wim_fast.terminal import progress_bars, say_written
 
     if args.frame is not None and (args.frames is not None or not args.turntable):
-        raise UserError("--frame", "goes with --turntable and without --frames", "use --frames A:B instead")
+        raise UserError(
+            "--frame", "needs --turntable and cannot be combined with --frames", "use --frames A:B instead"
+        )
     run = load_run(args.run, args.backend)
     with progress_bars() as on_progress:
         written = write_render(

@@ -56,5 +56,7 @@ def run(args: argparse.Namespace) -> None:
 
     for flag in ("frame", "camera", "pixel", "size"):
         if getattr(args, flag) is not None:
-            raise UserError(f"--{flag}", "goes with --export", "leave it out; the page has a control for it")
+            raise UserError(
+                f"--{flag}", "can only be given with --export", "leave it out; the page has a control for it"
+            )
     serve_run(args.run, args.backend, args.host, args.port)

@@ -222,7 +222,7 @@ def find_subject(protocol: Protocol, scene: str | Path, name: str | None = None)
     names = [subject.name for subject in protocol.subjects]
     raise UserError(
         scene,
-        f"{name or folder} is none of the subjects of {protocol.name}, which each have cameras of their own",
+        f"{name or folder} is not among the subjects of {protocol.name}, which each have cameras of their own",
         f"say which it is, one of {', '.join(names)}: {names[0]}=RUN",
     )
 

@@ -42,11 +42,9 @@ def check_output(output: Path, overwrite: bool) -> None:
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not overwrite:
-        raise UserError(
-            output, "is there already", "choose another --output, or --overwrite an imported scene"
-        )
+        raise UserError(output, "exists already", "choose another --output, or --overwrite an imported scene")
     if not (output / REPORT).is_file():
-        raise UserError(output, f"is no imported scene (no {REPORT})", "choose another --output")
+        raise UserError(output, f"is not an imported scene (no {REPORT})", "choose another --output")
 
 
 class Room:

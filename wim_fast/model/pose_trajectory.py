@@ -28,7 +28,7 @@ class PoseTrajectory(nn.Module):
 
     The input of frame f of T is ``cos(pi k (f + 0.5) / T)``, k = 0..K-1: K bounds how fast a part can move. The network
     has tanh and no biases (its first input is constant), as tiny-cuda-nn's fused MLP has none, and gives the difference to
-    a learned rest pose: so half precision in it does not show, see docs/log.md.
+    a learned rest pose: so half precision in it does not show, see docs/results.md.
     """
 
     def __init__(self, parts: int, num_frames: int, num_frequencies: int, width: int, layers: int) -> None:

@@ -162,7 +162,11 @@ class BackgroundFilm(_OfPictures):
         stack = np.empty((len(samples), *size, 3), np.uint8)
         for k, (_, rgb) in enumerate(self.pictures.colors(samples)):
             if rgb.shape != stack.shape[1:]:
-                raise UserError(self.where, "its pictures change their size", "give all of a camera one size")
+                raise UserError(
+                    self.where,
+                    "its pictures are not all of one size",
+                    "give all pictures of a camera the same size",
+                )
             stack[k] = rgb
         return Background.of(stack, self._empty(size))
 

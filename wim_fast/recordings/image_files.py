@@ -56,7 +56,7 @@ def _read(file: Path, mode: str | None, alpha: bool = False) -> NDArray[np.uint8
     except (OSError, SyntaxError, ValueError, EOFError, zlib.error, Image.DecompressionBombError) as error:
         detail = " ".join(str(error).split())
         raise UserError(
-            file, f"is no image that can be read ({detail})", "write it again, or delete it"
+            file, f"cannot be read as an image ({detail})", "write it again, or delete it"
         ) from None
     if pixels.ndim == 3 and mode is None:
         pixels = pixels[..., 0]

@@ -90,5 +90,5 @@ def in_size_of(labels: Pixels, size: tuple[int, int], where: Path) -> Pixels:
     (h, w), (height, width) = labels.shape, size
     if abs(h * width - w * height) > 0.01 * h * width:
         problem = f"the mask is {w} x {h} pixels, its picture {width} x {height}"
-        raise UserError(where, problem, "give both one shape")
+        raise UserError(where, problem, "give both the same shape")
     return np.asarray(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))

@@ -79,7 +79,7 @@ def load_pickle(content: Any, where: str | Path) -> Any:
     except _Refused as refused:
         raise UserError(where, f"is not read: {refused}", _REMEDY) from None
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, MemoryError, UnicodeError) as error:
-        problem = f"is no pickle of numpy arrays ({' '.join(str(error).split()) or type(error).__name__})"
+        problem = f"is not a pickle of numpy arrays ({' '.join(str(error).split()) or type(error).__name__})"
         raise UserError(where, problem, "copy the file again: it is damaged or of another kind") from None
 
 
@@ -110,7 +110,7 @@ def load_npy(file: Path) -> NDArray[Any]:
             content = opened.read()
     except (OSError, ValueError, KeyError, EOFError, TypeError, SyntaxError) as error:
         detail = " ".join(str(error).split())
-        raise UserError(file, f"is no .npy file that can be read ({detail})", remedy) from None
+        raise UserError(file, f"cannot be read as a .npy file ({detail})", remedy) from None
     array = load_pickle(content, file)
     if not isinstance(array, np.ndarray):
         raise UserError(file, f"holds a {type(array).__name__} instead of an array", remedy)
@@ -130,10 +130,10 @@ def unpack_blosc(packed: bytes, where: str) -> NDArray[Any]:
         ) from None
     remedy = "copy the file again: it is damaged or of another kind"
     if len(packed) < _BLOSC_HEADER.size:
-        raise UserError(where, "is no blosc frame", remedy)
+        raise UserError(where, "is not a blosc frame", remedy)
     version, _, _, _, raw, block, length = _BLOSC_HEADER.unpack_from(packed)
     if version != 2 or length != len(packed) or block > max(raw, 1):
-        raise UserError(where, "is no blosc frame", remedy)
+        raise UserError(where, "is not a blosc frame", remedy)
     if raw > MAX_ARRAY_BYTES:
         raise UserError(
             where, f"would unpack to {raw / 2**20:.0f} MiB", f"{MAX_ARRAY_BYTES >> 20} is the limit"
@@ -266,7 +266,7 @@ class _Interpreter:
             raise _Refused("it names something by no text")
         known = _NAMES.get((module, name))
         if known is None:
-            raise _Refused(f"it wants {f'{module}.{name}'[:80]!r}, which is no numpy array")
+            raise _Refused(f"it wants {f'{module}.{name}'[:80]!r}, which is not a numpy array")
         self.stack.append(known)
 
     def _reduce(self, _: Any) -> None:
@@ -300,7 +300,7 @@ class _Interpreter:
     def _build(self, _: Any) -> None:
         state, target = _expect(self.stack.pop(), tuple), self.stack[-1]
         if not isinstance(target, _Unfinished):
-            raise _Refused("it changes something that is no array")
+            raise _Refused("it changes something that is not an array")
         if target.dtype is not None:
             byte_order, described = state[1], state[2:5]
             if byte_order not in ("<", ">", "=", "|") or any(part is not None for part in described):
@@ -336,7 +336,7 @@ def _expect(item: Any, kind: type) -> Any:
 def _finished(item: Any) -> Any:
     """The item, unless it stands for something that is only good inside of arrays."""
     if item is _MARK or isinstance(item, (_Unfinished, _Name)):
-        raise _Refused("it holds something that is no array")
+        raise _Refused("it holds something that is not an array")
     return item
 
 

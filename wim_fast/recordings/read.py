@@ -54,7 +54,7 @@ def read_recording(
     """
     if not path.is_dir():
         remedy = "give the folder that holds the videos, or the folders of pictures"
-        raise UserError(path, "is no folder" if path.exists() else "is not there", remedy)
+        raise UserError(path, "is not a folder" if path.exists() else "does not exist", remedy)
     chosen = {"--cameras": calibration, "--masks": masks, "--empty": empty}
     flags = [flag for flag, value in chosen.items() if value is not None]
     flags += ["--format"] if format != "auto" else []
@@ -84,6 +84,6 @@ def _check_film(path: Path) -> None:
     holds = "; ".join(known.holds for known in LAYOUTS)
     raise UserError(
         path,
-        "there are no images or videos in a layout that is known",
+        "there are no images or videos in a known layout",
         f"put a video or a folder of pictures for each camera there; or a folder holds one of: {holds} (docs/data.md)",
     )

@@ -153,8 +153,8 @@ class Recording:
         common = set.intersection(*have.values())
         if not common:
             ranges = "; ".join(f"{name} {min(f)} to {max(f)}" for name, f in have.items() if f)
-            remedy = "number frames alike in all cameras"
-            raise UserError(self.path, f"no frame is in all cameras ({ranges})", remedy)
+            remedy = "give the same moment the same number in all cameras"
+            raise UserError(self.path, f"no frame is seen by all cameras ({ranges})", remedy)
         more = {name: len(f) - len(common) for name, f in have.items() if len(f) > len(common)}
         if more:
             text = ", ".join(f"{name} {count}" for name, count in more.items())
@@ -244,7 +244,7 @@ class Framing:
                 problem = (
                     f"frame {shot.frame} is {width} x {height} pixels, the first {native[1]} x {native[0]}"
                 )
-                remedy = "all pictures of a camera must have one size"
+                remedy = "all pictures of a camera must have the same size"
                 raise UserError(film.file(shot.frame), problem, remedy)
             yield shot
 

@@ -65,7 +65,7 @@ def parse_frames(text: str, count: int | None = None) -> slice:
     """
     wrong = UserError(
         f"frames {text!r}",
-        "is no range of frames",
+        "is not a range of frames",
         "write start:stop or start:stop:step with a positive step, for example 0:60, 0:60:6 or 0:80%",
     )
 

@@ -58,7 +58,7 @@ def find_body_model(scene: Path, kind: str) -> Path | None:
         for file in (folder / f"{name}.pkl", folder / kind / f"{name}.pkl"):
             if file.is_file():
                 remedy = f"put {name}.npz beside it: saved by numpy.savez from the same arrays, if there is no such release"
-                raise UserError(file, "is a pickle, which could run anything and is not read", remedy)
+                raise UserError(file, "is a pickle, which could run any program, and is not read", remedy)
     return None
 
 
@@ -108,7 +108,7 @@ def load_body_model(file: Path, kind: str) -> BodyModel:
         or (parents[1:] >= np.arange(1, J)).any()
         or (parents[1:] < 0).any()
     ):
-        raise UserError(file, f"kintree_table is none of {kind.upper()}", remedy)
+        raise UserError(file, f"kintree_table is not that of {kind.upper()}", remedy)
     of_hands = tuple(arrays[name].astype(float) for name in hands) if kind == "smplx" else None
     if of_hands and [a.shape for a in of_hands] != [(45, 45), (45, 45), (45,), (45,)]:
         raise UserError(file, "the hands' components or means have another shape", remedy)
@@ -243,5 +243,5 @@ def read_parameters(file: Path) -> Mapping[str, Any]:
             file, "is missing", "every frame needs its parameters: fit it, or move their folder away"
         ) from None
     except (OSError, ValueError, KeyError, IndexError, RecursionError) as error:
-        raise UserError(file, f"holds no body parameters ({error})", "write the file anew") from None
+        raise UserError(file, f"holds no body parameters ({error})", "write the file again") from None
     return person

@@ -54,7 +54,7 @@ def find_sources(folder: Path, endings: tuple[str, ...] = PICTURES) -> list[Sour
     """
     if not folder.is_dir():
         remedy = "give the folder that holds the videos, or the folders of pictures"
-        raise UserError(folder, "is no folder" if folder.exists() else "is not there", remedy)
+        raise UserError(folder, "is not a folder" if folder.exists() else "does not exist", remedy)
     try:
         found: dict[str, Mapping[int, Path] | Path] = {}
         flat = False
@@ -69,7 +69,7 @@ def find_sources(folder: Path, endings: tuple[str, ...] = PICTURES) -> list[Sour
         others = [p.name for p in folder.iterdir() if p.suffix.lower() in OTHER_VIDEOS]
         if others:
             remedy = "convert videos to .mp4, for example with ffmpeg -i in -c copy out.mp4"
-            raise UserError(folder / others[0], "this kind of video is not read", remedy)
+            raise UserError(folder / others[0], "this kind of video cannot be read", remedy)
         remedy = "put a video (.mp4, .mov) or a folder of pictures (.png, .jpg) for each camera there"
         raise UserError(folder, "there are no videos or pictures", remedy)
     names = sorted(found, key=natural)

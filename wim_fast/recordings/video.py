@@ -21,7 +21,7 @@ from wim_fast.recordings.image_files import MAX_PIXELS
 
 VIDEOS = (".mp4", ".mov", ".m4v")
 RUN_GAP = 32  # wanted frames that are closer than this are decoded in one run
-_AGAIN = "copy the video again, or write it anew as H.264 in .mp4"
+_AGAIN = "copy the video again, or write it again as H.264 in .mp4"
 
 
 class Video:
@@ -112,7 +112,7 @@ def _frame_times(file: Path) -> NDArray[np.float64]:
         times = []
     found = np.array(sorted(times))
     if not len(found):
-        raise UserError(file, "is no .mp4 video that can be read", _AGAIN)
+        raise UserError(file, "cannot be read as an .mp4 video", _AGAIN)
     if (np.diff(found) <= 0).any():
         raise UserError(file, "has two pictures with the same time", _AGAIN)
     return found

@@ -180,7 +180,7 @@ def read_points(path: Path) -> np.ndarray:
     except FileNotFoundError:
         raise UserError(path, "there is no such file", "give the path of an npz file of points") from None
     except Exception as error:  # numpy, zipfile and zlib raise many kinds on a malformed archive
-        raise UserError(path, f"is no npz file that can be read ({error})", POINTS_REMEDY) from None
+        raise UserError(path, f"cannot be read as an npz file ({error})", POINTS_REMEDY) from None
     if not arrays:
         raise UserError(path, "holds neither points nor joints", POINTS_REMEDY)
     return next(iter(arrays.values()))

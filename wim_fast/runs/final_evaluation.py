@@ -62,7 +62,7 @@ def warn_of_gap(trained: float, other: float) -> None:
     """SceneWarning if the PSNR (dB) of other cameras is far below that of those trained on."""
     if trained - other > LARGEST_GAP:
         gap = f"views that were not trained on are {trained - other:.1f} dB worse than those that were"
-        warnings.warn(f"{gap}; more cameras, better spread, would help", SceneWarning, stacklevel=3)
+        warnings.warn(f"{gap}; more cameras that are spread better would help", SceneWarning, stacklevel=3)
 
 
 def write_final_evaluation(evaluation: FinalEvaluation, step: int, folder: RunFolder) -> None:

@@ -62,7 +62,7 @@ def newest_folder(scene: str) -> Path:
     """runs/NAME_n with the largest number; UserError if there is none."""
     name, runs = numbered_runs(scene)
     if not runs:
-        raise UserError(RUNS / f"{name}_1", "there is no run to go on with", "name it with --output RUN")
+        raise UserError(RUNS / f"{name}_1", "there is no run to continue", "name it with --output RUN")
     return runs[max(runs)]
 
 
@@ -72,7 +72,7 @@ def check_free(path: Path) -> None:
         return
     if path.exists():
         remedy = "choose another --output, or go on with this run: --resume"
-        raise UserError(path, "there is already something", remedy)
+        raise UserError(path, "exists already", remedy)
 
 
 def resumed_config(folder: RunFolder, settings: Mapping[str, Any]) -> Config:

@@ -220,7 +220,7 @@ class Run(TrainedModel):
 
 
 def load_run(path: str | Path, backend: str = "auto") -> Run:
-    """The newest state of a run. UserError if it is no run, of a newer format, or damaged.
+    """The newest state of a run. UserError if it is not a run, of a newer format, or damaged.
 
     Args:
         backend: which kernels to use: auto, tcnn, triton, numba or torch.

@@ -59,7 +59,7 @@ def _state(trainer: Trainer) -> dict[str, Any]:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """What `save_checkpoint` wrote, on the CPU. UserError if it is no such file, or of a newer format."""
+    """What `save_checkpoint` wrote, on the CPU. UserError if it is not one, or of a newer format."""
     try:
         buffer = io.BytesIO(path.read_bytes())
     except OSError as error:
@@ -71,7 +71,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         problem = f"is damaged, or no checkpoint ({reason})"
         raise UserError(path, problem, "delete it to use an older one") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(path, "is no checkpoint of wim-fast", "give a run that `wim-fast train` made")
+        raise UserError(path, "is not a checkpoint of wim-fast", "give a run that `wim-fast train` made")
     version = content.get("version")
     if version != FORMAT_VERSION:
         newer = isinstance(version, int) and version > FORMAT_VERSION

@@ -122,7 +122,7 @@ def disk_error(error: OSError, folder: RunFolder) -> UserError:
     """What to tell when something of the run could not be written."""
     remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see that it can be written"
     if folder.config.is_file():
-        remedy += f", then go on with: {resume_command(folder)}"
+        remedy += f", then continue with: {resume_command(folder)}"
     problem = f"cannot be written ({error.strerror or error}); {last_checkpoint(folder)}"
     return UserError(error.filename or folder.path, problem, remedy)
 

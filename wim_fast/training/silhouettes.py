@@ -36,7 +36,7 @@ class Silhouettes:
         mask_pixels: (M, 2) uint8, x and y of the object's coarse pixels, image after image.
         first_of_image: (V * T + 1,) where the pixels of each image begin among them.
         core: (T, CORE_POINTS, 3) world, points of the core of the visual hull; `has_core` (T,) where it is known.
-        side: longer side of the coarse masks in their pixels; a fraction where the images' is no multiple.
+        side: longer side of the coarse masks in their pixels; a fraction where the images' is not a multiple.
     """
 
     def __init__(self, scene: Scene, core_depth: float, device: torch.device | str = "cpu") -> None:
@@ -123,7 +123,7 @@ def _coarse(mask: np.ndarray, every: int) -> np.ndarray:
 
 
 def _nearest_mask_pixels(mask: np.ndarray) -> np.ndarray:
-    """(h, w, 2) uint8: x and y of the nearest pixel of a mask (h, w) that is no background."""
+    """(h, w, 2) uint8: x and y of the nearest pixel of a mask (h, w) that is not background."""
     from scipy.ndimage import distance_transform_edt
 
     inside = mask != BACKGROUND

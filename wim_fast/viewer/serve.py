@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def serve_run(path: str | Path, backend: str = "auto", host: str = HOST, port: int = PORT) -> None:
-    """Serve the page of a run until Ctrl-C. UserError if it is no run, viser is missing, or the port is taken."""
+    """Serve the page of a run until Ctrl-C. UserError if it is not a run, viser is missing, or the port is taken."""
     check_viewer(host, port)
     run = load_run(path, backend)
     page = open_page(Snapshot.of_run(run), Film(run), host, port, str(run.path))

@@ -33,7 +33,7 @@ def check_viewer(host: str, port: int) -> None:
                 remedy = f"close what uses it, or choose another: {port + 1 if port < 65535 else port - 1}"
                 raise UserError(f"port {port}", "is in use", remedy) from None
             reason = error.strerror or str(error)
-            raise UserError(f"{host}:{port}", f"cannot be listened on ({reason})", "choose another") from None
+            raise UserError(f"{host}:{port}", f"cannot be opened ({reason})", "choose another") from None
 
 
 def address_lines(host: str, port: int) -> list[str]:

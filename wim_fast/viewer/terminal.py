@@ -164,7 +164,7 @@ def show_result(trained: Trained, folder: RunFolder, console: Console) -> None:
     evaluation = trained.evaluation
     if trained.stopped:
         say(f"stopped at step {trained.step} of {trained.iterations}, and saved", console)
-        say(f"go on with: {resume_command(folder)}", console)
+        say(f"continue with: {resume_command(folder)}", console)
     if evaluation is None:
         return
     say_table(metrics_table(evaluation.groups), console)

@@ -93,7 +93,7 @@ def test_not_an_image(tiny):
     content = bytearray(tiny.image(1, 1).read_bytes())
     content[4] ^= 0xFF
     tiny.image(0, 0).write_bytes(content)
-    assert "is no image that can be read" in str(failure(tiny.path))
+    assert "cannot be read as an image" in str(failure(tiny.path))
 
 
 def test_image_without_alpha(tiny):
@@ -160,20 +160,20 @@ def mirror(camera):
     [
         (set_matrix(0, 1, float("nan")), "camera_view_matrix is not finite"),
         (set_matrix(3, 2, float("inf")), "camera_view_matrix is not finite"),
-        (lambda c: c["intrinsics"].update(fx=float("nan")), "intrinsics is no camera matrix"),
+        (lambda c: c["intrinsics"].update(fx=float("nan")), "intrinsics is not a camera matrix"),
         (lambda c: c["intrinsics"].update(fy=-3), "focal lengths"),
-        (set_matrix(0, 0, 0.5), "no rotation"),
-        (scale, "no rotation"),
-        (mirror, "no rotation"),
+        (set_matrix(0, 0, 0.5), "not a rotation"),
+        (scale, "not a rotation"),
+        (mirror, "not a rotation"),
         (transpose, "last column"),
         (lambda c: c.pop("camera_view_matrix"), "camera_view_matrix is missing"),
         (lambda c: c["intrinsics"].pop("cx"), "cx is missing"),
         (lambda c: c.update(camera_view_matrix=[[1, 2], [3, 4]]), "2 x 2"),
-        (lambda c: c.update(camera_view_matrix=[[1, 2], [3]]), "is no camera"),
-        (lambda c: c.update(camera_view_matrix="x"), "is no camera"),
-        (lambda c: c.update(intrinsics=None), "is no camera"),
-        (lambda c: c["intrinsics"].update(fx="wide"), "is no camera"),
-        (lambda c: c["intrinsics"].update(fx=10**400), "is no camera"),
+        (lambda c: c.update(camera_view_matrix=[[1, 2], [3]]), "cannot be read as a camera"),
+        (lambda c: c.update(camera_view_matrix="x"), "cannot be read as a camera"),
+        (lambda c: c.update(intrinsics=None), "cannot be read as a camera"),
+        (lambda c: c["intrinsics"].update(fx="wide"), "cannot be read as a camera"),
+        (lambda c: c["intrinsics"].update(fx=10**400), "cannot be read as a camera"),
     ],
 )
 def test_bad_camera(tiny, change, problem):
@@ -201,7 +201,7 @@ def test_selection_that_is_not_there(tiny):
     assert "choose from 0, 1, 2, 3" in str(error).lower()
     assert "twice" in str(failure(tiny.path, cameras=(1, 1)))
     assert "no camera was asked for" in str(failure(tiny.path, cameras=()))
-    assert "no range of frames" in str(failure(tiny.path, frames="first ten"))
+    assert "not a range of frames" in str(failure(tiny.path, frames="first ten"))
     assert "no frames are left of its 3" in str(failure(tiny.path, frames="5:9"))
     with pytest.raises(UserError, match="no camera 7"):
         load_scene(tiny.path).select((7,))

@@ -129,15 +129,24 @@ def test_the_papers_settings():
     ("change", "problem"),
     [
         (lambda d: (d / "calibration/sony/calibFile02").unlink(), "calibFile02: is missing"),
-        (lambda d: (d / "calibration/sony/calibFile02").write_text("1 2 x"), "is no calibration"),
+        (
+            lambda d: (d / "calibration/sony/calibFile02").write_text("1 2 x"),
+            "cannot be read as a calibration",
+        ),
         (lambda d: (d / "calibration/sony/calibFile02").write_text("1 2 3"), "holds 3 numbers"),
         (
             lambda d: (d / "calibration/sony/calibFile02").write_text("nan " * 32),
-            "is no calibration of a camera",
+            "is not the calibration of a camera",
         ),
-        (lambda d: (d / "calibration/sony/calibFile02").write_text("100 " * 32), "is no camera matrix"),
-        (lambda d: (d / "calibration/sony/calibFile02").write_bytes(b"\xff" * 9), "is no calibration"),
-        (lambda d: (d / "motion_testSeq/sony/camera01/camera01_2K.mp4").write_bytes(b"x"), "no .mp4 video"),
+        (lambda d: (d / "calibration/sony/calibFile02").write_text("100 " * 32), "is not a camera matrix"),
+        (
+            lambda d: (d / "calibration/sony/calibFile02").write_bytes(b"\xff" * 9),
+            "cannot be read as a calibration",
+        ),
+        (
+            lambda d: (d / "motion_testSeq/sony/camera01/camera01_2K.mp4").write_bytes(b"x"),
+            "as an .mp4 video",
+        ),
         (lambda d: (d / "motion_testSeq/sony/camera01/camera01_2K.mp4").unlink(), "there is no such video"),
         (
             lambda d: (d / "motion_testSeq/sony/camera01/masks").rename(d / "m"),

@@ -90,9 +90,9 @@ def test_the_papers_split(tmp_path):
     assert scene.frame_ids == (0, 1, 2, 3)
     assert load_scene(tmp_path / "p", frames="80%:", coordinate_scale=1.0).frame_ids == (4,)
     for text in ("80%", "0:120%", "0:-3%", "0:60:10%", "0:x%"):
-        with pytest.raises(UserError, match="is no range of frames"):
+        with pytest.raises(UserError, match="is not a range of frames"):
             parse_frames(text, 100)
-    with pytest.raises(UserError, match="is no range of frames"):
+    with pytest.raises(UserError, match="is not a range of frames"):
         parse_frames("0:80%")
 
 
@@ -199,17 +199,23 @@ def replace(file, old, new):
         (lambda p: (p / "extri.yml").unlink(), "extri.yml: is missing"),
         (lambda p: (p / "intri.yml").write_text("hello"), "intri.yml: holds no matrices"),
         (lambda p: (p / "intri.yml").write_bytes(b"\xff\xfe\xfa"), "intri.yml: cannot be read"),
-        (lambda p: replace(p / "intri.yml", "rows: 3", "rows: 7"), "K_01 is no matrix of 7 x 3"),
-        (lambda p: replace(p / "intri.yml", "data: [ ", "data: [ x"), "K_01 is no matrix"),
-        (lambda p: replace(p / "intri.yml", "rows: 3", f"rows: {10**30}"), "K_01 is no matrix"),
-        (lambda p: replace(p / "intri.yml", "data: [ ", "data: [ -"), "K_01 is no camera matrix"),
+        (lambda p: replace(p / "intri.yml", "rows: 3", "rows: 7"), "K_01 is not a matrix of 7 x 3"),
+        (lambda p: replace(p / "intri.yml", "data: [ ", "data: [ x"), "K_01 is not a matrix"),
+        (lambda p: replace(p / "intri.yml", "rows: 3", f"rows: {10**30}"), "K_01 is not a matrix"),
+        (lambda p: replace(p / "intri.yml", "data: [ ", "data: [ -"), "K_01 is not a camera matrix"),
         (lambda p: replace(p / "extri.yml", "Rot_02", "Rat_02"), "Rot_02 or T_02 is missing"),
-        (lambda p: replace(p / "extri.yml", "data: [ ", "data: [ 1"), "Rot_01, T_01 is no rotation"),
+        (lambda p: replace(p / "extri.yml", "data: [ ", "data: [ 1"), "Rot_01, T_01 is not a rotation"),
         (lambda p: (p / "masks").rename(p / "segments"), "there are no masks"),
         (lambda p: (p / "masks" / "03").rename(p / "x"), "there are no masks for camera 03"),
         (lambda p: (p / "images" / "03").rename(p / "x"), "there are no pictures for camera 03"),
-        (lambda p: (p / "images" / "03" / "000001.jpg").write_bytes(b"junk"), "000001.jpg: is no image"),
-        (lambda p: (p / "masks" / "03" / "000001.png").write_bytes(b"junk"), "000001.png: is no image"),
+        (
+            lambda p: (p / "images" / "03" / "000001.jpg").write_bytes(b"junk"),
+            "000001.jpg: cannot be read as an image",
+        ),
+        (
+            lambda p: (p / "masks" / "03" / "000001.png").write_bytes(b"junk"),
+            "000001.png: cannot be read as an image",
+        ),
         (
             lambda p: iio.imwrite(p / "masks" / "03" / "000001.png", np.zeros((60, 64), np.uint8)),
             "the mask is 64 x 60 pixels, its picture 64 x 64",
@@ -257,7 +263,7 @@ def test_body_models_are_arrays_only(tmp_path):
     folder = tmp_path / "body_models" / "smplx"
     folder.mkdir(parents=True)
     (folder / "SMPLX_NEUTRAL.pkl").write_bytes(b"cos\nsystem\n(Vtrue\ntR.")
-    assert "is a pickle, which could run anything" in failure(tmp_path / "p")
+    assert "is a pickle, which could run any program" in failure(tmp_path / "p")
     (folder / "SMPLX_NEUTRAL.npz").write_bytes(b"junk")
     assert "SMPLX_NEUTRAL.npz: cannot be read" in failure(tmp_path / "p")
     arrays = write_body_model(folder / "SMPLX_NEUTRAL.npz", "smplx")
@@ -295,15 +301,15 @@ def rename(name):
             annots(lambda a: a["cams"]["T"].__setitem__(2, np.zeros(5))),
             "cams.T of camera 3 is missing or wrong",
         ),
-        (annots(lambda a: a["cams"]["R"].__setitem__(0, np.ones((3, 3)))), "is no rotation"),
+        (annots(lambda a: a["cams"]["R"].__setitem__(0, np.ones((3, 3)))), "is not a rotation"),
         (annots(lambda a: a["cams"]["D"].__setitem__(0, np.ones(14))), "cams.D of camera 1 holds 14"),
         (annots(lambda a: a["ims"][1]["ims"].__delitem__(0)), "does not name one image per camera"),
         (rename("../../secret/Camera_B1/000000.jpg"), "outside of its folder"),
         (rename("/etc/Camera_B1/000000.jpg"), "outside of its folder"),
         (rename("one.jpg"), "without camera or frame number"),
-        (lambda p: (p / "annots.npy").write_bytes(b"junk"), "is no .npy file"),
+        (lambda p: (p / "annots.npy").write_bytes(b"junk"), "cannot be read as a .npy file"),
         (lambda p: (p / "mask_cihp").rename(p / "m"), "there are no masks"),
-        (lambda p: (p / "new_vertices" / "1.npy").unlink(), "1.npy: is no .npy file"),
+        (lambda p: (p / "new_vertices" / "1.npy").unlink(), "1.npy: cannot be read as a .npy file"),
         (lambda p: np.save(p / "new_vertices" / "1.npy", np.zeros((3, 2))), "is float64 of 3 x 2"),
     ],
 )

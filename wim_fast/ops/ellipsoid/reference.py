@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 NEWTON_STEPS = (
-    10  # at most; within 0.05 of the surface the distance is then good to 1e-5 (float32), see docs/log.md
+    10  # at most; within 0.05 of the surface the distance is then good to 1e-4 (float32), see docs/results.md
 )
 OFF_PLANE = 1e-5  # share of a semi-axis by which points keep from its centre plane, where the closest point is not unique
 

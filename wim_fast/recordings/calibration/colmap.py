@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from wim_fast.errors import UserError
 from wim_fast.recordings.calibration.calibrated import CalibratedCamera, check_size, read_text
@@ -54,6 +53,8 @@ def find_colmap(folder: Path) -> Path | None:
 
 def read_colmap(folder: Path) -> list[CalibratedCamera]:
     """Every image of the model; binary files are preferred, as COLMAP does."""
+    from scipy.spatial.transform import Rotation
+
     binary = (folder / "images.bin").is_file()
     ending = ".bin" if binary else ".txt"
     cameras_file, images_file = folder / f"cameras{ending}", folder / f"images{ending}"
@@ -65,7 +66,7 @@ def read_colmap(folder: Path) -> list[CalibratedCamera]:
     for name, quaternion, translation, camera in (_binary_images if binary else _text_images)(images_file):
         if camera not in cameras:
             raise UserError(
-                images_file, f"{name} is of camera {camera}, which {cameras_file.name} has not", _AGAIN
+                images_file, f"{name} is of camera {camera}, which {cameras_file.name} does not have", _AGAIN
             )
         K, lens, size = cameras[camera]
         norm = float(np.linalg.norm(quaternion))
@@ -113,7 +114,7 @@ def _text_cameras(file: Path) -> dict[int, Intrinsics]:
             values = [float(word) for word in words[4:]]
         except (ValueError, IndexError):
             raise UserError(
-                file, f"line {number} is no camera", "CAMERA_ID MODEL WIDTH HEIGHT PARAMS..."
+                file, f"line {number} is not a camera", "CAMERA_ID MODEL WIDTH HEIGHT PARAMS..."
             ) from None
         found[camera] = _intrinsics(file, camera, words[1], width, height, values)
     return found
@@ -130,7 +131,7 @@ def _text_images(file: Path) -> list[tuple[str, list[float], list[float], int]]:
             values, camera, name = [float(word) for word in words[1:8]], int(words[8]), words[9].strip()
         except (ValueError, IndexError):
             remedy = "IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME, and a line of points (or an empty one) after it"
-            raise UserError(file, f"line {number} is no image", remedy) from None
+            raise UserError(file, f"line {number} is not an image", remedy) from None
         found.append((name, values[:4], values[4:], camera))
         _, points = next(lines, (0, ""))
         if len(points.split()) % 3:
@@ -177,7 +178,7 @@ class _Bytes:
         for _ in range(count):  # a wrong count ends with the file
             read()
         if self.at != len(self.content):
-            raise UserError(self.file, "goes on after its end", _AGAIN)
+            raise UserError(self.file, "has data after its end", _AGAIN)
 
 
 def _binary_cameras(file: Path) -> dict[int, Intrinsics]:

@@ -26,14 +26,14 @@ def intrinsics(where: str | Path, what: str, K: ArrayLike) -> Matrix:
     """K (3, 3) in pixels, perhaps with a skew; UserError if it is none."""
     K = np.array(K, float)
     if K.shape != (3, 3) or not np.isfinite(K).all():
-        raise UserError(where, f"{what} is no camera matrix", "it must be 3 x 3 finite numbers, in pixels")
+        raise UserError(where, f"{what} is not a camera matrix", "it must be 3 x 3 finite numbers, in pixels")
     fx, fy = K[0, 0], K[1, 1]
     if min(fx, fy) <= 0 or np.abs(K).max() > LARGEST:
-        problem = f"{what} is no camera matrix: focal lengths are {fx:g}, {fy:g}, the centre {K[0, 2]:g}, {K[1, 2]:g}"
+        problem = f"{what} is not a camera matrix: focal lengths are {fx:g}, {fy:g}, the centre {K[0, 2]:g}, {K[1, 2]:g}"
         raise UserError(where, problem, "focal lengths must be positive, in pixels; " + _AGAIN)
     if not np.allclose(K[[1, 2, 2, 2], [0, 0, 1, 2]], [0, 0, 0, 1]):
         raise UserError(
-            where, f"{what} is no camera matrix", "it must be upper triangular, its last row 0, 0, 1"
+            where, f"{what} is not a camera matrix", "it must be upper triangular, its last row 0, 0, 1"
         )
     if abs(K[0, 1]) <= NO_SKEW * fx:
         K[0, 1] = 0.0
@@ -57,7 +57,7 @@ def rigid(where: str | Path, what: str, R: ArrayLike, t: ArrayLike) -> Matrix:
     R, t = np.asarray(R, float), np.asarray(t, float).reshape(-1)
     good = R.shape == (3, 3) and t.shape == (3,) and np.isfinite(R).all() and np.isfinite(t).all()
     if not good or not np.allclose(R @ R.T, np.eye(3), atol=1e-3) or np.linalg.det(R) < 0:
-        raise UserError(where, f"{what} is no rotation and translation", _AGAIN)
+        raise UserError(where, f"{what} is not a rotation and translation", _AGAIN)
     T = np.eye(4)
     T[:3, :3], T[:3, 3] = R, t
     return T

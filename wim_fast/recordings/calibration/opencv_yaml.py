@@ -36,7 +36,7 @@ def read_matrices(file: Path) -> dict[str, NDArray[np.float64]]:
             found[name] = values.reshape(int(rows), int(columns))
         except (ValueError, OverflowError) as error:
             raise UserError(
-                file, f"{name} is no matrix of {rows} x {columns} ({error})", "write the file anew"
+                file, f"{name} is not a matrix of {rows} x {columns} ({error})", "write the file again"
             ) from None
         if not np.isfinite(found[name]).all():
             raise UserError(file, f"{name} is not finite", "calibrate this camera again or leave it out")

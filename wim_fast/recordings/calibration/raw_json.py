@@ -38,7 +38,7 @@ def read_raw_camera(file: Path) -> CalibratedCamera:
     try:
         data = json.loads(read_text(file))
     except (ValueError, RecursionError) as error:
-        raise UserError(file, f"is no JSON ({error})", "write the camera file anew") from None
+        raise UserError(file, f"is not valid JSON ({error})", "write the camera file again") from None
     try:
         camera = data["camera_data"]
         fx, fy, cx, cy = (float(camera["intrinsics"][key]) for key in ("fx", "fy", "cx", "cy"))
@@ -48,7 +48,7 @@ def read_raw_camera(file: Path) -> CalibratedCamera:
         raise UserError(file, f"{error.args[0]} is missing", needs) from None
     except (TypeError, ValueError, OverflowError) as error:
         needs = "camera_data.intrinsics holds four numbers and camera_view_matrix 4 rows of 4 numbers"
-        raise UserError(file, f"is no camera ({error})", needs) from None
+        raise UserError(file, f"cannot be read as a camera ({error})", needs) from None
     if M.shape != (4, 4):
         shape = " x ".join(map(str, M.shape)) or "a number"
         raise UserError(file, f"camera_view_matrix is {shape}", "it must be 4 rows of 4 numbers")

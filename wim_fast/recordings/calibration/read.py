@@ -48,16 +48,18 @@ class Calibration:
 
 
 def read_calibration(path: Path, format: str = "auto") -> Calibration:
-    """The cameras in a file or folder; UserError if there are none in a format that is known."""
+    """The cameras in a file or folder; UserError if there are none in a known format."""
     if not path.exists():
-        raise UserError(path, "is not there", "--cameras takes the file or folder that holds the calibration")
+        raise UserError(
+            path, "does not exist", "--cameras takes the file or folder that holds the calibration"
+        )
     try:
         found = _in_folder(path, format) if path.is_dir() else _of_file(path, format)
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror})", "check the folder") from None
     if found is None:
         holds = "; ".join(f"{known.holds} ({name})" for name, known in FORMATS.items())
-        raise UserError(path, "there are no cameras in a format that is known", f"known are: {holds}")
+        raise UserError(path, "there are no cameras in a known format", f"known are: {holds}")
     name, place = found
     return Calibration(name, place, FORMATS[name].read(place))
 

@@ -32,7 +32,7 @@ def read_transforms(file: Path) -> list[CalibratedCamera]:
     try:
         data = json.loads(read_text(file))
     except (ValueError, RecursionError) as error:
-        raise UserError(file, f"is no JSON ({error})", "write it anew") from None
+        raise UserError(file, f"is not valid JSON ({error})", "write it again") from None
     frames = data.get("frames") if isinstance(data, dict) else None
     if not isinstance(frames, list) or not frames:
         raise UserError(

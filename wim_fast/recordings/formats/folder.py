@@ -86,7 +86,7 @@ def _masks(
     if text == "background" or (text is None and empty is not None):
         return _background(sources, empty)
     if empty is not None:
-        raise UserError(empty, f"the empty set is of no use with --masks {text}", "give --masks background")
+        raise UserError(empty, f"the empty set cannot be used with --masks {text}", "give --masks background")
     if text == "alpha":
         return _alpha()
     if text is not None:
@@ -154,7 +154,7 @@ def _empty_sets(folder: Path, sources: Sequence[SourceCamera]) -> dict[str, Pict
     """Pictures of the empty set by camera: cam0.png, cam0.mp4, or a folder cam0 of them."""
     if not folder.is_dir():
         raise UserError(
-            folder, "is no folder", "put a picture of the empty set for each camera there, cam0.png"
+            folder, "is not a folder", "put a picture of the empty set for each camera there, cam0.png"
         )
     found: dict[str, Pictures] = {}
     for entry in sorted(folder.iterdir()):

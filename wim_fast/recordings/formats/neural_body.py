@@ -84,7 +84,7 @@ def read_neural_body(path: Path) -> Recording:
     ]
     if not cameras or not any(masks):
         raise UserError(
-            path, f"there are none of the images and masks that annots.npy names in {folder.name}", _FULL
+            path, f"there are no images and masks of those that annots.npy names in {folder.name}", _FULL
         )
     if len({camera.id for camera in cameras}) < len(cameras):
         raise UserError(file, "names two cameras of the same number", _AGAIN)
@@ -178,5 +178,5 @@ def _parameters(file: Path) -> dict[str, Any]:
     values = load_npy(file)
     found = values.item() if values.shape == () else values
     if not isinstance(found, dict):
-        raise UserError(file, "holds no dict", "it must hold Rh, Th, poses and shapes")
+        raise UserError(file, "does not hold a dict", "it must hold Rh, Th, poses and shapes")
     return found

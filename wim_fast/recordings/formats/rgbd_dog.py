@@ -102,11 +102,11 @@ def _read_calibration(file: Path) -> CalibratedCamera:
     except FileNotFoundError:
         raise UserError(file, "is missing", "unpack the dog's calibration beside its motions") from None
     except (OSError, ValueError) as error:
-        raise UserError(file, f"is no calibration ({error})", remedy) from None
+        raise UserError(file, f"cannot be read as a calibration ({error})", remedy) from None
     if len(numbers) not in (2 + 9 + 16 + 4, 2 + 9 + 16 + 5):
         raise UserError(file, f"holds {len(numbers)} numbers instead of 32", remedy)
     if not np.isfinite(numbers).all() or not (numbers[:2] > 0).all() or not (numbers[:2] < 1e5).all():
-        raise UserError(file, "is no calibration of a camera", remedy)
+        raise UserError(file, "is not the calibration of a camera", remedy)
     width, height = int(numbers[0]), int(numbers[1])
     K, T = numbers[2:11].reshape(3, 3), numbers[11:27].reshape(4, 4)
     return CalibratedCamera(

@@ -102,7 +102,7 @@ def check_run(protocol: Protocol, run: TrainedModel, name: str | None, anyway: b
         command = shlex.join(train_command(protocol, subject, trained.scene))
         problem = f"was not trained as {protocol.name} says: {'; '.join(differs)}"
         raise UserError(
-            run.path, problem, f"train it so: {command} (or measure it as it is, marked: --anyway)"
+            run.path, problem, f"train it with: {command} (or measure it as it is, marked: --anyway)"
         )
     if protocol.group == JOINTS and poses.joint_distances() is None:
         problem = "the recording has no true joints, or too few frames, to measure joints with"
@@ -139,7 +139,7 @@ def check_seeds(candidates: Sequence[Candidate]) -> None:
         problem = (
             f"and {first.run.path} are both {name}, but trained on different {what}: no seeds to average"
         )
-        raise UserError(candidate.run.path, problem, "measure them apart")
+        raise UserError(candidate.run.path, problem, "measure them separately")
 
 
 def train_command(protocol: Protocol, subject: Subject, scene: str) -> list[str]:

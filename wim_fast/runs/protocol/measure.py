@@ -71,7 +71,7 @@ def measure_protocol(
     """
     candidates = [check_run(protocol, load_run(path, backend), name, anyway) for name, path in runs]
     check_seeds(candidates)
-    lpips = load_lpips() if "lpips" in protocol.metrics else "is no metric of this protocol"
+    lpips = load_lpips() if "lpips" in protocol.metrics else "is not a metric of this protocol"
     results = [measure(protocol, candidate, lpips, on_progress) for candidate in candidates]
     notes = notes_of(protocol, results, lpips)
     told = lpips if isinstance(lpips, str) else "measured"
