@@ -9,14 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-<<<<<<< HEAD
-CANDIDATE_SHARE = 0.75  # of each semi-axis (supplement A.4)
-CENTER_WEIGHT = (
-    0.1  # lambda_l; 0.02 in supplement A.7, with which the dog's tail hung on a hind leg, see docs/results.md
-)
-MERGE_DISTANCE = 0.1  # D-bar (supplement A.7)
-MOTION_WEIGHT = 3.0  # lambda_motion (supplement A.7)
-=======
 from wim_fast.config import ModelConfig, StructureConfig
 
 # the settings' defaults, for what is not training
@@ -24,7 +16,6 @@ CANDIDATE_SHARE = ModelConfig.candidate_share  # of each semi-axis (supplement A
 CENTER_WEIGHT = StructureConfig.center_weight  # lambda_l (A.7)
 MERGE_DISTANCE = StructureConfig.merge_distance  # D-bar (A.7)
 MOTION_WEIGHT = StructureConfig.merge_motion_weight  # lambda_motion (A.7)
->>>>>>> main
 
 
 def joint_candidates(
