@@ -104,8 +104,8 @@ def write(folder: Path, what: str) -> list[str]:
     ("what", "more", "named"),
     [
         ("missing", [], ["points.npz", "no such file"]),
-        ("no npz", [], ["points.npz", "no npz"]),
-        ("pickle", [], ["points.npz", "no npz"]),
+        ("no npz", [], ["points.npz", "npz file"]),
+        ("pickle", [], ["points.npz", "npz file"]),
         ("no key", [], ["points.npz", "points", "joints"]),
         ("flat", [], ["points.npz", "(14, 12)"]),
         ("nan", [], ["points.npz", "finite"]),

@@ -166,7 +166,7 @@ def test_another_split_is_refused(
     )
     assert "was trained on frames 0 to 9, not on 0 to 6 (0:50%)" in error
     assert error.strip().count("\n") == 0
-    command = shlex.split(error.split("rain it so: ")[1].split(" (or ")[0])
+    command = shlex.split(error.split("rain it with: ")[1].split(" (or ")[0])
     expected = f"--train-cameras 0 1 2 5 --frames 0:50% --size {SIZE} --test-cameras 3 4"
     assert command == ["wim-fast", "train", "--scene", str(tiny_run.scene), *expected.split()]
     assert not (tmp_path / "protocol.json").exists()
@@ -190,7 +190,7 @@ def test_the_command_that_is_proposed_leads_there(
     """Train as the error says, tiny, and the run is accepted."""
     small = copied(tiny_run, tmp_path / "small", background=0.5)
     assert main(["protocol", "robots-18", str(small), "--output", str(tmp_path / "out")]) == 2
-    command = shlex.split(capsys.readouterr().err.split("rain it so: ")[1].split(" (or ")[0])[1:]
+    command = shlex.split(capsys.readouterr().err.split("rain it with: ")[1].split(" (or ")[0])[1:]
     quick = "--iterations 3 --parts 3 --images-per-step 2 --rays-per-image 24 --hash-log2-entries 8 --pose-width 16"
     assert main([*command, *quick.split(), "--decoder-width", "16", "--output", str(tmp_path / "new")]) == 0
     report = measured(tmp_path / "out", "robots-18", tmp_path / "new")

@@ -88,7 +88,7 @@ def test_runs_are_numbered_and_never_overwritten(scene, capsys):
     before = newest_checkpoint(Path("runs/tiny_5"))["step"]
     capsys.readouterr()
     assert train(scene, "--output", "runs/tiny_5", iterations=5) == 2
-    assert "already something" in capsys.readouterr().err
+    assert "runs/tiny_5: exists already" in capsys.readouterr().err
     assert newest_checkpoint(Path("runs/tiny_5"))["step"] == before
     assert main(["train", "--scene", str(scene), "--resume"]) == 0  # the newest run of this scene
 
