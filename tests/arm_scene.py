@@ -13,8 +13,9 @@ import numpy as np
 from tiny_scene import ring, view_matrix
 
 from wim_fast.recordings.cameras import Cameras
+from wim_fast.recordings.recording import GroundTruth
 from wim_fast.scene.footage import Footage
-from wim_fast.scene.scene import GroundTruth, Scene
+from wim_fast.scene.scene import Scene
 
 SEMI_AXES = np.array([[0.13, 0.13, 0.2], [0.09, 0.09, 0.22], [0.07, 0.07, 0.2]])
 COLORS = np.array([[0.9, 0.3, 0.2], [0.2, 0.6, 0.9], [0.95, 0.85, 0.2]])

@@ -13,6 +13,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from wim_fast.errors import SceneWarning, UserError
     from wim_fast.recordings.cameras import Cameras
+    from wim_fast.recordings.read import read_recording
+    from wim_fast.recordings.recording import Recording
     from wim_fast.runs.evaluate import Evaluation
     from wim_fast.runs.run import Poses, Run, load_run
     from wim_fast.runs.train import train
@@ -24,6 +26,7 @@ _MODULES = {
     "Cameras": "recordings.cameras",
     "Evaluation": "runs.evaluate",
     "Poses": "runs.run",
+    "Recording": "recordings.recording",
     "Run": "runs.run",
     "Scene": "scene.scene",
     "SceneWarning": "errors",
@@ -31,6 +34,7 @@ _MODULES = {
     "UserError": "errors",
     "load_run": "runs.run",
     "load_scene": "scene.load",
+    "read_recording": "recordings.read",
     "train": "runs.train",
 }
 """{name: the module that defines it}. The imports above tell the same to type checkers."""
@@ -39,6 +43,7 @@ __all__ = [
     "Cameras",
     "Evaluation",
     "Poses",
+    "Recording",
     "Run",
     "Scene",
     "SceneWarning",
@@ -46,6 +51,7 @@ __all__ = [
     "UserError",
     "load_run",
     "load_scene",
+    "read_recording",
     "train",
 ]
 

@@ -9,9 +9,9 @@ from rich.console import Console
 from wim_fast.compositing import over
 from wim_fast.evaluation.metrics import MAX_PSNR, compare
 from wim_fast.evaluation.summary import summarize
+from wim_fast.recordings.masks import OBJECT, UNRELIABLE
 from wim_fast.rendering.image import Image
 from wim_fast.runs.evaluation_table import metrics_table
-from wim_fast.scene.scene import OBJECT, UNRELIABLE
 
 
 def test_over() -> None:

@@ -12,9 +12,10 @@ from wim_fast.config import Config, ModelConfig
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.motion import learned_motion
 from wim_fast.ops.backend import select_backend
+from wim_fast.recordings.recording import GroundTruth
 from wim_fast.runs.recording_poses import RecordingPoses
 from wim_fast.runs.trained_model import TrainedModel
-from wim_fast.scene.scene import GroundTruth, SceneContents
+from wim_fast.scene.scene import SceneContents
 
 
 def recording(frames: int, truth: GroundTruth | None) -> SceneContents:

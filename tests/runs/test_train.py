@@ -62,6 +62,16 @@ def test_a_callback_stops_and_resume_goes_on(scene: Path, tmp_path: Path, how: s
     assert differences(newest_checkpoint(tmp_path / "a"), newest_checkpoint(tmp_path / "b")) == []
 
 
+def test_an_error_of_the_callback_is_raised_once_the_run_is_saved(scene: Path, tmp_path: Path) -> None:
+    def fails(step: wim_fast.TrainingStep) -> None:
+        if step.step == 7:
+            raise FileNotFoundError("a file of the caller's")
+
+    with pytest.raises(FileNotFoundError, match="of the caller's"):
+        wim_fast.train(scene, output=tmp_path / "a", on_step=fails, **SHORT)
+    assert newest_checkpoint(tmp_path / "a")["step"] == 7
+
+
 def test_runs_are_numbered(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert wim_fast.train(scene, **{**SHORT, "iterations": 2}).path == Path("runs/tiny_1")

@@ -8,8 +8,8 @@ from tiny_scene import ring, write_scene
 
 from wim_fast.errors import SceneWarning, UserError
 from wim_fast.recordings.cameras import project
+from wim_fast.recordings.selection import parse_frames
 from wim_fast.scene.load import check_coverage, check_trainable, load_scene
-from wim_fast.scene.scene import parse_frames
 
 
 def test_reads_what_was_written(tmp_path):

@@ -13,7 +13,7 @@ from wim_fast.config import Config
 from wim_fast.ops.backend import select_backend
 from wim_fast.processes import ALONE
 from wim_fast.recordings.cameras import project
-from wim_fast.scene.footage import OBJECT, UNRELIABLE
+from wim_fast.recordings.masks import OBJECT, UNRELIABLE
 from wim_fast.scene.load import load_scene
 from wim_fast.training import losses, schedule
 from wim_fast.training.batch import TrainingImages

@@ -8,8 +8,8 @@ from arm_scene import arm_scene, with_images
 from wim_fast.config import Config
 from wim_fast.ops.backend import select_backend
 from wim_fast.recordings.cameras import project
+from wim_fast.recordings.masks import OBJECT, UNRELIABLE
 from wim_fast.rendering.rays import RayCameras
-from wim_fast.scene.footage import OBJECT, UNRELIABLE
 from wim_fast.training import losses
 from wim_fast.training.batch import TrainingImages
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from wim_fast.compositing import over
+from wim_fast.recordings.masks import OBJECT, UNRELIABLE
 from wim_fast.rendering.image import Image
-from wim_fast.scene.footage import OBJECT, UNRELIABLE
 
 MAX_PSNR = 100.0
 """PSNR of equal images: finite, so that means and JSON stay well-formed."""

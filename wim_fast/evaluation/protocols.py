@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from wim_fast.errors import UserError
-from wim_fast.scene.scene import camera_positions, parse_frames
+from wim_fast.recordings.selection import camera_positions, parse_frames
 
 NOVEL_VIEWS, NOVEL_POSES, JOINTS = "novel views", "novel poses", "joints"
 IMAGE_METRICS = ("psnr", "ssim", "lpips", "iou")

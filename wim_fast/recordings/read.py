@@ -37,7 +37,7 @@ LAYOUTS = (
 
 
 def read_recording(
-    path: Path,
+    path: str | Path,
     *,
     calibration: Path | None = None,
     format: str = "auto",
@@ -52,6 +52,7 @@ def read_recording(
 
     Raises UserError (where, what is wrong, what to do).
     """
+    path = Path(path)
     if not path.is_dir():
         remedy = "give the folder that holds the videos, or the folders of pictures"
         raise UserError(path, "is not a folder" if path.exists() else "does not exist", remedy)

@@ -19,13 +19,14 @@ from wim_fast.evaluation.metrics import Lpips, compare, load_lpips
 from wim_fast.evaluation.protocols import NOVEL_POSES, NOVEL_VIEWS
 from wim_fast.evaluation.summary import summarize
 from wim_fast.model.articulated_model import Posed
+from wim_fast.recordings.selection import camera_positions
 from wim_fast.rendering.image import Image, render_image
 from wim_fast.runs.defaults import SAMPLE
 from wim_fast.runs.evaluation_table import as_text, evaluation_notes, metrics_table
 from wim_fast.runs.recording_poses import RecordingPoses
 from wim_fast.runs.render import Progress
 from wim_fast.runs.trained_model import TrainedModel, frame_positions
-from wim_fast.scene.scene import Scene, camera_positions
+from wim_fast.scene.scene import Scene
 
 TRAINING_VIEWS = "training views"
 

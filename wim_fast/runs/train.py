@@ -51,7 +51,7 @@ def train(
         scene: folder of a recording, or the name of a scene that ships with wim-fast; None: the default scene.
         output: new folder of the run; None: runs/SCENE_n.
         on_step: called after every step. If it returns False or raises KeyboardInterrupt, training stops and
-            what was learned is saved; `resume` goes on from there.
+            what was learned is saved; `resume` goes on from there. What else it raises is raised then too.
         resume: go on from the last checkpoint of `output`, or of the scene's newest run.
         config: a file of settings in place of the scene's own.
         settings: any setting by its name: `minutes=5, parts=10, train_cameras=[0, 2, 4]`.
@@ -66,6 +66,8 @@ def train(
     chosen = run_to_resume(output, settings) if resume else new_run(output, settings, config)
     observer = Callback(on_step) if on_step else Observer()
     train_run(*chosen, resume=resume, observer=observer)
+    if isinstance(observer, Callback) and observer.error is not None:
+        raise observer.error
     return load_run(chosen[1].path, chosen[0].render.backend)
 
 

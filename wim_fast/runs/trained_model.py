@@ -16,8 +16,9 @@ from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.motion import Motion, edges_of, joints_of, learned_motion, semi_axes_of
 from wim_fast.ops.backend import Backend
 from wim_fast.recordings.cameras import Cameras
+from wim_fast.recordings.selection import parse_frames
 from wim_fast.scene.load import scan_scene
-from wim_fast.scene.scene import Scene, SceneContents, parse_frames
+from wim_fast.scene.scene import Scene, SceneContents
 from wim_fast.training.split import read_views
 
 

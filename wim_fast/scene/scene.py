@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wim_fast.recordings.cameras import Cameras
-from wim_fast.recordings.masks import BACKGROUND, OBJECT, UNRELIABLE  # noqa: F401 (those who use scenes need them)
+from wim_fast.recordings.masks import OBJECT
 from wim_fast.recordings.recording import GroundTruth
-from wim_fast.recordings.selection import camera_positions, parse_frames  # noqa: F401 (as above)
+from wim_fast.recordings.selection import camera_positions
 from wim_fast.scene.footage import Footage, Layer
 
 

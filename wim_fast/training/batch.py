@@ -10,8 +10,9 @@ from torch import Tensor
 
 from wim_fast.config import Config
 from wim_fast.profiling import stage
+from wim_fast.recordings.masks import OBJECT, UNRELIABLE
 from wim_fast.rendering.rays import RayCameras, Rays
-from wim_fast.scene.footage import OBJECT, TILE, UNRELIABLE
+from wim_fast.scene.footage import TILE
 from wim_fast.scene.scene import Scene
 from wim_fast.training.silhouettes import Silhouettes
 

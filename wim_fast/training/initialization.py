@@ -6,7 +6,7 @@ import numpy as np
 
 from wim_fast.config import Config
 from wim_fast.errors import UserError
-from wim_fast.scene.footage import BACKGROUND
+from wim_fast.recordings.masks import BACKGROUND
 from wim_fast.scene.scene import Scene
 from wim_fast.scene.visual_hull import visual_hull
 

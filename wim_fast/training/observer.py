@@ -72,12 +72,17 @@ class TrainingStep:
 
 
 class Callback(Observer):
-    """Calls a function after every step; training stops when that returns False or raises KeyboardInterrupt."""
+    """Calls a function after every step; training stops when that returns False or raises.
+
+    Attributes:
+        error: what it has raised, other than KeyboardInterrupt: for the caller, once the run is saved.
+    """
 
     def __init__(self, on_step: Callable[[TrainingStep], object]) -> None:
         super().__init__()
         self.on_step = on_step
         self.remaining = RemainingTime(0)
+        self.error: Exception | None = None
 
     @contextmanager
     def watching(self, trainer: Trainer, folder: RunFolder, trained_on: TrainedOn) -> Iterator[None]:
@@ -90,4 +95,6 @@ class Callback(Observer):
             wants_more = self.on_step(TrainingStep(trainer.step, trainer.iterations, left, report))
         except KeyboardInterrupt:
             wants_more = False
+        except Exception as error:  # a fault of the caller's, not of the run
+            self.error, wants_more = error, False
         self.stop.asked |= wants_more is False

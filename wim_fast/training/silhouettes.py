@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from wim_fast.profiling import stage
-from wim_fast.scene.footage import BACKGROUND, OBJECT, UNRELIABLE, Layer
+from wim_fast.recordings.masks import BACKGROUND, OBJECT, UNRELIABLE
+from wim_fast.scene.footage import Layer
 from wim_fast.scene.scene import Scene
 from wim_fast.scene.visual_hull import hull_core, on_unreliable_pixel
 

@@ -13,9 +13,10 @@ import numpy as np
 from wim_fast import config as config_module
 from wim_fast.config import Config, SceneConfig
 from wim_fast.errors import SceneWarning, UserError
-from wim_fast.scene.footage import OBJECT
+from wim_fast.recordings.masks import OBJECT
+from wim_fast.recordings.selection import camera_positions, parse_frames
 from wim_fast.scene.load import check_trainable, load_scene, scan_scene, scene_names
-from wim_fast.scene.scene import Scene, camera_positions, parse_frames
+from wim_fast.scene.scene import Scene
 from wim_fast.training.checkpoint import TrainedOn
 from wim_fast.training.trainer import pixel_size
 

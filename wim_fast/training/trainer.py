@@ -11,7 +11,7 @@ from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.structure import spanning_tree
 from wim_fast.ops.backend import Backend
 from wim_fast.processes import ALONE, Processes
-from wim_fast.scene.footage import OBJECT
+from wim_fast.recordings.masks import OBJECT
 from wim_fast.scene.scene import Scene
 from wim_fast.scene.visual_hull import look_at
 from wim_fast.training import schedule

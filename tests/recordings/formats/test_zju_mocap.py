@@ -16,8 +16,8 @@ from filmed_scene import (
 from wim_fast.config import load_config
 from wim_fast.errors import SceneWarning, UserError
 from wim_fast.recordings.cameras import project
+from wim_fast.recordings.selection import parse_frames
 from wim_fast.scene.load import load_scene, scan_scene
-from wim_fast.scene.scene import parse_frames
 
 
 def check_against(scene, film, frames, cameras, *, tolerance=1.0):

@@ -24,9 +24,10 @@ from wim_fast.evaluation.protocols import (
     find_subject,
     measured_views,
 )
+from wim_fast.recordings.selection import parse_frames
 from wim_fast.runs.recording_poses import RecordingPoses
 from wim_fast.runs.trained_model import TrainedModel
-from wim_fast.scene.scene import SceneContents, parse_frames
+from wim_fast.scene.scene import SceneContents
 from wim_fast.settings import as_text
 
 

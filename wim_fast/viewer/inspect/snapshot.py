@@ -8,13 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wim_fast.errors import UserError
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.model.motion import Motion, posed_at
 from wim_fast.ops.backend import Backend
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.runs.run import Run
-from wim_fast.scene.load import scan_scene
 
 FRAMES_KEPT = 8  # frames whose images stay in memory
 
@@ -57,11 +55,8 @@ class Film:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        contents = scan_scene(run.config.scene.scene, run.coordinate_scale)
-        if lost := set(run.frame_ids) - set(contents.frame_ids):
-            problem = f"frame {min(lost)}, which {run.path} was trained on, is not there"
-            raise UserError(contents.path, problem, "put the recording back as it was")
-        self.positions = [contents.frame_ids.index(frame) for frame in run.frame_ids]
+        contents = run.scan_recording()
+        self.positions = run.trained_positions(contents)
         self.background = run.config.scene.background_grey
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
         scene = run.load_scene(cameras=self._camera_ids(contents.camera_ids), frames=self.positions[:1])
