@@ -16,7 +16,7 @@ from wim_fast.scene.visual_hull import look_at, visual_hull
 UPS = ("auto", "x", "y", "z", "-x", "-y", "-z")
 LEVEL = 10.0  # degrees: cameras that are tilted more against each other do not say what is up
 
-Masks = NDArray[np.bool_]
+Masks = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Placement:
 
 
 def place(cameras: Cameras, masks: Sequence[Masks], up: str = "auto") -> Placement:
-    """The placement by the masks (V, H, W) of several frames; see `UPS` for what `up` may be."""
+    """The placement by the masks (V, H, W), three values, of several frames; see `UPS` for what `up` may be."""
     axis = up_axis(cameras) if up == "auto" else _named_axis(up)
     right = cameras.T_camera_world[:, 0, :3] @ axis
     tilt = float(np.degrees(np.arcsin(np.sqrt(np.mean(np.clip(right, -1, 1) ** 2)))))
@@ -74,7 +74,7 @@ def place(cameras: Cameras, masks: Sequence[Masks], up: str = "auto") -> Placeme
             scale = OBJECT_EXTENT / max(extent, 1e-12)
             camera = None if left_out is None else cameras.ids[left_out]
             return Placement(scale, R, -scale * middle, axis, tilt, camera)
-    middle = look_at(turned, np.zeros((len(cameras), 1, 1), dtype=bool))
+    middle = look_at(turned, np.zeros((len(cameras), 1, 1), dtype=np.uint8))
     distance = float(np.linalg.norm(turned.centers - middle, axis=1).mean()) or 1.0
     scale = 4.0 / distance
     return Placement(scale, R, -scale * middle, axis, tilt, meets=False)
