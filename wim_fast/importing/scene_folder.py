@@ -21,7 +21,7 @@ from wim_fast.errors import SceneWarning, UserError
 from wim_fast.importing.checks.check import CalibrationReport, check_calibration
 from wim_fast.importing.checks.mistakes import MOST_LAG
 from wim_fast.importing.pixels import Looked, write_images
-from wim_fast.importing.placement import LEVEL, Placement, place
+from wim_fast.importing.placement import BY_CAMERAS, LEVEL, Placement, place
 from wim_fast.importing.staging import REPORT, staged
 from wim_fast.recordings.background import Found
 from wim_fast.recordings.film import BackgroundFilm
@@ -176,7 +176,7 @@ def _warn(imported: Imported) -> None:
     """SceneWarnings of what is doubtful."""
     placement = imported.placement
     doubts = [f"camera {n}: {text}" for n, found in imported.background.items() for text in found.warnings()]
-    if placement.tilt > LEVEL:
+    if placement.tilt > LEVEL and placement.up_from == BY_CAMERAS:
         doubts.append(
             f"the cameras are tilted by {placement.tilt:.0f} degrees: what is up may be wrong, give --up"
         )
@@ -212,6 +212,7 @@ def _report(imported: Imported) -> dict[str, Any]:
         "T_scene_world": placement.matrix.tolist(),
         "scale": placement.scale,
         "up": placement.up.tolist(),
+        "up_from": placement.up_from,
         "tilt": placement.tilt,
         "cameras": cameras,
     }

@@ -2,12 +2,12 @@
 
 Masks (V, H, W) uint8 have three values, and here is the one rule of what they say about a point of space:
 
-- A camera *sees* the point reliably if it falls on an OBJECT or a BACKGROUND pixel of its picture.
-- One camera that sees background there is enough: the point is empty.
-- Otherwise it is the object if at least two cameras see the object there, so space that fewer see is empty.
+- One camera that sees BACKGROUND there is enough: the point is empty.
+- Otherwise it is the object if more than half of the cameras, two at least, see OBJECT there. Space that fewer see is
+  empty: between two cameras that face each other, all would be possible that lies outside the others' pictures.
 - UNRELIABLE pixels and what lies outside a picture neither confirm nor exclude. But the object is one piece, and so is
   its image: where reliable background rings the object's pixels, what lies beyond the ring is background too.
-- A camera without any object pixel, or without any background pixel, says nothing.
+- A camera without any object pixel, or without any background pixel, says nothing and does not count.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from wim_fast.recordings.masks import BACKGROUND, OBJECT, UNRELIABLE
 Masks = NDArray[np.uint8]
 Which = NDArray[np.bool_]
 
-WITNESSES = 2  # cameras that must see the object at a point
 LEAST_RING = 5  # pixels: a thinner line of background between the object and unreliable pixels is no ring
 
 
@@ -57,7 +56,7 @@ def visual_hull(cameras: Cameras, masks: Masks, resolution: int = 64, bounds: Ar
     Empty if the masks do not meet.
     """
     silhouettes = _silhouettes(cameras, masks)
-    if len(silhouettes) < WITNESSES:
+    if len(silhouettes) < 2:
         return np.zeros((0, 3))
     if bounds is None:
         bounds = _bounds(silhouettes, look_at(cameras, masks), cameras.centers)
@@ -70,7 +69,7 @@ def visual_hull(cameras: Cameras, masks: Masks, resolution: int = 64, bounds: Ar
 def hull_bounds(cameras: Cameras, masks: Masks) -> Array | None:
     """Corners (2, 3) of a box round the visual hull, slightly too wide; None if the masks do not meet."""
     silhouettes = _silhouettes(cameras, masks)
-    if len(silhouettes) < WITNESSES:
+    if len(silhouettes) < 2:
         return None
     return _bounds(silhouettes, look_at(cameras, masks), cameras.centers)
 
@@ -147,15 +146,16 @@ class _Silhouette:
         tangent = np.tan(angle[narrow])
         reach = self.focal * (np.tan(angle[narrow] + aperture[narrow]) - tangent)
         (pixels,), _ = project(self.camera, centers[narrow])
-        clamped = np.clip(pixels, 0, np.array([self.camera.width, self.camera.height]) - 1e-6)
+        size = np.array([self.camera.width, self.camera.height])
+        clamped = np.clip(pixels, 0, size - 1e-6)
         column, row = clamped.astype(np.int64).T
         beyond = np.linalg.norm(pixels - clamped, axis=1)
         off_image = outside.copy()
-        off_image[narrow] = beyond > 0
+        off_image[narrow] = np.minimum(pixels, size - pixels).min(axis=1) <= reach
         possible, seen = ~outside, ~outside
-        for touched, distance in ((possible, self.to_possible), (seen, self.to_object)):
-            # The slack covers both ends being rounded to pixels.
-            touched[narrow] = np.hypot(distance[row, column], beyond) <= reach + 1.5
+        slack = 1.5  # both ends are rounded to pixels
+        possible[narrow] = np.hypot(self.to_possible[row, column], beyond) <= reach + slack
+        seen[narrow] = np.hypot(self.to_object[row, column], beyond) <= reach + slack
         return possible if self.closed else possible | off_image, seen
 
 
@@ -177,12 +177,12 @@ def _silhouettes(cameras: Cameras, masks: Masks) -> list[_Silhouette]:
 
 
 def _inside(silhouettes: list[_Silhouette], points: Array, radius: float = 0.0) -> Array:
-    """The points whose ball of that radius no silhouette excludes and at least `WITNESSES` see."""
+    """The points whose ball of that radius no silhouette excludes and more than half see."""
     votes = np.zeros(len(points), dtype=np.int64)
     for silhouette in silhouettes:
         possible, seen = silhouette.balls(points, radius) if radius else silhouette.points(points)
         points, votes = points[possible], (votes + seen)[possible]
-    return points[votes >= WITNESSES]
+    return points[2 * votes > len(silhouettes)]
 
 
 def _grid(bounds: Array, cell: float) -> Array:
