@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("source", type=Path, metavar="SOURCE", help=source_help)
     cameras_help = (
         "calibration: a COLMAP model, transforms.json, intri.yml and extri.yml, OpenCV's .yml files, or cam_000.json"
-        " (default: in SOURCE)"
+        " (default: in SOURCE or SOURCE/cameras)"
     )
     add("--cameras", type=Path, metavar="PATH", help=cameras_help)
     format_help = "what the calibration is (default: what is found)"
