@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--frames", metavar="A:B[:C]", help="which of the sorted frames (default: all)")
     size_help = "longer side of the images (default: as filmed, at most 1024)"
     add("--size", type=image_size, metavar="N", help=size_help)
-    up_help = "up axis of the calibration; write --up=-y (default: auto, by cameras held level, or else also by the object if it stands)"
+    up_help = "up axis of the calibration; write --up=-y (default: auto, by how cameras and object stand)"
     add("--up", choices=UPS, default="auto", help=up_help)
     add("--without", type=int, nargs="+", default=[], metavar="ID", help="cameras to leave out")
     output_help = "folder to make (default: SOURCE-scene, beside it)"

@@ -10,7 +10,7 @@ from wim_fast.recordings.cameras import Array, Cameras, up_axis
 
 HELD_LEVEL = 3.0  # degrees: cameras that are tilted less say best what is up
 LEAN = 5.0  # degrees: how far a standing thing may lean all the time
-FARTHEST = 30.0  # degrees from the cameras' up: what is longer that way does not stand
+FARTHEST = 45.0  # degrees from the cameras' up: what is long that way does not stand
 SLENDER = 1.5  # times as long as wide: a plumper thing has no direction
 
 
