@@ -28,7 +28,7 @@ WORK_BYTES = 3 << 30  # what all workers may need together
 
 @dataclass
 class SampleFrames:
-    """A sample of the frames, to place and check by: their masks, and colours with the background, at most `SHOWN_SIZE` pixels."""
+    """Some of the frames, to place and check by: masks, and colours with the background, at most `SHOWN_SIZE` pixels."""
 
     frames: list[int]
     masks: NDArray[np.uint8]  # (V, F, H, W)
