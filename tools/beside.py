@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from machine_limits import wall_clock
 from wim_fast.processes import keep_memory, use_threads
 
 TURNS = 5  # of steps alone and beside others
-BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: sum(range(9999))"  # until its parent ends
+BUSY = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): sum(range(9999))"  # until its parent ends
 
 
 def measure_beside(name: str, args: argparse.Namespace) -> Results:
@@ -61,7 +62,8 @@ def busy_processes(count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for _ in range(count):
-            processes.append(subprocess.Popen([sys.executable, "-c", BUSY], start_new_session=True))
+            command = [sys.executable, "-c", BUSY, str(os.getpid())]
+            processes.append(subprocess.Popen(command, start_new_session=True))
         yield processes
     finally:
         for process in processes:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -202,10 +203,12 @@ def test_steps_beside_busy_processes(folder: Path, tmp_path: Path) -> None:
 
 
 def test_busy_processes_end_when_interrupted() -> None:
-    with pytest.raises(KeyboardInterrupt), beside.busy_processes(2) as processes:
-        assert [process.poll() for process in processes] == [None, None]
+    started = []
+    with suppress(KeyboardInterrupt), beside.busy_processes(2) as processes:
+        started += [process for process in processes if process.poll() is None]
         raise KeyboardInterrupt
-    assert None not in [process.poll() for process in processes]
+    assert len(started) == 2
+    assert None not in [process.poll() for process in started]
 
 
 def test_busy_processes_end_with_a_tool_that_is_killed() -> None:
@@ -217,18 +220,15 @@ def test_busy_processes_end_with_a_tool_that_is_killed() -> None:
     with subprocess.Popen(command, cwd=TOOLS, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as tool:
         assert tool.stdout is not None
         pid = int(tool.stdout.readline())
+        assert state(pid) in ("R", "S")
         tool.kill()
-    for _ in range(100):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return
-        if "Z" in state(pid):
-            return
+    until = time.monotonic() + 20
+    while state(pid) not in ("", "Z"):
+        assert time.monotonic() < until, f"process {pid} is still busy"
         time.sleep(0.1)
-    pytest.fail(f"process {pid} is still busy")
 
 
 def state(pid: int) -> str:
-    """As `ps` shows it: Z has ended, and nobody has asked for its exit code yet."""
-    return subprocess.run(["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True).stdout
+    """As `ps` shows it: nothing for a process that is gone, Z for one whose exit code nobody has asked for."""
+    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return shown.stdout[:1]
