@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import numpy as np
 import torch
 
@@ -12,7 +10,7 @@ from wim_fast.errors import UserError
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.structure import spanning_tree
 from wim_fast.ops.backend import Backend
-from wim_fast.processes import ALONE, Processes, torch_on_one_thread
+from wim_fast.processes import ALONE, Processes
 from wim_fast.recordings.masks import OBJECT
 from wim_fast.scene.scene import Scene
 from wim_fast.scene.visual_hull import look_at
@@ -76,7 +74,7 @@ class Trainer:
         for tensor, value in zip(self.schedule_values.unbind(), now, strict=True):
             tensor.fill_(value)  # unlike a copy, this does not wait for a GPU
         merging = progress >= config.schedule.merge_start and config.loss.merge_weight > 0
-        with torch_on_one_thread() if self.backend.name == "numba" else nullcontext():
+        with self.backend.computing():
             report = self.recorded(merging) if self.recorded else self._take_step(merging)
         if self.step % config.structure.tree_every == 0:
             self.choose_tree()
