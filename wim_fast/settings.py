@@ -165,7 +165,11 @@ def add_flags(parser: argparse.ArgumentParser, settings: Iterable[Setting]) -> N
             options["action"] = argparse.BooleanOptionalAction
         else:
             options["type"] = _flag_type(setting)
-            options["metavar"] = {int: "N", float: "X", str: "TEXT"}[setting.kind]
+            options["metavar"] = (
+                "|".join(setting.choices)
+                if setting.choices
+                else {int: "N", float: "X", str: "TEXT"}[setting.kind]
+            )
             if setting.is_tuple:
                 options["nargs"] = "+"
         groups[setting.section].add_argument(setting.flag, **options)

@@ -113,6 +113,19 @@ def test_every_calibration_gives_the_same_scene(tmp_path, calibrate, longer):
     assert_placed(scene, *imported(tmp_path, source, size=longer))
 
 
+def test_cameras_in_a_folder_of_their_own_are_found(tmp_path):
+    film = make_film()
+    source = write_film(tmp_path / "film", film)
+    with_easymocap(source, film)
+    beside = load_scene(source, coordinate_scale=1.0)
+    (source / "cameras").mkdir()
+    for file in ("intri.yml", "extri.yml"):
+        (source / file).rename(source / "cameras" / file)
+    apart = load_scene(source, coordinate_scale=1.0)
+    assert_same_images(beside, apart)
+    np.testing.assert_array_equal(beside.cameras.T_camera_world, apart.cameras.T_camera_world)
+
+
 @pytest.mark.parametrize("longer", [None, 37])
 def test_a_lens_of_8_coefficients(tmp_path, longer):
     """OpenCV's, EasyMocap's and COLMAP's files of it mean the same, read as they lie and imported."""

@@ -137,7 +137,7 @@ def place_dog(spoilt=None):
     cameras = type(scene.cameras)(
         scene.cameras.ids, scene.cameras.intrinsics, T, scene.cameras.width, scene.cameras.height
     )
-    masks = [scene.mask[:, t] == 1 for t in range(scene.num_frames)]
+    masks = [scene.mask[:, t] for t in range(scene.num_frames)]
     return scene, cameras, place(cameras, masks), (R, scale, shift)
 
 

@@ -14,7 +14,7 @@ SIX = np.concatenate([ring(6, elevation=10), ring(4, elevation=60)])
 def test_hull_has_the_extent_of_the_solid(tmp_path, solid):
     tiny = write_scene(tmp_path, eyes=SIX, width=128, frames=2, solid=solid)
     scene = load_scene(tmp_path, coordinate_scale=1.0)
-    masks = scene.mask[:, 0] == 1
+    masks = scene.mask[:, 0]
     points = visual_hull(scene.cameras, masks)
     low, high = tiny.centers[0] - tiny.half, tiny.centers[0] + tiny.half
     assert (points.min(0) > low - 0.1).all()  # the hull is never less, and with ten views not much more
@@ -33,7 +33,7 @@ def test_every_voxel_is_in_every_mask_and_none_is_missed(tmp_path):
     tiny = write_scene(tmp_path, width=48, frames=2)
     scene = load_scene(tmp_path, coordinate_scale=1.0)
     bounds = np.array([[-0.6, -0.6, -0.6], [0.8, 0.8, 1.0]])
-    points = visual_hull(scene.cameras, scene.mask[:, 0] == 1, resolution=16, bounds=bounds)
+    points = visual_hull(scene.cameras, scene.mask[:, 0], resolution=16, bounds=bounds)
     step = 1.6 / 16
     axes = [np.arange(a + step / 2, b, step) for a, b in bounds.T]
     kept = []
@@ -55,16 +55,16 @@ def test_every_voxel_is_in_every_mask_and_none_is_missed(tmp_path):
 def test_cameras_in_a_sector_still_give_a_tight_box(tmp_path):
     tiny = write_scene(tmp_path, eyes=ring(5, sector=85), width=64, frames=2)
     scene = load_scene(tmp_path, coordinate_scale=1.0)
-    bounds = hull_bounds(scene.cameras, scene.mask[:, 0] == 1)
+    bounds = hull_bounds(scene.cameras, scene.mask[:, 0])
     assert (bounds[1] - bounds[0] < 5 * tiny.half).all()
 
 
 def test_empty_full_and_cut_off_masks(tmp_path):
     write_scene(tmp_path, eyes=ring(6), width=64, frames=2)
     scene = load_scene(tmp_path, coordinate_scale=1.0)
-    masks = scene.mask[:, 0] == 1
+    masks = scene.mask[:, 0]
     whole = visual_hull(scene.cameras, masks)
-    masks[0], masks[1] = False, True  # neither says anything
+    masks[0], masks[1] = 0, 1  # neither says anything
     assert len(visual_hull(scene.cameras, masks)) > 0
     np.testing.assert_allclose(visual_hull(scene.cameras, masks).mean(0), whole.mean(0), atol=0.1)
     assert visual_hull(scene.cameras, np.zeros_like(masks)).shape == (0, 3)
@@ -75,7 +75,7 @@ def test_empty_full_and_cut_off_masks(tmp_path):
 def test_a_camera_that_sees_only_half_of_it_does_not_cut_the_rest(tmp_path):
     tiny = write_scene(tmp_path, eyes=ring(6), width=64, frames=2)
     scene = load_scene(tmp_path, coordinate_scale=1.0)
-    cameras, masks = scene.cameras, scene.mask[:, 0] == 1
+    cameras, masks = scene.cameras, scene.mask[:, 0]
     whole = visual_hull(cameras, masks, bounds=np.array([[-1.0] * 3, [1.0] * 3]))
     K = cameras.intrinsics.copy()
     K[0, 0, 2] -= 32  # camera 0 now looks past: its left half is out of the image
@@ -91,7 +91,7 @@ def test_a_camera_that_sees_only_half_of_it_does_not_cut_the_rest(tmp_path):
 def test_masks_that_do_not_meet(tmp_path):
     write_scene(tmp_path, eyes=ring(4), width=32, frames=2)
     scene = load_scene(tmp_path, coordinate_scale=1.0)
-    masks = np.zeros((4, 32, 32), bool)
-    masks[0, 2:4, 14:16] = True
-    masks[1:, 28:30, 14:16] = True
+    masks = np.zeros((4, 32, 32), np.uint8)
+    masks[0, 2:4, 14:16] = 1
+    masks[1:, 28:30, 14:16] = 1
     assert visual_hull(scene.cameras, masks).shape == (0, 3)

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("source", type=Path, metavar="SOURCE", help=source_help)
     cameras_help = (
         "calibration: a COLMAP model, transforms.json, intri.yml and extri.yml, OpenCV's .yml files, or cam_000.json"
-        " (default: in SOURCE)"
+        " (default: in SOURCE or SOURCE/cameras)"
     )
     add("--cameras", type=Path, metavar="PATH", help=cameras_help)
     format_help = "what the calibration is (default: what is found)"
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--frames", metavar="A:B[:C]", help="which of the sorted frames (default: all)")
     size_help = "longer side of the images (default: as filmed, at most 1024)"
     add("--size", type=image_size, metavar="N", help=size_help)
-    up_help = "up axis of the calibration; write --up=-y (default: auto, cameras are held level)"
+    up_help = "up axis of the calibration; write --up=-y (default: auto, by how cameras and object stand)"
     add("--up", choices=UPS, default="auto", help=up_help)
     add("--without", type=int, nargs="+", default=[], metavar="ID", help="cameras to leave out")
     output_help = "folder to make (default: SOURCE-scene, beside it)"

@@ -12,6 +12,7 @@ from wim_fast.config import add_config_flags, config_overrides
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the command."""
+    parser.usage = "wim-fast train [--scene SCENE] [--parts N] [--minutes X] [--output RUN] [OPTION ...]"
     parser.add_argument(
         "--output", type=Path, metavar="RUN", help="new folder of the run (default: runs/SCENE_N)"
     )

@@ -104,7 +104,7 @@ def cameras_in_3d(scene: Scene, frame: int, up: Sequence[float]) -> Picture:
         (1000, 1400, 3) uint8.
     """
     cameras, axis = scene.cameras, np.asarray(up, float) / np.linalg.norm(up)
-    masks = scene.mask[:, frame] != BACKGROUND
+    masks = scene.mask[:, frame]
     center = look_at(cameras, masks)
     vertices, faces = _hull_surface(cameras, masks)
     if len(vertices):
@@ -134,13 +134,15 @@ def cameras_in_3d(scene: Scene, frame: int, up: Sequence[float]) -> Picture:
     return draw_labels(painting.finish(), spots, labels, np.concatenate([colors, np.array(AXES, np.uint8)]))
 
 
-def _hull_surface(cameras: Cameras, masks: NDArray[np.bool_]) -> tuple[Array, NDArray[np.int64]]:
+def _hull_surface(cameras: Cameras, masks: NDArray[np.uint8]) -> tuple[Array, NDArray[np.int64]]:
     """Vertices (N, 3) and triangles (M, 3), counter-clockwise from outside, of the visual hull, slightly smoothed."""
     from scipy.ndimage import binary_dilation, gaussian_filter
     from skimage.measure import marching_cubes
 
     nothing = np.zeros((0, 3)), np.zeros((0, 3), np.int64)
-    masks = np.stack([binary_dilation(mask) for mask in masks])  # thin parts would slip between the voxels
+    # Thin parts would slip between the voxels.
+    wider = np.stack([binary_dilation(mask == OBJECT) for mask in masks])
+    masks = np.where(wider & (masks == BACKGROUND), OBJECT, masks).astype(np.uint8)
     bounds = hull_bounds(cameras, masks)
     if bounds is None:
         return nothing

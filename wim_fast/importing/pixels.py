@@ -88,16 +88,16 @@ def write_images(folder: Path, framing: Framing, on_image: Callable[[], None]) -
 def _images(framing: Framing, v: int, looked: Looked) -> Iterator[tuple[int, Pixels, Pixels]]:
     """(frame, image, mask) of a camera; what is looked at is kept on the way."""
     resampling = framing.resampling(v)
-    for shot in framing.shots(v):
-        rgba, mask = resampling(shot.rgb, shot.alpha, shot.unreliable)
+    for taken in framing.film_frames(v):
+        rgba, mask = resampling(taken.rgb, taken.alpha, taken.unreliable)
         rgba[rgba[..., 3] == 0] = 0
-        if shot.frame in looked.frames:
-            position = looked.frames.index(shot.frame)
+        if taken.frame in looked.frames:
+            position = looked.frames.index(taken.frame)
             looked.masks[v, position] = mask
-            everything = np.ones_like(shot.alpha)
-            opaque, _ = resampling(shot.rgb, everything, np.zeros_like(shot.unreliable))
+            everything = np.ones_like(taken.alpha)
+            opaque, _ = resampling(taken.rgb, everything, np.zeros_like(taken.unreliable))
             looked.colors[v, position] = opaque[..., :3]
-        yield shot.frame, rgba, mask
+        yield taken.frame, rgba, mask
 
 
 def _workers(framing: Framing) -> int:

@@ -9,14 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wim_fast.importing.upright import tilts, upright_axis
 from wim_fast.recordings.cameras import Array, Cameras, up_axis
 from wim_fast.scene.load import OBJECT_EXTENT
 from wim_fast.scene.visual_hull import look_at, visual_hull
 
 UPS = ("auto", "x", "y", "z", "-x", "-y", "-z")
-LEVEL = 10.0  # degrees: cameras that are tilted more against each other do not say what is up
+LEVEL = 10.0  # degrees: cameras that are tilted more against each other do not say what is up alone
+GIVEN, BY_CAMERAS, BY_OBJECT = (
+    "--up",
+    "the cameras",
+    "the cameras and the standing object",
+)  # what said what is up
 
-Masks = NDArray[np.bool_]
+Masks = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,7 @@ class Placement:
     Attributes:
         up: (3,) unit, calibration's world.
         tilt: degrees, how far cameras are from level under that up (root mean square).
+        up_from: what said so, `GIVEN`, `BY_CAMERAS` or `BY_OBJECT`.
         left_out: id of the camera without which alone the masks meet, if there is one.
         meets: whether the masks meet at all; if not, the cameras' axes say where the object is.
     """
@@ -35,6 +42,7 @@ class Placement:
     translation: Array  # (3,)
     up: Array
     tilt: float
+    up_from: str
     left_out: int | None = None
     meets: bool = True
 
@@ -54,10 +62,18 @@ class Placement:
 
 
 def place(cameras: Cameras, masks: Sequence[Masks], up: str = "auto") -> Placement:
-    """The placement by the masks (V, H, W) of several frames; see `UPS` for what `up` may be."""
-    axis = up_axis(cameras) if up == "auto" else _named_axis(up)
-    right = cameras.T_camera_world[:, 0, :3] @ axis
-    tilt = float(np.degrees(np.arcsin(np.sqrt(np.mean(np.clip(right, -1, 1) ** 2)))))
+    """The placement by the masks (V, H, W), with three values, of several frames; see `UPS` for what `up` may be."""
+    if up != "auto":
+        return _placed(cameras, masks, _named_axis(up), GIVEN)
+    axis = upright_axis(cameras, [visual_hull(cameras, frame) for frame in masks])
+    if axis is not None:
+        return _placed(cameras, masks, axis, BY_OBJECT)
+    return _placed(cameras, masks, up_axis(cameras), BY_CAMERAS)
+
+
+def _placed(cameras: Cameras, masks: Sequence[Masks], axis: Array, up_from: str) -> Placement:
+    """With this up axis (3,); where and how large the object is says its hull, in most frames."""
+    tilt = float(np.degrees(np.arcsin(np.sqrt(np.mean(np.sin(np.radians(tilts(cameras, axis))) ** 2)))))
     R = rotation_to_z(axis)
     turned = dataclasses.replace(
         cameras,
@@ -73,11 +89,11 @@ def place(cameras: Cameras, masks: Sequence[Masks], up: str = "auto") -> Placeme
             middle = 0.5 * (boxes[:, 0].min(axis=0) + boxes[:, 1].max(axis=0))
             scale = OBJECT_EXTENT / max(extent, 1e-12)
             camera = None if left_out is None else cameras.ids[left_out]
-            return Placement(scale, R, -scale * middle, axis, tilt, camera)
-    middle = look_at(turned, np.zeros((len(cameras), 1, 1), dtype=bool))
+            return Placement(scale, R, -scale * middle, axis, tilt, up_from, camera)
+    middle = look_at(turned, np.zeros((len(cameras), 1, 1), dtype=np.uint8))
     distance = float(np.linalg.norm(turned.centers - middle, axis=1).mean()) or 1.0
     scale = 4.0 / distance
-    return Placement(scale, R, -scale * middle, axis, tilt, meets=False)
+    return Placement(scale, R, -scale * middle, axis, tilt, up_from, meets=False)
 
 
 def _named_axis(up: str) -> Array:

@@ -21,11 +21,11 @@ from wim_fast.errors import SceneWarning, UserError
 from wim_fast.importing.checks.check import CalibrationReport, check_calibration
 from wim_fast.importing.checks.mistakes import MOST_LAG
 from wim_fast.importing.pixels import Looked, write_images
-from wim_fast.importing.placement import LEVEL, Placement, place
+from wim_fast.importing.placement import BY_CAMERAS, LEVEL, Placement, place
 from wim_fast.importing.staging import REPORT, staged
 from wim_fast.recordings.background import Found
 from wim_fast.recordings.film import BackgroundFilm
-from wim_fast.recordings.masks import BACKGROUND
+from wim_fast.recordings.masks import OBJECT
 from wim_fast.recordings.read import read_recording
 from wim_fast.recordings.recording import Framing, GroundTruth
 from wim_fast.recordings.selection import parse_frames
@@ -104,7 +104,7 @@ def write_import(
         looked = write_images(folder, framing, on_image)
         _check_seen(framing, looked)
         cameras = framing.cameras
-        placement = place(cameras, [looked.masks[:, k] != BACKGROUND for k in range(len(looked.frames))], up)
+        placement = place(cameras, [looked.masks[:, k] for k in range(len(looked.frames))], up)
         write_cameras(folder, placement.moved(cameras))
         truth = recording.read_truth()
         if truth is not None:
@@ -160,12 +160,12 @@ def _placed(truth: GroundTruth, placement: Placement) -> GroundTruth:
 def _check_seen(framing: Framing, looked: Looked) -> None:
     """UserError if no camera sees the object, SceneWarning for one that does not."""
     source = framing.recording.path
-    if not (looked.masks != BACKGROUND).any():
+    if not (looked.masks == OBJECT).any():
         raise UserError(
             source, "all masks are empty", "check the masks: the object is white, the background black"
         )
     for camera, masks in zip(framing.recording.cameras, looked.masks, strict=True):
-        if not (masks != BACKGROUND).any():
+        if not (masks == OBJECT).any():
             text = (
                 f"{source}: camera {camera.id} ({camera.name}) never sees the object in the frames looked at"
             )
@@ -176,7 +176,7 @@ def _warn(imported: Imported) -> None:
     """SceneWarnings of what is doubtful."""
     placement = imported.placement
     doubts = [f"camera {n}: {text}" for n, found in imported.background.items() for text in found.warnings()]
-    if placement.tilt > LEVEL:
+    if placement.tilt > LEVEL and placement.up_from == BY_CAMERAS:
         doubts.append(
             f"the cameras are tilted by {placement.tilt:.0f} degrees: what is up may be wrong, give --up"
         )
@@ -212,6 +212,7 @@ def _report(imported: Imported) -> dict[str, Any]:
         "T_scene_world": placement.matrix.tolist(),
         "scale": placement.scale,
         "up": placement.up.tolist(),
+        "up_from": placement.up_from,
         "tilt": placement.tilt,
         "cameras": cameras,
     }

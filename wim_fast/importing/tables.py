@@ -39,8 +39,8 @@ def of_import(imported: Imported) -> Said:
     x, y, z = placement.up
     return [
         *(_of_background(imported) if imported.background else []),
-        f"placed: one unit of the cameras is {placement.scale:.4g} of the scene, up was ({x:.2f}, {y:.2f}, {z:.2f}),"
-        f" cameras are level to {placement.tilt:.1f} degrees",
+        f"placed: one unit of the cameras is {placement.scale:.4g} of the scene, up was ({x:.2f}, {y:.2f}, {z:.2f})"
+        f" by {placement.up_from}, cameras are level to {placement.tilt:.1f} degrees",
     ]
 
 

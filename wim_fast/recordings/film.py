@@ -28,7 +28,7 @@ from wim_fast.recordings.masks import (
 from wim_fast.recordings.pictures import Pictures
 
 
-class Shot(NamedTuple):
+class FilmFrame(NamedTuple):
     """One frame of one camera."""
 
     frame: int
@@ -62,7 +62,7 @@ class Film(Protocol):
     def size(self, frame: int) -> tuple[int, int]:
         """(height, width) of a frame."""
 
-    def stream(self, frames: Sequence[int]) -> Iterator[Shot]:
+    def stream(self, frames: Sequence[int]) -> Iterator[FilmFrame]:
         """These frames, ascending. UserError for what cannot be read."""
 
 
@@ -102,13 +102,13 @@ class AlphaFilm(_OfPictures):
     def in_pieces(self) -> bool:
         return True
 
-    def stream(self, frames: Sequence[int]) -> Iterator[Shot]:
+    def stream(self, frames: Sequence[int]) -> Iterator[FilmFrame]:
         for frame, rgba in self.pictures.colors_and_alpha(frames):
             alpha, unreliable = coverage(rgba[..., 3])
             if file := self.greys.get(frame):
                 greys = in_size_of(read_labels(file), alpha.shape, file)
                 alpha, unreliable = coverage_with_greys(rgba[..., 3], greys, file)
-            yield Shot(frame, rgba[..., :3], alpha, unreliable)
+            yield FilmFrame(frame, rgba[..., :3], alpha, unreliable)
 
 
 @dataclass(frozen=True)
@@ -126,11 +126,11 @@ class MaskedFilm(_OfPictures):
     def in_pieces(self) -> bool:
         return self.pictures.video is None and self.masks.video is None
 
-    def stream(self, frames: Sequence[int]) -> Iterator[Shot]:
+    def stream(self, frames: Sequence[int]) -> Iterator[FilmFrame]:
         pairs = zip(self.pictures.colors(frames), self.masks.labels(frames), strict=True)
         for (frame, rgb), (_, labels) in pairs:
             labels = in_size_of(labels, (rgb.shape[0], rgb.shape[1]), self.masks.file(frame))
-            yield Shot(frame, rgb, *self.convention(labels))
+            yield FilmFrame(frame, rgb, *self.convention(labels))
 
 
 @dataclass(frozen=True)
@@ -149,12 +149,12 @@ class BackgroundFilm(_OfPictures):
     def in_pieces(self) -> bool:
         return False
 
-    def stream(self, frames: Sequence[int]) -> Iterator[Shot]:
+    def stream(self, frames: Sequence[int]) -> Iterator[FilmFrame]:
         background = self._learned(sorted(frames))
         for frame, rgb in self.pictures.colors(frames):
             mask = background.foreground(rgb)
             self.found.add(background, rgb, mask)
-            yield Shot(frame, rgb, mask.astype(np.float32), np.zeros(mask.shape, bool))
+            yield FilmFrame(frame, rgb, mask.astype(np.float32), np.zeros(mask.shape, bool))
 
     def _learned(self, frames: list[int]) -> Background:
         size = self.size(frames[0])

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from wim_fast.errors import SceneWarning, UserError
 from wim_fast.recordings.calibration.calibrated import CalibratedCamera
 from wim_fast.recordings.cameras import Cameras
-from wim_fast.recordings.film import Film, Shot
+from wim_fast.recordings.film import Film, FilmFrame
 from wim_fast.recordings.masks import Pixels
 from wim_fast.recordings.resampling import Resampling
 from wim_fast.recordings.selection import camera_positions, frame_positions
@@ -230,7 +230,7 @@ class Framing:
         K = camera.intrinsics(native)
         return Resampling(native, self.size, self.windows[index], K, camera.calibrated.lens)
 
-    def shots(self, index: int, frames: Sequence[int] | None = None) -> Iterator[Shot]:
+    def film_frames(self, index: int, frames: Sequence[int] | None = None) -> Iterator[FilmFrame]:
         """What the camera at this position filmed, in native pixels.
 
         Args:
@@ -238,18 +238,18 @@ class Framing:
         """
         frames = self.recording.frames_of(index) if frames is None else frames
         film, native = self.recording.cameras[index].film, self.natives[index]
-        for shot in film.stream(frames) if frames else ():
-            if shot.rgb.shape[:2] != native:
-                height, width = shot.rgb.shape[:2]
+        for taken in film.stream(frames) if frames else ():
+            if taken.rgb.shape[:2] != native:
+                height, width = taken.rgb.shape[:2]
                 problem = (
-                    f"frame {shot.frame} is {width} x {height} pixels, the first {native[1]} x {native[0]}"
+                    f"frame {taken.frame} is {width} x {height} pixels, the first {native[1]} x {native[0]}"
                 )
                 remedy = "all pictures of a camera must have the same size"
-                raise UserError(film.file(shot.frame), problem, remedy)
-            yield shot
+                raise UserError(film.file(taken.frame), problem, remedy)
+            yield taken
 
     def images(self, index: int, frames: Sequence[int] | None = None) -> Iterator[tuple[int, Pixels, Pixels]]:
         """(frame, image (H, W, 4) with straight alpha, mask (H, W)) of the same."""
         resampling = self.resampling(index)
-        for shot in self.shots(index, frames):
-            yield shot.frame, *resampling(shot.rgb, shot.alpha, shot.unreliable)
+        for taken in self.film_frames(index, frames):
+            yield taken.frame, *resampling(taken.rgb, taken.alpha, taken.unreliable)

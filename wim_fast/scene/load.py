@@ -148,10 +148,10 @@ def _automatic_scale(scene: Scene) -> float:
     seen = scene.sees_object
     frame = int(np.argmax(seen.sum(axis=0) >= min(2, len(scene.cameras))))
     use = np.flatnonzero(seen[:, frame])
-    cameras, masks = scene.cameras.select(use.tolist()), scene.mask[use, frame] != BACKGROUND
+    cameras, masks = scene.cameras.select(use.tolist()), scene.mask[use, frame]
     if len(use) < 2:  # depth is unknown: take the object to be where the camera is closest to the origin
-        rows = np.flatnonzero(masks.any(axis=(0, 2)))
-        columns = np.flatnonzero(masks.any(axis=(0, 1)))
+        rows = np.flatnonzero((masks == OBJECT).any(axis=(0, 2)))
+        columns = np.flatnonzero((masks == OBJECT).any(axis=(0, 1)))
         pixels = max(np.ptp(rows), np.ptp(columns)) + 1
         distance = np.linalg.norm(cameras.centers[0]) or 1.0
         return float(pixels * distance / cameras.intrinsics[0, 0, 0] / OBJECT_EXTENT)
@@ -199,7 +199,7 @@ def check_coverage(scene: Scene) -> None:
         text = f"{scene.path}: with one camera, depth is a guess; add cameras round the object"
         warnings.warn(text, SceneWarning, stacklevel=2)
         return
-    share = coverage(scene.cameras, look_at(scene.cameras, scene.mask[:, 0] == OBJECT))
+    share = coverage(scene.cameras, look_at(scene.cameras, scene.mask[:, 0]))
     if share <= 0.5:
         text = (
             f"{scene.path}: its {scene.num_cameras} cameras see {share:.0%} of all sides of the object;"

@@ -1,4 +1,14 @@
-"""The visual hull: all points of space that every camera's mask agrees with. Numpy only."""
+"""The visual hull: what the masks of all cameras leave to the object. Numpy only.
+
+Masks (V, H, W) uint8 have three values, and here is the one rule of what they say about a point of space:
+
+- One camera that sees BACKGROUND there is enough: the point is empty.
+- Otherwise it is the object if more than half of the cameras, two at least, see OBJECT there. Space that fewer see is
+  empty: between two cameras that face each other, all would be possible that lies outside the others' pictures.
+- UNRELIABLE pixels and what lies outside a picture neither confirm nor exclude. But the object is one piece, and so is
+  its image: where reliable background rings the object's pixels, what lies beyond the ring is background too.
+- A camera without any object pixel, or without any background pixel, says nothing and does not count.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +16,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wim_fast.recordings.cameras import Array, Cameras, closest_to_rays, pixel_rays, project
-from wim_fast.recordings.masks import UNRELIABLE
+from wim_fast.recordings.masks import BACKGROUND, OBJECT, UNRELIABLE
 
-Masks = NDArray[np.bool_]
+Masks = NDArray[np.uint8]
+Which = NDArray[np.bool_]
+
+LEAST_RING = 5  # pixels: a thinner line of background between the object and unreliable pixels is no ring
 
 
 def look_at(cameras: Cameras, masks: Masks) -> Array:
     """The point (3,) where the rays through the centres of the masks (V, H, W) meet: the object's middle.
 
-    Cameras with an empty mask do not count; without any mask the optical axes do.
+    Cameras that do not see the object do not count; if none does, the optical axes do.
     """
-    some = masks.any(axis=(1, 2))
+    objects = masks == OBJECT
+    some = objects.any(axis=(1, 2))
     if some.sum() < 2:
         some = np.ones(len(cameras), dtype=bool)
     origins, directions = [], []
     for i in np.flatnonzero(some):
         pixel = np.array([cameras.width, cameras.height]) / 2
-        if masks[i].any():
-            pixel = np.argwhere(masks[i]).mean(axis=0)[::-1] + 0.5
+        if objects[i].any():
+            pixel = np.argwhere(objects[i]).mean(axis=0)[::-1] + 0.5
         origin, direction = pixel_rays(cameras.intrinsics[i], cameras.T_camera_world[i], pixel)
         origins.append(origin)
         directions.append(direction)
@@ -31,17 +45,15 @@ def look_at(cameras: Cameras, masks: Masks) -> Array:
 
 
 def visual_hull(cameras: Cameras, masks: Masks, resolution: int = 64, bounds: Array | None = None) -> Array:
-    """Centres (M, 3) of the voxels that project into every mask.
+    """Centres (M, 3) of the voxels that are the object by the rule above.
 
     Parameters
     ----------
-    cameras, masks : V cameras and their masks (V, H, W); count unreliable pixels as mask.
+    cameras, masks : V cameras and their masks (V, H, W), with three values.
     resolution : voxels along the longest side of the bounds.
     bounds : (2, 3) lower and upper corner, world; None: `hull_bounds`.
 
-    A camera whose mask is empty, or fills the image, says nothing. One whose mask touches the image border
-    says nothing about points outside its image; for the others such points are not the object. A point must
-    lie in the masks of at least two cameras. Empty if there are none, or if the masks do not meet.
+    Empty if the masks do not meet.
     """
     silhouettes = _silhouettes(cameras, masks)
     if len(silhouettes) < 2:
@@ -65,68 +77,64 @@ def hull_bounds(cameras: Cameras, masks: Masks) -> Array | None:
 def hull_core(cameras: Cameras, masks: Masks, depth: float, resolution: int = 48) -> Array:
     """Points (M, 3) of the visual hull that lie deep inside: at least `depth` (world) from every mask's outline.
 
-    The skin of a hull of few views is often empty space; its core seldom is.
+    The skin of a hull of few views is often empty space; its core seldom is. A point that falls on an unreliable pixel
+    of some camera is not in the core: nobody knows how deep it lies there.
     """
-    from scipy.ndimage import distance_transform_edt
-
     points = visual_hull(cameras, masks, resolution)
-    pixels, distance = project(cameras, points)
-    for i in np.flatnonzero(masks.any((1, 2)) & ~masks.all((1, 2))):
-        margin = distance_transform_edt(np.pad(masks[i], 1))[1:-1, 1:-1]  # pixels to the outline
-        x, y = pixels[i].T
-        seen = (x >= 0) & (x < cameras.width) & (y >= 0) & (y < cameras.height)
-        inner = np.full(len(points), np.inf)
-        inner[seen] = margin[y[seen].astype(np.int64), x[seen].astype(np.int64)]
-        keep = inner * distance[i] >= depth * cameras.intrinsics[i, 0, 0]
-        points, pixels, distance = points[keep], pixels[:, keep], distance[:, keep]
+    for silhouette in _silhouettes(cameras, masks):
+        points = points[silhouette.deep(points, depth)]
     return points
 
 
-def on_unreliable_pixel(cameras: Cameras, mask: NDArray[np.uint8], points: Array) -> Masks:
-    """Which of the points (N, 3) fall on an unreliable pixel of some mask (V, H, W); images without any reliable
-    pixel do not count."""
-    found = np.zeros(len(points), dtype=bool)
-    pixels, depth = project(cameras, points)
-    for i in np.flatnonzero((mask == UNRELIABLE).any((1, 2)) & (mask != UNRELIABLE).any((1, 2))):
-        x, y = pixels[i].T
-        seen = np.flatnonzero(
-            (depth[i] > 0) & (x >= 0) & (x < cameras.width) & (y >= 0) & (y < cameras.height)
-        )
-        found[seen] |= mask[i, y[seen].astype(np.int64), x[seen].astype(np.int64)] == UNRELIABLE
-    return found
-
-
 class _Silhouette:
-    """One camera and its mask, to test points and balls against. Tests return (possible, seen): whether this
+    """One camera and its mask (H, W), to test points and balls against. Tests return (possible, seen): whether this
     camera admits the object there, and whether that is because it sees it there."""
 
     def __init__(self, camera: Cameras, mask: Masks) -> None:
         from scipy.ndimage import distance_transform_edt
 
         self.camera = camera
-        self.mask = mask
-        self.distance = distance_transform_edt(~mask)  # pixels to the mask, 0 in it
-        # Does the whole mask lie in the image? Then so does the object.
-        self.closed = not (mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
+        self.object = mask == OBJECT
+        self.possible = _possible(mask)
+        self.to_object = distance_transform_edt(~self.object)  # pixels, 0 in it
+        known = (self.possible == self.object).all()
+        self.to_possible = self.to_object if known else distance_transform_edt(~self.possible)
+        edges = self.possible[0], self.possible[-1], self.possible[:, 0], self.possible[:, -1]
+        self.closed = not any(edge.any() for edge in edges)  # background rings the object within the picture
         self.focal = float(camera.intrinsics[0, [0, 1], [0, 1]].max())
         corners = np.array([[x, y] for x in (0, camera.width) for y in (0, camera.height)], dtype=np.float64)
         _, rays = pixel_rays(camera.intrinsics[0], np.eye(4), corners)
         self.field_of_view = float(np.arccos(rays[:, 2]).max())  # radians, axis to farthest corner
 
-    def points(self, points: Array) -> tuple[Masks, Masks]:
-        """For points (N, 3): is the pixel they fall on in the mask?"""
+    def pixels(self, points: Array) -> tuple[Which, NDArray[np.int64], NDArray[np.int64], Array]:
+        """Which of the points (N, 3) fall into the picture; row, column and depth (world) of those."""
         (pixels,), (depth,) = project(self.camera, points)
-        height, width = self.mask.shape
+        height, width = self.object.shape
         ahead = depth > 1e-9
-        pixels = np.where(ahead[:, None], pixels, -1.0)
-        x, y = pixels.T
+        x, y = np.where(ahead[:, None], pixels, -1.0).T
         inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        hit = np.zeros(len(points), dtype=bool)
-        hit[inside] = self.mask[y[inside].astype(np.int64), x[inside].astype(np.int64)]
-        return hit if self.closed else hit | ~inside, hit
+        return inside, y[inside].astype(np.int64), x[inside].astype(np.int64), depth[inside]
 
-    def balls(self, centers: Array, radius: float) -> tuple[Masks, Masks]:
-        """For balls at (N, 3): may their images touch the mask? Never a false no."""
+    def points(self, points: Array) -> tuple[Which, Which]:
+        """For points (N, 3), by the pixels that they fall on."""
+        inside, row, column, _ = self.pixels(points)
+        seen, possible = np.zeros(len(points), dtype=bool), np.full(len(points), not self.closed)
+        seen[inside], possible[inside] = self.object[row, column], self.possible[row, column]
+        return possible, seen
+
+    def deep(self, points: Array, depth: float) -> Which:
+        """Which of the points (N, 3) of the hull lie `depth` (world) from the outline; those outside the picture do."""
+        from scipy.ndimage import distance_transform_edt
+
+        inside, row, column, distance = self.pixels(points)
+        margin = distance_transform_edt(self.possible)[row, column]  # pixels to the background
+        found = np.ones(len(points), dtype=bool)
+        reached = margin * distance >= depth * self.camera.intrinsics[0, 0, 0]
+        found[inside] = self.object[row, column] & reached
+        return found
+
+    def balls(self, centers: Array, radius: float) -> tuple[Which, Which]:
+        """For balls at (N, 3): may any of their points be possible, or seen? Never a false no."""
         T = self.camera.T_camera_world[0]
         local = centers @ T[:3, :3].T + T[:3, 3]
         lateral, depth = np.linalg.norm(local[:, :2], axis=1), local[:, 2]
@@ -138,29 +146,43 @@ class _Silhouette:
         tangent = np.tan(angle[narrow])
         reach = self.focal * (np.tan(angle[narrow] + aperture[narrow]) - tangent)
         (pixels,), _ = project(self.camera, centers[narrow])
-        clamped = np.clip(pixels, 0, np.array([self.camera.width, self.camera.height]) - 1e-6)
+        size = np.array([self.camera.width, self.camera.height])
+        clamped = np.clip(pixels, 0, size - 1e-6)
         column, row = clamped.astype(np.int64).T
         beyond = np.linalg.norm(pixels - clamped, axis=1)
-        hit = ~outside
-        # The slack covers both ends being rounded to pixels.
-        hit[narrow] = np.hypot(self.distance[row, column], beyond) <= reach + 1.5
         off_image = outside.copy()
-        off_image[narrow] = beyond > 0
-        return hit if self.closed else hit | off_image, hit
+        off_image[narrow] = np.minimum(pixels, size - pixels).min(axis=1) <= reach
+        possible, seen = ~outside, ~outside
+        slack = 1.5  # both ends are rounded to pixels
+        possible[narrow] = np.hypot(self.to_possible[row, column], beyond) <= reach + slack
+        seen[narrow] = np.hypot(self.to_object[row, column], beyond) <= reach + slack
+        return possible if self.closed else possible | off_image, seen
+
+
+def _possible(mask: Masks) -> Which:
+    """Where the object is or may be (H, W): its pixels, and the unreliable ones that background does not keep apart."""
+    from scipy.ndimage import binary_dilation, label
+
+    not_background = mask != BACKGROUND
+    if not (mask == UNRELIABLE).any():
+        return not_background
+    touching = binary_dilation(not_background, iterations=LEAST_RING // 2)
+    pieces, _ = label(touching, structure=np.ones((3, 3)))
+    return not_background & np.isin(pieces, np.unique(pieces[mask == OBJECT]))
 
 
 def _silhouettes(cameras: Cameras, masks: Masks) -> list[_Silhouette]:
-    useful = [i for i, mask in enumerate(masks) if mask.any() and not mask.all()]
+    useful = [i for i, mask in enumerate(masks) if (mask == OBJECT).any() and (mask == BACKGROUND).any()]
     return [_Silhouette(cameras.select([i]), masks[i]) for i in useful]
 
 
 def _inside(silhouettes: list[_Silhouette], points: Array, radius: float = 0.0) -> Array:
-    """The points whose ball of that radius no silhouette excludes and at least two see."""
+    """The points whose ball of that radius no silhouette excludes and more than half see."""
     votes = np.zeros(len(points), dtype=np.int64)
     for silhouette in silhouettes:
         possible, seen = silhouette.balls(points, radius) if radius else silhouette.points(points)
         points, votes = points[possible], (votes + seen)[possible]
-    return points[votes >= 2]
+    return points[2 * votes > len(silhouettes)]
 
 
 def _grid(bounds: Array, cell: float) -> Array:

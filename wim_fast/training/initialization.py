@@ -6,7 +6,6 @@ import numpy as np
 
 from wim_fast.config import Config
 from wim_fast.errors import UserError
-from wim_fast.recordings.masks import BACKGROUND
 from wim_fast.scene.scene import Scene
 from wim_fast.scene.visual_hull import visual_hull
 
@@ -18,7 +17,7 @@ Ellipsoids = tuple[
 def initial_parts(scene: Scene, config: Config) -> Ellipsoids:
     """Ellipsoids that share out the visual hull of one frame, see `starting_frame`."""
     frame, model = starting_frame(scene, config.schedule.initial_frames), config.model
-    points = visual_hull(scene.cameras, scene.mask[:, frame] != BACKGROUND, resolution=96)
+    points = visual_hull(scene.cameras, scene.mask[:, frame], resolution=96)
     if len(points) < 4 * model.parts:
         problem = f"the visual hull of frame {scene.frame_ids[frame]} has too few points ({len(points)}) for {model.parts} parts"
         raise UserError("parts", problem, "ask for fewer --parts, or check masks and cameras")

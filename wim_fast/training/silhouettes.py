@@ -14,7 +14,7 @@ from wim_fast.profiling import stage
 from wim_fast.recordings.masks import BACKGROUND, OBJECT, UNRELIABLE
 from wim_fast.scene.footage import Layer
 from wim_fast.scene.scene import Scene
-from wim_fast.scene.visual_hull import hull_core, on_unreliable_pixel
+from wim_fast.scene.visual_hull import hull_core
 
 COARSE_SIZE = 128  # of masks at most; their coordinates fit into a byte
 NOWHERE = 255  # in the place of a nearest pixel: it is unreliable
@@ -143,9 +143,7 @@ def _find_cores(scene: Scene, depth: float) -> tuple[Tensor, Tensor]:
     core = torch.zeros(scene.num_frames, CORE_POINTS, 3)
     has_core = torch.zeros(scene.num_frames, dtype=torch.bool)
     for t in range(0, scene.num_frames, every):
-        mask = scene.mask[:, t]
-        points = hull_core(scene.cameras, mask != BACKGROUND, depth)
-        points = points[~on_unreliable_pixel(scene.cameras, mask, points)]
+        points = hull_core(scene.cameras, scene.mask[:, t], depth)
         if len(points):
             core[t] = torch.from_numpy(points[rng.integers(len(points), size=CORE_POINTS)])
             has_core[t] = True

@@ -11,7 +11,6 @@ from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.structure import spanning_tree
 from wim_fast.ops.backend import Backend
 from wim_fast.processes import ALONE, Processes
-from wim_fast.recordings.masks import OBJECT
 from wim_fast.scene.scene import Scene
 from wim_fast.scene.visual_hull import look_at
 from wim_fast.training import schedule
@@ -118,7 +117,7 @@ class Trainer:
 
 def pixel_size(scene: Scene) -> float:
     """Side of a pixel at the object, world units."""
-    middle = look_at(scene.cameras, scene.mask[:, 0] == OBJECT)
+    middle = look_at(scene.cameras, scene.mask[:, 0])
     distance = np.linalg.norm(scene.cameras.centers - middle, axis=1)
     return float(np.median(distance / scene.cameras.intrinsics[:, 0, 0]))
 

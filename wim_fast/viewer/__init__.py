@@ -1,1 +1,1 @@
-"""What training sees, to be looked at: `inspect_*` computes it, `page*` shows it in a browser, `export` writes it."""
+"""What training sees, to be looked at: `inspect` computes it, `page` shows it in a browser, `export` writes it to files."""

@@ -65,10 +65,12 @@ def read_calibration(path: Path, format: str = "auto") -> Calibration:
 
 
 def _in_folder(path: Path, format: str) -> tuple[str, Path] | None:
-    for name in FORMATS if format == "auto" else [format]:
-        place = FORMATS[name].find(path)
-        if place is not None:
-            return name, place
+    """In the folder itself, or else in a folder `cameras` in it."""
+    for folder in (path, path / "cameras"):
+        for name in FORMATS if format == "auto" else [format]:
+            place = FORMATS[name].find(folder) if folder.is_dir() else None
+            if place is not None:
+                return name, place
     return None
 
 

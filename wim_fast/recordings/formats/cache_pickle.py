@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from wim_fast.errors import UserError
 from wim_fast.recordings.calibration.calibrated import CalibratedCamera
 from wim_fast.recordings.calibration.conventions import intrinsics, rigid
-from wim_fast.recordings.film import Shot
+from wim_fast.recordings.film import FilmFrame
 from wim_fast.recordings.masks import three_valued
 from wim_fast.recordings.numpy_pickle import load_pickle_file, unpack_blosc
 from wim_fast.recordings.recording import FilmedCamera, GroundTruth, Origin, Recording
@@ -66,10 +66,10 @@ class _PackedFilm:
         image, _ = _image(self.cache, self.rows[frame])
         return image.shape[0], image.shape[1]
 
-    def stream(self, frames: Sequence[int]) -> Iterator[Shot]:
+    def stream(self, frames: Sequence[int]) -> Iterator[FilmFrame]:
         for frame in sorted(frames):
             image, labels = _image(self.cache, self.rows[frame])
-            yield Shot(frame, image, *three_valued(labels))
+            yield FilmFrame(frame, image, *three_valued(labels))
 
 
 def is_cache_pickle(path: Path) -> bool:

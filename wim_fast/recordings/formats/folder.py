@@ -40,7 +40,7 @@ def read_folder(
     """A folder, in the units of its calibration, with the frames that all of its cameras have.
 
     Args:
-        calibration: file or folder; None: in the folder itself.
+        calibration: file or folder; None: in the folder itself, or in `cameras` in it.
         format: of the calibration, see `calibration.read.FORMATS`; auto: what is found.
         masks: `alpha`, `background` or a folder; None: a folder of masks in `path`, or alpha.
         empty: pictures of the set without the object, which background subtraction starts from.
