@@ -7,6 +7,7 @@ as the profiler has it, and the least of several steps: other work on the machin
 
 python tools/benchmark.py                              # the embedded dog, 20 parts, 4 x 384 rays; minutes
 python tools/benchmark.py --backend each --skip-growth # every backend that runs here
+python tools/benchmark.py --beside 1 --parts 10        # how much slower a step is while another program is busy
 python tools/benchmark.py --backend triton tcnn --paper-batch --scene FOLDER --json results.json
 """
 
@@ -21,8 +22,10 @@ import traceback
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import numba
 from backend_timing import Results, measure
 from benchmark_tables import console, show_backend, table
+from beside import measure_beside
 from machine_limits import machine
 
 from wim_fast.errors import UserError
@@ -62,9 +65,9 @@ def main() -> int:
 
 
 def measure_alone(name: str, args: argparse.Namespace) -> Results:
-    """`measure` in a new process."""
+    """`measure`, or `measure_beside`, in a new process."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        return process.submit(measure, name, args).result()
+        return process.submit(measure_beside if args.beside else measure, name, args).result()
 
 
 def arguments() -> argparse.Namespace:
@@ -81,7 +84,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=128, help="longer image side")
     paper_batch = ", ".join(f"{name} {value}" for name, value in PAPER_BATCH.items())
     parser.add_argument("--paper-batch", action="store_true", help=f"the paper's sizes: {paper_batch}")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, help="default: 1; all with --beside")
+    parser.add_argument(
+        "--beside", type=int, metavar="N",
+        help="measure this alone: steps beside N busy processes, and without them, in turn",
+    )  # fmt: skip
     parser.add_argument(
         "--warm-steps", type=int, default=300, help="steps of training before anything is timed"
     )
@@ -94,6 +101,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--skip-growth", action="store_true", help="leave out rays, parts and resolutions")
     parser.add_argument("--json", type=Path, help="write all numbers to this file")
     args = parser.parse_args()
+    if args.threads is None:
+        args.threads = numba.config.NUMBA_NUM_THREADS if args.beside else 1
     if args.paper_batch:
         vars(args).update(PAPER_BATCH)
     return args

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -25,6 +26,9 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
 
 def show_backend(results: Results) -> None:
     console.rule(f"{results['backend']} on {results['device']}")
+    if "beside" in results:
+        show_beside(results["beside"])
+        return
     show_stages(results["step"])
     show_rates(results["step"], results["limits"])
     show_rest(results)
@@ -82,6 +86,16 @@ def show_paper(paper: Results) -> None:
         ["peak memory with it", memory_text(paper["memory"]), ""],
     ]
     table(f"{paper['rays']} rays, in turn", ["", "", ""], rows)
+
+
+def show_beside(measured: Results) -> None:
+    rates = {"alone": measured["alone"], f"beside {measured['processes']} busy": measured["beside"]}
+    rows = [
+        [what, f"{statistics.median(each):.1f}", ", ".join(f"{rate:.1f}" for rate in each)]
+        for what, each in rates.items()
+    ]
+    rows.append(["times slower", f"{measured['slower']:.2f}", "median of neighbours in time"])
+    table("Thousand rays per second in whole steps, in turn", ["", "median", ""], rows)
 
 
 def show_growth(growth: Results) -> None:

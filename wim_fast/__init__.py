@@ -8,6 +8,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from wim_fast.threads import wait_asleep
+
+wait_asleep()
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:

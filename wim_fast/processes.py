@@ -118,6 +118,21 @@ def use_threads(count: int | None) -> None:
     numba.set_num_threads(count)
 
 
+@contextmanager
+def torch_on_one_thread() -> Iterator[None]:
+    """Leave the other cores to the compiled kernels: torch's threads would wait for each other at every small operation.
+
+    Results then do not depend on the number of threads, and it does not matter how torch's threads wait
+    (`wim_fast.threads`), which is too late to change where torch was imported first.
+    """
+    count = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
+
+
 def keep_memory() -> None:
     """Ask glibc to keep freed buffers: giving them back at every step takes 10 to 20 % of it (docs/results.md)."""
     if platform.libc_ver()[0] == "glibc":

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from wim_fast.scene.load import load_scene
 from wim_fast.training.trainer import Trainer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+import beside
 import step_stages
 import step_work
 
@@ -184,3 +186,49 @@ def test_each_backend_is_measured_or_has_a_reason(folder: Path, tmp_path: Path) 
         assert 0 < step["bytes_per_second"] < measured["limits"]["bytes_per_second"]
         assert measured["memory"]["host"] > 0
     assert results["backends"]["numba"]["image_seconds"] > 0
+
+
+def test_steps_beside_busy_processes(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "results.json"
+    sizes = {"parts": 3, "images": 2, "rays": 6, "size": 16, "warm-steps": 3, "repeats": 2}
+    options = [f"--{name}={value}" for name, value in {**sizes, "scene": folder, "json": output}.items()]
+    command = [sys.executable, str(TOOLS / "benchmark.py"), "--backend=numba", "--beside=1", *options]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "times slower" in result.stdout
+    measured = json.loads(output.read_text())["backends"]["numba"]["beside"]
+    assert measured["processes"] == 1
+    assert all(rate > 0 for rate in [*measured["alone"], *measured["beside"], measured["slower"]])
+    assert len(measured["alone"]) == len(measured["beside"]) == beside.TURNS
+
+
+def test_busy_processes_end_when_interrupted() -> None:
+    started = []
+    with suppress(KeyboardInterrupt), beside.busy_processes(2) as processes:
+        started += [process for process in processes if process.poll() is None]
+        raise KeyboardInterrupt
+    assert len(started) == 2
+    assert None not in [process.poll() for process in started]
+
+
+def test_busy_processes_end_with_a_tool_that_is_killed() -> None:
+    code = (
+        "import sys, beside\n"
+        "with beside.busy_processes(1) as (process,): print(process.pid, flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=TOOLS, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as tool:
+        assert tool.stdout is not None
+        pid = int(tool.stdout.readline())
+        assert state(pid) in ("R", "S")
+        tool.kill()
+    until = time.monotonic() + 20
+    while state(pid) not in ("", "Z"):
+        assert time.monotonic() < until, f"process {pid} is still busy"
+        time.sleep(0.1)
+
+
+def state(pid: int) -> str:
+    """As `ps` shows it: nothing for a process that is gone, Z for one whose exit code nobody has asked for."""
+    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return shown.stdout[:1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -32,6 +33,12 @@ class Backend(NamedTuple):
     march: Callable
     composite: Callable
     visible_samples: Callable
+
+    def computing(self) -> AbstractContextManager[None]:
+        """To be held around steps and images: kernels that are compiled for the CPU have its cores to themselves."""
+        from wim_fast.processes import torch_on_one_thread
+
+        return torch_on_one_thread() if self.name == "numba" else nullcontext()
 
 
 def select_backend(name: str, device_index: int = 0) -> Backend:

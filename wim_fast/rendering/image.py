@@ -130,28 +130,36 @@ def render_image(
     y, x = torch.meshgrid(
         torch.arange(height, device=device), torch.arange(width, device=device), indexing="ij"
     )
-    centers = torch.stack([x, y], -1).view(-1, 2) + 0.5
+    centers = torch.stack([x, y], -1) + 0.5  # (H, W, 2)
+    with backend.computing():
+        color, part = _look_along(view, centers, shifts, spread)
+    color = color.view(height, width, 5)
+    opacity = color[..., 3]
+    depth = torch.where(opacity > 1e-3, color[..., 4] / opacity.clamp_min(1e-3), 0.0)
+    part = torch.where(opacity > 0.5, part.view(height, width), -1)
+    return Image(*(x.cpu().numpy() for x in (color[..., :3], opacity, depth, part)))
 
+
+def _look_along(view: _View, centers: Tensor, shifts: Tensor, spread: float) -> tuple[Tensor, Tensor]:
+    """Colour, opacity and depth (HW, 5), and part (HW,), at pixels (H, W, 2); several rays where `shifts` has several."""
+    height, width, _ = centers.shape
+    centers = centers.view(-1, 2)
     colors, parts, along = [], [], []
     for chunk in centers.split(CHUNK):
         values = _coarse_to_fine(view, view.rays(chunk), spread)
         offsets = ray_offsets(values.ray_ids, len(chunk))
-        colors.append(view.composite(values, offsets, inv_s))
+        colors.append(view.composite(values, offsets, view.inv_s))
         parts.append(_part_seen(values, offsets, colors[-1]))
         along.append(values)
     color, part = torch.cat(colors), torch.cat(parts)  # (HW, 5), (HW,)
-    if side > 1:
+    if len(shifts) > 1:
         is_edge = _edges(color.view(height, width, 5)[..., :4]).view(-1)
         sets = zip(centers.split(CHUNK), along, is_edge.split(CHUNK), color.split(CHUNK), strict=True)
         for chunk, values, has_edge, chunk_color in sets:
             for edge in has_edge.nonzero().squeeze(1).split(CHUNK // len(shifts)):
                 near = values.of_rays(edge, len(chunk))
                 chunk_color[edge] = _supersample(view, chunk[edge], near, shifts, spread)
-    color = color.view(height, width, 5)
-    opacity = color[..., 3]
-    depth = torch.where(opacity > 1e-3, color[..., 4] / opacity.clamp_min(1e-3), 0.0)
-    part = torch.where(opacity > 0.5, part.view(height, width), -1)
-    return Image(*(x.cpu().numpy() for x in (color[..., :3], opacity, depth, part)))
+    return color, part
 
 
 def _coarse_to_fine(view: _View, rays: Rays, spread: float) -> RayValues:

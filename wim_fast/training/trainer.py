@@ -73,7 +73,8 @@ class Trainer:
         for tensor, value in zip(self.schedule_values.unbind(), now, strict=True):
             tensor.fill_(value)  # unlike a copy, this does not wait for a GPU
         merging = progress >= config.schedule.merge_start and config.loss.merge_weight > 0
-        report = self.recorded(merging) if self.recorded else self._take_step(merging)
+        with self.backend.computing():
+            report = self.recorded(merging) if self.recorded else self._take_step(merging)
         if self.step % config.structure.tree_every == 0:
             self.choose_tree()
         self.step += 1
