@@ -27,8 +27,8 @@ WORK_BYTES = 3 << 30  # what all workers may need together
 
 
 @dataclass
-class Looked:
-    """The frames that are looked at: their masks, and colours with the background, at most `SHOWN_SIZE` pixels."""
+class SampleFrames:
+    """Some of the frames, to place and check by: masks, and colours with the background, at most `SHOWN_SIZE` pixels."""
 
     frames: list[int]
     masks: NDArray[np.uint8]  # (V, F, H, W)
@@ -52,18 +52,18 @@ class Looked:
         return Scene(path.name, path, shown, tuple(self.frames), footage, 1.0, None)
 
 
-def write_images(folder: Path, framing: Framing, on_image: Callable[[], None]) -> Looked:
+def write_images(folder: Path, framing: Framing, on_image: Callable[[], None]) -> SampleFrames:
     """Every image of the scene; `on_image` is called after each."""
     recording = framing.recording
     frames = evenly(recording.frame_ids, LOOKED_AT)
     shape = len(recording.cameras), len(frames), *framing.size
-    looked = Looked(frames, np.full(shape, BACKGROUND, np.uint8))
+    sample = SampleFrames(frames, np.full(shape, BACKGROUND, np.uint8))
     room = Room(folder, len(recording.cameras) * len(recording.frame_ids))
     stop = threading.Event()
 
     def write(v: int) -> None:
         try:
-            for frame, rgba, mask in _images(framing, v, looked):
+            for frame, rgba, mask in _images(framing, v, sample):
                 if stop.is_set():
                     return
                 camera = recording.cameras[v].id
@@ -82,21 +82,21 @@ def write_images(folder: Path, framing: Framing, on_image: Callable[[], None]) -
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise
-    return looked
+    return sample
 
 
-def _images(framing: Framing, v: int, looked: Looked) -> Iterator[tuple[int, Pixels, Pixels]]:
+def _images(framing: Framing, v: int, sample: SampleFrames) -> Iterator[tuple[int, Pixels, Pixels]]:
     """(frame, image, mask) of a camera; what is looked at is kept on the way."""
     resampling = framing.resampling(v)
     for taken in framing.film_frames(v):
         rgba, mask = resampling(taken.rgb, taken.alpha, taken.unreliable)
         rgba[rgba[..., 3] == 0] = 0
-        if taken.frame in looked.frames:
-            position = looked.frames.index(taken.frame)
-            looked.masks[v, position] = mask
+        if taken.frame in sample.frames:
+            position = sample.frames.index(taken.frame)
+            sample.masks[v, position] = mask
             everything = np.ones_like(taken.alpha)
             opaque, _ = resampling(taken.rgb, everything, np.zeros_like(taken.unreliable))
-            looked.colors[v, position] = opaque[..., :3]
+            sample.colors[v, position] = opaque[..., :3]
         yield taken.frame, rgba, mask
 
 

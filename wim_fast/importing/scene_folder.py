@@ -20,7 +20,7 @@ import numpy as np
 from wim_fast.errors import SceneWarning, UserError
 from wim_fast.importing.checks.check import CalibrationReport, check_calibration
 from wim_fast.importing.checks.mistakes import MOST_LAG
-from wim_fast.importing.pixels import Looked, write_images
+from wim_fast.importing.pixels import SampleFrames, write_images
 from wim_fast.importing.placement import BY_CAMERAS, LEVEL, Placement, place
 from wim_fast.importing.staging import REPORT, staged
 from wim_fast.recordings.background import Found
@@ -42,7 +42,7 @@ class Imported:
 
     folder: Path
     framing: Framing
-    looked: Looked
+    sample: SampleFrames
     placement: Placement
     background: Mapping[str, Found]  # by camera, of background subtraction
 
@@ -101,17 +101,17 @@ def write_import(
     """
     recording = framing.recording
     with staged(output, overwrite) as folder:
-        looked = write_images(folder, framing, on_image)
-        _check_seen(framing, looked)
+        sample = write_images(folder, framing, on_image)
+        _check_seen(framing, sample)
         cameras = framing.cameras
-        placement = place(cameras, [looked.masks[:, k] for k in range(len(looked.frames))], up)
+        placement = place(cameras, [sample.masks[:, k] for k in range(len(sample.frames))], up)
         write_cameras(folder, placement.moved(cameras))
         truth = recording.read_truth()
         if truth is not None:
             write_truth(folder, _placed(truth, placement))
         films = {camera.name: camera.film for camera in recording.cameras}
         background = {n: film.found for n, film in films.items() if isinstance(film, BackgroundFilm)}
-        imported = Imported(output, framing, looked, placement, background)
+        imported = Imported(output, framing, sample, placement, background)
         _write_report(folder, _report(imported))
     _warn(imported)
     return imported
@@ -122,16 +122,16 @@ def check_import(imported: Imported) -> Checked:
     from wim_fast.drawing.images import write_png
     from wim_fast.importing.pictures import cameras_in_3d, contact_sheet
 
-    folder, looked = imported.folder, imported.looked
+    folder, sample = imported.folder, imported.sample
     frame_ids = imported.framing.recording.frame_ids
-    positions = [frame_ids.index(frame) for frame in looked.frames]
+    positions = [frame_ids.index(frame) for frame in sample.frames]
     near = sorted({p + k for p in positions for k in range(-MOST_LAG, MOST_LAG + 1)})
     near = [p for p in near if 0 <= p < len(frame_ids)]  # a camera may be out of step
     scene = load_scene(folder, frames=near, coordinate_scale=1.0)
     frames = [near.index(p) for p in positions]
-    shown = looked.scene(folder, scene.cameras)
+    shown = sample.scene(folder, scene.cameras)
     pictures = (
-        write_png(folder / "contact_sheet.png", contact_sheet(shown, range(len(looked.frames)))),
+        write_png(folder / "contact_sheet.png", contact_sheet(shown, range(len(sample.frames)))),
         write_png(folder / "cameras.png", cameras_in_3d(scene, frames[0], (0.0, 0.0, 1.0))),
     )
     calibration = check_calibration(scene, frames)
@@ -157,14 +157,14 @@ def _placed(truth: GroundTruth, placement: Placement) -> GroundTruth:
     return truth.changed(lambda points: (points @ M[:3, :3].T + M[:3, 3]).astype(np.float32))
 
 
-def _check_seen(framing: Framing, looked: Looked) -> None:
+def _check_seen(framing: Framing, sample: SampleFrames) -> None:
     """UserError if no camera sees the object, SceneWarning for one that does not."""
     source = framing.recording.path
-    if not (looked.masks == OBJECT).any():
+    if not (sample.masks == OBJECT).any():
         raise UserError(
             source, "all masks are empty", "check the masks: the object is white, the background black"
         )
-    for camera, masks in zip(framing.recording.cameras, looked.masks, strict=True):
+    for camera, masks in zip(framing.recording.cameras, sample.masks, strict=True):
         if not (masks == OBJECT).any():
             text = (
                 f"{source}: camera {camera.id} ({camera.name}) never sees the object in the frames looked at"

@@ -56,21 +56,14 @@ def visual_hull(cameras: Cameras, masks: Masks, resolution: int = 64, bounds: Ar
     Empty if the masks do not meet.
     """
     silhouettes = _silhouettes(cameras, masks)
-    if len(silhouettes) < 2:
-        return np.zeros((0, 3))
     if bounds is None:
         bounds = _bounds(silhouettes, look_at(cameras, masks), cameras.centers)
-    if bounds is None:
-        return np.zeros((0, 3))
-    cell = float((bounds[1] - bounds[0]).max()) / resolution
-    return _inside(silhouettes, _grid(bounds, cell))
+    return _carve(silhouettes, bounds, resolution)
 
 
 def hull_bounds(cameras: Cameras, masks: Masks) -> Array | None:
     """Corners (2, 3) of a box round the visual hull, slightly too wide; None if the masks do not meet."""
     silhouettes = _silhouettes(cameras, masks)
-    if len(silhouettes) < 2:
-        return None
     return _bounds(silhouettes, look_at(cameras, masks), cameras.centers)
 
 
@@ -80,8 +73,9 @@ def hull_core(cameras: Cameras, masks: Masks, depth: float, resolution: int = 48
     The skin of a hull of few views is often empty space; its core seldom is. A point that falls on an unreliable pixel
     of some camera is not in the core: nobody knows how deep it lies there.
     """
-    points = visual_hull(cameras, masks, resolution)
-    for silhouette in _silhouettes(cameras, masks):
+    silhouettes = _silhouettes(cameras, masks)
+    points = _carve(silhouettes, _bounds(silhouettes, look_at(cameras, masks), cameras.centers), resolution)
+    for silhouette in silhouettes:
         points = points[silhouette.deep(points, depth)]
     return points
 
@@ -176,6 +170,14 @@ def _silhouettes(cameras: Cameras, masks: Masks) -> list[_Silhouette]:
     return [_Silhouette(cameras.select([i]), masks[i]) for i in useful]
 
 
+def _carve(silhouettes: list[_Silhouette], bounds: Array | None, resolution: int) -> Array:
+    """The points of the hull (M, 3) within the bounds; none if there are no bounds, or fewer than two cameras."""
+    if bounds is None or len(silhouettes) < 2:
+        return np.zeros((0, 3))
+    cell = float((bounds[1] - bounds[0]).max()) / resolution
+    return _inside(silhouettes, _grid(bounds, cell))
+
+
 def _inside(silhouettes: list[_Silhouette], points: Array, radius: float = 0.0) -> Array:
     """The points whose ball of that radius no silhouette excludes and more than half see."""
     votes = np.zeros(len(points), dtype=np.int64)
@@ -196,6 +198,8 @@ def _grid(bounds: Array, cell: float) -> Array:
 
 def _bounds(silhouettes: list[_Silhouette], center: Array, camera_centers: Array) -> Array | None:
     """A box round the hull, coarse to fine: balls round the cells of a grid until the box stops shrinking."""
+    if len(silhouettes) < 2:
+        return None
     half = float(np.linalg.norm(camera_centers - center, axis=1).max())
     bounds = np.stack([center - half, center + half])
     for _ in range(12):
