@@ -44,9 +44,34 @@ def test_what_the_user_has_chosen_stays(chosen, spins):
     assert spin_counts(WAYS["python -m"], **chosen) == [spins]
 
 
-def test_kernels_wait_asleep_also_when_torch_came_first():
-    torch, kernels = spin_counts(["-c", f"import torch, wim_fast; {POOL}"])
-    assert (torch != "0", kernels) == (True, "0")
+BUSY_SHARE = """
+import os, time, numba, numpy as np, wim_fast.ops.compiled
+@numba.njit(parallel=True)
+def work(x):
+    for i in numba.prange(len(x)): x[i] += 1
+x = np.zeros(2000)
+work(x)
+start, wall = os.times(), time.perf_counter()
+for _ in range(200):
+    work(x)
+    time.sleep(0.002)
+end = os.times()
+print((end.user + end.system - start.user - start.system) / (time.perf_counter() - wall))
+"""
+
+
+@pytest.mark.parametrize("first", ["wim_fast", "torch"])
+def test_between_kernels_nothing_is_computed(first):
+    """Also where torch came first and has read the environment: its threads wait busily, the kernels' do not."""
+    environment = {name: value for name, value in os.environ.items() if name not in CHOICES}
+    environment |= {"OMP_NUM_THREADS": "2", "NUMBA_NUM_THREADS": "2"}
+    result = subprocess.run(
+        [sys.executable, "-c", f"import {first}, torch" + BUSY_SHARE],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert float(result.stdout) < 0.3, result.stderr
 
 
 def test_intels_and_llvms_threads_are_told_too():

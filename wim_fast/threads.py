@@ -6,7 +6,10 @@ program they so take the core that the thread they wait for needs, and training 
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
+from contextlib import suppress
 
 ASLEEP = {
     "OMP_WAIT_POLICY": "PASSIVE",  # all; GNU's libgomp then never waits busily
@@ -14,6 +17,8 @@ ASLEEP = {
 }
 CHOICES = (*ASLEEP, "GOMP_SPINCOUNT", "KMP_LIBRARY")
 """The variables by which one chooses how threads wait."""
+
+TORCH_CAME_FIRST = "torch" in sys.modules  # and so has read the environment
 
 
 def wait_asleep() -> None:
@@ -24,3 +29,18 @@ def wait_asleep() -> None:
     """
     if not any(name in os.environ for name in CHOICES):
         os.environ.update(ASLEEP)
+
+
+def load_kernels_threads() -> None:
+    """Where torch came first, give numba's kernels their own OpenMP, before they ask for threads.
+
+    They would else find torch's, which waits busily. Only Linux loads a library that prefers what it was built with.
+    """
+    if TORCH_CAME_FIRST and sys.platform == "linux":
+        flags = sys.getdlopenflags()
+        sys.setdlopenflags(flags | os.RTLD_DEEPBIND)
+        try:
+            with suppress(ImportError):  # of a numba without OpenMP, which has its own threads
+                importlib.import_module("numba.np.ufunc.omppool")
+        finally:
+            sys.setdlopenflags(flags)

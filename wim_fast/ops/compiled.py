@@ -10,11 +10,15 @@ from pathlib import Path
 
 from numba import njit
 
+from wim_fast.threads import load_kernels_threads
+
 # numba optimises a parallel kernel once as it compiles it and once more as it stores it, and runs the one copy in the
 # process that compiled, the other in all later ones. Only strict arithmetic makes both give the same bits, and a run
 # that goes on must end as one that never stopped. Fast mathematics was not measurably faster.
 FASTMATH = False
 STAMP = "kernels.sha256"
+
+load_kernels_threads()
 
 device = njit(inline="always", fastmath=FASTMATH, error_model="numpy")
 """For functions that kernels call."""
