@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from wim_fast.importing.placement import UPS
 from wim_fast.importing.scene_folder import plan_import, write_import
 from wim_fast.recordings import windows
 from wim_fast.recordings.calibration.read import FORMATS
-from wim_fast.recordings.cameras import project
+from wim_fast.recordings.cameras import project, turntable, up_axis
 from wim_fast.recordings.read import read_recording
 from wim_fast.scene.load import load_scene, scan_scene
 
@@ -65,10 +66,10 @@ def with_easymocap(path: Path, film: Film, lens=None) -> None:
     (path / "extri.yml").write_text(opencv_yaml(outer))
 
 
-def imported(tmp_path: Path, source: Path, **choices: object):
+def imported(tmp_path: Path, source: Path, up: str = "auto", **choices: object):
     """The scene that import makes, and its report; without the checks and pictures of the command."""
     output = tmp_path / f"{source.name}-imported"
-    write_import(plan_import(source, **choices), output)
+    write_import(plan_import(source, **choices), output, up=up)
     return load_scene(output, coordinate_scale=1.0), json.loads((output / "import.json").read_text())
 
 
@@ -124,6 +125,18 @@ def test_cameras_in_a_folder_of_their_own_are_found(tmp_path):
     apart = load_scene(source, coordinate_scale=1.0)
     assert_same_images(beside, apart)
     np.testing.assert_array_equal(beside.cameras.T_camera_world, apart.cameras.T_camera_world)
+
+
+def test_an_imported_scene_knows_what_is_up(tmp_path):
+    """Also where its cameras alone would say otherwise."""
+    source = write_scene(tmp_path / "scene", frames=2, eyes=ring(4, elevation=25.0)).path
+    assert load_scene(source).cameras.up is None
+    scene, _ = imported(tmp_path, source, up="x")
+    assert scene.cameras.up == (0.0, 0.0, 1.0)
+    np.testing.assert_array_equal(up_axis(scene.cameras), [0, 0, 1])
+    assert np.abs(up_axis(dataclasses.replace(scene.cameras, up=None)) @ [0, 0, 1]) < 0.1
+    circle = turntable(scene.cameras.select([0, 2]).resized(16, 16), np.zeros(3), 5)
+    np.testing.assert_allclose(np.ptp(circle.centers[:, 2]), 0, atol=1e-9)
 
 
 @pytest.mark.parametrize("longer", [None, 37])

@@ -47,10 +47,13 @@ def assert_same(a, b):
     np.testing.assert_array_equal(a.ground_truth.joints, b.ground_truth.joints)
     np.testing.assert_array_equal(a.ground_truth.points, b.ground_truth.points)
     assert (a.name, a.path, a.cameras.ids, a.frame_ids) == (b.name, b.path, b.cameras.ids, b.frame_ids)
-    assert (a.size, a.coordinate_scale) == (b.size, b.coordinate_scale)
+    assert (a.size, a.coordinate_scale, a.cameras.up) == (b.size, b.coordinate_scale, b.cameras.up)
 
 
-def test_decoded_once(recording, decoded):
+@pytest.mark.parametrize("imported", [False, True])  # its up is known
+def test_decoded_once(recording, decoded, imported):
+    if imported:
+        (recording / "import.json").write_text("{}")
     plain = scene_of(read_recording(recording), size=20)
     decoded.clear()
     first = load_scene(recording, size=20, coordinate_scale=1.0)

@@ -16,8 +16,9 @@ from wim_fast.scene.visual_hull import look_at, visual_hull
 
 UPS = ("auto", "x", "y", "z", "-x", "-y", "-z")
 LEVEL = 10.0  # degrees: cameras that are tilted more against each other do not say what is up alone
-GIVEN, BY_CAMERAS, BY_OBJECT = (
+GIVEN, KNOWN, BY_CAMERAS, BY_OBJECT = (
     "--up",
+    "the recording",
     "the cameras",
     "the cameras and the standing object",
 )  # what said what is up
@@ -32,7 +33,7 @@ class Placement:
     Attributes:
         up: (3,) unit, calibration's world.
         tilt: degrees, how far cameras are from level under that up (root mean square).
-        up_from: what said so, `GIVEN`, `BY_CAMERAS` or `BY_OBJECT`.
+        up_from: what said so, `GIVEN`, `KNOWN`, `BY_CAMERAS` or `BY_OBJECT`.
         left_out: id of the camera without which alone the masks meet, if there is one.
         meets: whether the masks meet at all; if not, the cameras' axes say where the object is.
     """
@@ -51,7 +52,7 @@ class Placement:
         T = cameras.T_camera_world.copy()
         T[:, :3, :3] = T[:, :3, :3] @ self.rotation.T
         T[:, :3, 3] = self.scale * T[:, :3, 3] - T[:, :3, :3] @ self.translation
-        return dataclasses.replace(cameras, T_camera_world=T)
+        return dataclasses.replace(cameras, T_camera_world=T, up=(0.0, 0.0, 1.0))
 
     @property
     def matrix(self) -> Array:
@@ -65,6 +66,8 @@ def place(cameras: Cameras, masks: Sequence[Masks], up: str = "auto") -> Placeme
     """The placement by the masks (V, H, W), with three values, of several frames; see `UPS` for what `up` may be."""
     if up != "auto":
         return _placed(cameras, masks, _named_axis(up), GIVEN)
+    if cameras.up is not None:
+        return _placed(cameras, masks, np.array(cameras.up), KNOWN)
     axis = upright_axis(cameras, [visual_hull(cameras, frame) for frame in masks])
     if axis is not None:
         return _placed(cameras, masks, axis, BY_OBJECT)

@@ -22,14 +22,14 @@ from wim_fast.importing.checks.check import CalibrationReport, check_calibration
 from wim_fast.importing.checks.mistakes import MOST_LAG
 from wim_fast.importing.pixels import SampleFrames, write_images
 from wim_fast.importing.placement import BY_CAMERAS, LEVEL, Placement, place
-from wim_fast.importing.staging import REPORT, staged
+from wim_fast.importing.staging import staged
 from wim_fast.recordings.background import Found
 from wim_fast.recordings.film import BackgroundFilm
 from wim_fast.recordings.masks import OBJECT
 from wim_fast.recordings.read import read_recording
 from wim_fast.recordings.recording import Framing, GroundTruth
 from wim_fast.recordings.selection import parse_frames
-from wim_fast.recordings.write import write_cameras, write_truth
+from wim_fast.recordings.write import IMPORT_REPORT, write_cameras, write_truth
 from wim_fast.scene.load import check_trainable, load_scene
 from wim_fast.scene.scene import Scene
 
@@ -225,4 +225,4 @@ def _report(imported: Imported) -> dict[str, Any]:
 
 
 def _write_report(folder: Path, report: dict[str, Any]) -> None:
-    (folder / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (folder / IMPORT_REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from wim_fast.errors import UserError
+from wim_fast.recordings.write import IMPORT_REPORT
 
-REPORT = "import.json"  # also the sign that a folder is an imported scene and nothing else
 _SURE = 12  # images after which their size is known well enough
 
 
@@ -43,8 +43,8 @@ def check_output(output: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise UserError(output, "exists already", "choose another --output, or --overwrite an imported scene")
-    if not (output / REPORT).is_file():
-        raise UserError(output, f"is not an imported scene (no {REPORT})", "choose another --output")
+    if not (output / IMPORT_REPORT).is_file():
+        raise UserError(output, f"is not an imported scene (no {IMPORT_REPORT})", "choose another --output")
 
 
 class Room:

@@ -21,6 +21,7 @@ class Cameras:
     T_camera_world: Array  # (V, 4, 4) world to camera
     width: int
     height: int
+    up: tuple[float, float, float] | None = None  # the world's, where it is known; unit
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -103,11 +104,13 @@ def closest_to_rays(origins: Array, directions: Array) -> Array:
 
 
 def up_axis(cameras: Cameras) -> Array:
-    """The world's up direction (3,), unit, if the cameras are held level.
+    """The world's up direction (3,), unit: where it is not known, what it is if the cameras are held level.
 
     The axis that is most perpendicular to all cameras' right vectors, signed like the cameras' mean up. Where
     the cameras do not determine it (one camera, or all looking the same way), it is their mean up itself.
     """
+    if cameras.up is not None:
+        return np.array(cameras.up)
     right, up = cameras.T_camera_world[:, 0, :3], -cameras.T_camera_world[:, 1, :3]
     mean_up = up.mean(axis=0)
     spread, axes = np.linalg.eigh(right.T @ right / len(cameras))
@@ -143,7 +146,7 @@ def turntable(cameras: Cameras, center: Array, count: int) -> Cameras:
     T[:, :3, :3] = rotation
     T[:, :3, 3] = -np.einsum("vij,vj->vi", rotation, center + distance * outward)
     intrinsics = np.tile(cameras.intrinsics.mean(axis=0), (count, 1, 1))
-    return Cameras(tuple(range(count)), intrinsics, T, cameras.width, cameras.height)
+    return Cameras(tuple(range(count)), intrinsics, T, cameras.width, cameras.height, cameras.up)
 
 
 def coverage(cameras: Cameras, center: Array) -> float:

@@ -91,6 +91,7 @@ class Recording:
         cameras: in the order of their ids, or in the order chosen.
         frame_ids: of all frames; a camera may lack some of them.
         origin: what it was read from.
+        up: (3,) unit, of the calibration's world; None: not known.
         read_truth: reads what is known about the motion in these frames, in the units of the calibration.
     """
 
@@ -99,6 +100,7 @@ class Recording:
     frame_ids: tuple[int, ...]
     origin: Origin
     read_truth: Callable[[], GroundTruth | None] = field(default=_unknown)
+    up: tuple[float, float, float] | None = None
 
     @property
     def camera_ids(self) -> tuple[int, ...]:
@@ -216,7 +218,8 @@ class Framing:
         K = [self._ideal_intrinsics(v) for v in range(len(found))]
         T = [camera.calibrated.T_camera_world for camera in found]
         height, width = self.size
-        return Cameras(self.recording.camera_ids, np.stack(K), np.stack(T), width=width, height=height)
+        ids, up = self.recording.camera_ids, self.recording.up
+        return Cameras(ids, np.stack(K), np.stack(T), width=width, height=height, up=up)
 
     def _ideal_intrinsics(self, index: int) -> NDArray[np.float64]:
         """K (3, 3) of a camera's images: lens and skew are undone."""

@@ -13,6 +13,10 @@ from wim_fast.recordings.cameras import Cameras
 from wim_fast.recordings.masks import UNRELIABLE, as_greys
 from wim_fast.recordings.recording import GroundTruth
 
+IMPORT_REPORT = (
+    "import.json"  # what import found; also the sign that a folder is an imported scene, with z up
+)
+
 
 def image_name(frame: int, camera: int) -> str:
     return f"frame_{frame:05d}_cam_{camera:03d}.png"

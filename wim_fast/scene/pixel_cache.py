@@ -139,6 +139,8 @@ def _finish(scene: Scene, folder: Path) -> None:
     truth = scene.ground_truth or GroundTruth(None, None)
     known = {key: getattr(truth, key) for key in ("joints", "points") if getattr(truth, key) is not None}
     cameras, footage = scene.cameras, scene.footage
+    if cameras.up is not None:
+        known["up"] = np.array(cameras.up)
     np.savez(
         folder / "scene.npz",
         camera_ids=cameras.ids,
@@ -174,7 +176,8 @@ def _open(entry: Path, path: Path, made_of: str) -> Scene:
     height, width = (int(n) for n in arrays["size"])
     footage = Footage((height, width), arrays["index"], rgba, mask, arrays["counts"])
     ids, frames = (tuple(arrays[key].tolist()) for key in ("camera_ids", "frame_ids"))
-    rig = Cameras(ids, arrays["intrinsics"], arrays["T_camera_world"], width, height)
+    up = tuple(arrays["up"].tolist()) if "up" in arrays else None
+    rig = Cameras(ids, arrays["intrinsics"], arrays["T_camera_world"], width, height, up)
     truth = GroundTruth(arrays.get("joints"), arrays.get("points"))
     known = truth.joints is not None or truth.points is not None
     return Scene(path.resolve().name, path, rig, frames, footage, 1.0, truth if known else None)

@@ -21,8 +21,10 @@ from wim_fast.recordings.calibration.raw_json import raw_camera_files, read_raw_
 from wim_fast.recordings.film import AlphaFilm
 from wim_fast.recordings.pictures import Pictures
 from wim_fast.recordings.recording import FilmedCamera, GroundTruth, Origin, Recording
+from wim_fast.recordings.write import IMPORT_REPORT
 
 Files = dict[int, dict[int, Path]]  # by camera and frame
+Z_UP = (0.0, 0.0, 1.0)  # of an imported scene, which was placed so
 
 _FILE = re.compile(r"(frame|mask)_(\d{5,})_cam_(\d{3,})\.png")
 
@@ -63,7 +65,8 @@ def read_raw(path: Path) -> Recording:
     )
     frames = tuple(sorted({frame for files in images.values() for frame in files}))
     origin = Origin("raw", path, "the alpha of the images, and the masks beside them")
-    return Recording(path, cameras, frames, origin, partial(_read_truth, path / "gt.npz", len(frames)))
+    up = Z_UP if (path / IMPORT_REPORT).is_file() else None
+    return Recording(path, cameras, frames, origin, partial(_read_truth, path / "gt.npz", len(frames)), up)
 
 
 def _listing(path: Path) -> tuple[Files, Files]:
