@@ -12,10 +12,11 @@ import sys
 from contextlib import suppress
 
 ASLEEP = {
-    "OMP_WAIT_POLICY": "PASSIVE",  # all; GNU's libgomp then never waits busily
+    "OMP_WAIT_POLICY": "PASSIVE",  # of all of them
+    "GOMP_SPINCOUNT": "2000",  # of GNU's: some microseconds, for a core that has gone to sleep takes long to wake
     "KMP_BLOCKTIME": "0",  # of Intel's and LLVM's (libomp on macOS), which otherwise wait busily all the same
 }
-CHOICES = (*ASLEEP, "GOMP_SPINCOUNT", "KMP_LIBRARY")
+CHOICES = (*ASLEEP, "KMP_LIBRARY")
 """The variables by which one chooses how threads wait."""
 
 TORCH_CAME_FIRST = "torch" in sys.modules  # and so has read the environment
