@@ -1,4 +1,4 @@
-"""How threads wait for each other: asleep. `import wim_fast` sees to it, before torch or numba read it.
+"""How threads wait for each other: for microseconds, then asleep. `import wim_fast` sees to it, before torch or numba read it.
 
 Threads of OpenMP otherwise wait busily, some milliseconds long (GNU's; 200 ms, Intel's and LLVM's). Beside another
 program they so take the core that the thread they wait for needs, and training collapses (docs/results.md).

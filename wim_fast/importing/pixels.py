@@ -21,7 +21,7 @@ from wim_fast.recordings.write import image_name, mask_name, write_image
 from wim_fast.scene.footage import Footage
 from wim_fast.scene.scene import Scene
 
-LOOKED_AT = 6  # frames that the placement is found from and that are shown
+SAMPLE_SIZE = 6  # frames that the placement is found from and that are shown
 SHOWN_SIZE = 480  # longer side of pictures that are kept to be shown
 WORK_BYTES = 3 << 30  # what all workers may need together
 
@@ -55,7 +55,7 @@ class SampleFrames:
 def write_images(folder: Path, framing: Framing, on_image: Callable[[], None]) -> SampleFrames:
     """Every image of the scene; `on_image` is called after each."""
     recording = framing.recording
-    frames = evenly(recording.frame_ids, LOOKED_AT)
+    frames = evenly(recording.frame_ids, SAMPLE_SIZE)
     shape = len(recording.cameras), len(frames), *framing.size
     sample = SampleFrames(frames, np.full(shape, BACKGROUND, np.uint8))
     room = Room(folder, len(recording.cameras) * len(recording.frame_ids))

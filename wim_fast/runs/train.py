@@ -66,7 +66,7 @@ def train(
     chosen = run_to_resume(output, settings) if resume else new_run(output, settings, config)
     observer = Callback(on_step) if on_step else Observer()
     train_run(*chosen, resume=resume, observer=observer)
-    if isinstance(observer, Callback) and observer.error is not None:
+    if observer.error is not None:
         raise observer.error
     return load_run(chosen[1].path, chosen[0].render.backend)
 

@@ -27,10 +27,12 @@ class Observer:
 
     Attributes:
         stop: may be set at any time; training looks at it before every step.
+        error: of the observer's own, which stopped training: for the caller, once the run is saved.
     """
 
     def __init__(self) -> None:
         self.stop = Stop()
+        self.error: Exception | None = None
 
     def say(self, text: str) -> None:
         """A line that a person should know."""
@@ -72,17 +74,12 @@ class TrainingStep:
 
 
 class Callback(Observer):
-    """Calls a function after every step; training stops when that returns False or raises.
-
-    Attributes:
-        error: what it has raised, other than KeyboardInterrupt: for the caller, once the run is saved.
-    """
+    """Calls a function after every step; training stops when that returns False or raises."""
 
     def __init__(self, on_step: Callable[[TrainingStep], object]) -> None:
         super().__init__()
         self.on_step = on_step
         self.remaining = RemainingTime(0)
-        self.error: Exception | None = None
 
     @contextmanager
     def watching(self, trainer: Trainer, folder: RunFolder, trained_on: TrainedOn) -> Iterator[None]:
