@@ -18,6 +18,7 @@ from wim_fast.errors import UserError
 from wim_fast.files import resource_folder
 from wim_fast.sections import (
     FAST,
+    CamerasConfig,
     Config,
     LossConfig,
     ModelConfig,
@@ -33,6 +34,7 @@ from wim_fast.settings import Setting, add_flags, check, declared_settings, unkn
 
 __all__ = [
     "SETTINGS",
+    "CamerasConfig",
     "Config",
     "LossConfig",
     "ModelConfig",

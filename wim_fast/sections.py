@@ -89,6 +89,26 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
+class CamerasConfig:
+    """How cameras are corrected while the model is learned."""
+
+    learn_cameras: bool = field(True, "correct the calibration and the time of each training camera")
+    lr_calibration: float = field(
+        0.02, "learning rate of calibrations, in what is usual of each number (about a pixel)", minimum=0
+    )
+    lr_lateness: float = field(0.01, "learning rate of the cameras' lateness, frames", minimum=0)
+    camera_start: float = field(
+        0.1, "share of the iterations from which cameras are corrected", minimum=0, maximum=1
+    )
+    camera_prior_weight: float = field(
+        1e-4, "weight of the mean square of corrections in what is usual", minimum=0
+    )
+    camera_beta1: float = field(
+        0.95, "decay of the running mean of the cameras' gradients", minimum=0, maximum=0.9999
+    )
+
+
+@dataclass(frozen=True)
 class LossConfig:
     """What is asked of it."""
 
@@ -242,6 +262,7 @@ class Config:
     preset: str = field(FAST, "settings to begin with: ours, or the paper's", choices=(FAST, PAPER))
     scene: SceneConfig = SceneConfig()
     model: ModelConfig = ModelConfig()
+    cameras: CamerasConfig = CamerasConfig()
     loss: LossConfig = LossConfig()
     sampling: SamplingConfig = SamplingConfig()
     structure: StructureConfig = StructureConfig()

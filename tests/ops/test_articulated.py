@@ -19,9 +19,9 @@ from wim_fast.ops.articulated import cpu, reference
 from wim_fast.ops.articulated.reference import CUTOFF_NATS, MAX_CANDIDATES
 from wim_fast.ops.ellipsoid import closest_point
 
-DIFFERENTIABLE = (2, 3, 4, 5, 6)  # rotation, translation, semi-axes, b, a
+DIFFERENTIABLE = (0, 2, 3, 4, 5, 6)  # points, rotation, translation, semi-axes, b, a
 OP = "articulated", "articulated_lookup"
-NAMES = ("rotation", "translation", "semi_axes", "b", "a")
+NAMES = ("points", "rotation", "translation", "semi_axes", "b", "a")
 
 
 def slow_lookup(points, pose_ids, rotation, translation, semi_axes, b, a):
@@ -72,10 +72,10 @@ def test_truncation_is_small():
 def test_reference_gradients_in_float64():
     posed = [x.double() for x in posed_ellipsoids(2, 3)]
     points, pose_ids = points_near(posed_ellipsoids(2, 3), 12)
-    inputs = [x.requires_grad_() for x in posed]
+    inputs = [x.requires_grad_() for x in (points.double(), *posed)]
 
-    def function(*posed):
-        out = reference.articulated_lookup(points.double(), pose_ids, *posed, 2)
+    def function(points, *posed):
+        out = reference.articulated_lookup(points, pose_ids, *posed, 2)
         return out.union, out.part_weights, out.local
 
     assert gradcheck(function, inputs, eps=1e-6, atol=1e-5)
@@ -212,7 +212,8 @@ def test_rigid_motion_changes_nothing():
     [
         ("_forward", "*fp32 *i32 *fp32 *fp32 *fp32 *fp32 *fp32 *i32 i32 i32", {"TOP_K": 2, "SAVE": False}),
         ("_forward", "*fp32 *i32 *fp32 *fp32 *fp32 *fp32 *fp32 *i32 i32 i32", {"TOP_K": 3, "SAVE": True}),
-        ("_backward", "*fp32 *fp32 *fp32 *i32" + 7 * " *fp32" + " i32 i32", {"TOP_K": 2}),
+        ("_backward", "*fp32 *fp32 *fp32 *i32" + 8 * " *fp32" + " i32 i32", {"TOP_K": 2, "OF_POINTS": True}),
+        ("_backward", "*fp32 *fp32 *fp32 *i32" + 8 * " *fp32" + " i32 i32", {"TOP_K": 3, "OF_POINTS": False}),
     ],
 )
 def test_triton_compiles_for_gpus(kernel, types, constants):

@@ -27,6 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A:B[:C]",
         help=f"frames to render, of all in the recording (default: {SAMPLE} trained on and {SAMPLE} others)",
     )
+    parser.add_argument(
+        "--align-cameras",
+        action="store_true",
+        help="measure novel views once more, after fitting only their own cameras to their pictures",
+    )
     add_size_argument(parser, "as trained; metrics are always measured at the size trained at")
 
 
@@ -40,7 +45,13 @@ def run(args: argparse.Namespace) -> None:
     run = load_run(args.run, args.backend)
     with progress_bars() as on_progress:
         written = write_evaluation(
-            run, args.output, args.cameras, args.frames, size=args.size, on_progress=on_progress
+            run,
+            args.output,
+            args.cameras,
+            args.frames,
+            size=args.size,
+            align_cameras=args.align_cameras,
+            on_progress=on_progress,
         )
     console.print(metrics_table(written.evaluation.summary))
     for note in written.evaluation.notes:

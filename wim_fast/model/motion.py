@@ -29,13 +29,17 @@ class Motion:
 
 
 @torch.no_grad()
-def learned_motion(model: ArticulatedModel, mlp: Callable = reference.mlp) -> Motion:
-    """The poses of all frames that the model was trained on, float64.
+def learned_motion(
+    model: ArticulatedModel, mlp: Callable = reference.mlp, moments: Sequence[float] | None = None
+) -> Motion:
+    """The poses at some moments (in frames trained on, perhaps between two), or in all these frames; float64.
 
     `mlp`: what computes the pose network. That of the backend gives the poses as training saw them: tcnn's has half
     precision.
     """
-    frames = torch.arange(model.trajectory.num_frames, device=model.log_semi_axes.device)
+    if moments is None:
+        moments = range(model.trajectory.num_frames)
+    frames = torch.tensor(moments, dtype=torch.float32, device=model.log_semi_axes.device)
     rotation, translation = model.trajectory(frames, mlp)
     return Motion(rotation.double().cpu().numpy(), translation.double().cpu().numpy())
 

@@ -7,8 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from wim_fast.model.articulated_model import Posed
+from wim_fast.model.camera_corrections import CameraCorrection
 from wim_fast.ops.backend import Backend
 
 BAND_SIGMOIDS = 3.0  # the band round the surface ends where the sigmoid is within exp(-3) of 0 or 1
@@ -26,6 +28,7 @@ class Rays(NamedTuple):
 class RayCameras(NamedTuple):
     """Calibration of V cameras as tensors, to make rays from."""
 
+    intrinsics: Tensor  # (V, 3, 3)
     inverse_intrinsics: Tensor  # (V, 3, 3)
     rotation: Tensor  # (V, 3, 3) camera-to-world
     center: Tensor  # (V, 3) world
@@ -37,10 +40,27 @@ class RayCameras(NamedTuple):
         T = torch.as_tensor(T_camera_world, dtype=torch.float64)
         rotation = T[:, :3, :3].transpose(1, 2)
         center = -(rotation @ T[:, :3, 3:]).squeeze(-1)
-        return cls(torch.linalg.inv(K).float(), rotation.float(), center.float())
+        return cls(K.float(), torch.linalg.inv(K).float(), rotation.float(), center.float())
 
     def to(self, device: torch.device) -> RayCameras:
         return RayCameras(*(x.to(device) for x in self))
+
+    def corrected(self, correction: CameraCorrection) -> RayCameras:
+        """The same cameras with a correction of each; its gradients flow through rays and pixels."""
+        zoom, principal = correction.lens[:, 0, 0], correction.lens[:, :2, 2]
+        scale = torch.stack([1 / zoom, 1 / zoom, torch.ones_like(zoom)], -1)
+        unlens = torch.eye(3, device=zoom.device, dtype=zoom.dtype) - pad(principal[..., None], (2, 0, 0, 1))
+        return RayCameras(
+            self.intrinsics @ correction.lens,
+            scale[..., None] * unlens @ self.inverse_intrinsics,
+            self.rotation @ correction.turn,
+            self.center + (self.rotation @ correction.shift[..., None]).squeeze(-1),
+        )
+
+    def projection(self) -> Tensor:
+        """(V, 3, 4) world points to homogeneous pixels."""
+        to_camera = self.rotation.transpose(1, 2)
+        return self.intrinsics @ torch.cat([to_camera, -to_camera @ self.center[..., None]], dim=-1)
 
     def rays(self, camera: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Origins and unit directions (B, N, 3) through `pixels` (B, N, 2) of cameras `camera` (B,); centres at +0.5."""
@@ -64,7 +84,7 @@ class RaySamples(NamedTuple):
 
         With a capacity nothing waits for the device; the samples beyond it are added to `overflow`.
         """
-        before = torch.nn.functional.pad(keep.cumsum(0), (1, 0))  # (N + 1,) kept ones before each sample
+        before = pad(keep.cumsum(0), (1, 0))  # (N + 1,) kept ones before each sample
         offsets = before[self.offsets]
         if capacity is None:
             return RaySamples(self.points[keep], self.pose_ids[keep], self.t[keep], offsets, self.overflow)
@@ -95,7 +115,7 @@ def sample_rays(
     stride: int = 1,
     margin: float = 0.0,
 ) -> RaySamples:
-    """The points along rays where the surface can be (no gradient).
+    """The points along rays where the surface can be. Gradients of the rays flow through them, not through where they are.
 
     Args:
         jitter: (R,) in [0, 1), shifts each ray's samples by a share of a step.
@@ -106,7 +126,8 @@ def sample_rays(
         margin: how much wider than the surface needs the band is, world units.
     """
     band = residual_max + BAND_SIGMOIDS / inv_s + margin
-    samples = backend.march(*rays, *posed, jitter, band, stride * STEP_SIGMOIDS / inv_s, capacity)
+    fixed = (x.detach() for x in rays)
+    samples = backend.march(*fixed, *posed, jitter, band, stride * STEP_SIGMOIDS / inv_s, capacity)
     if capacity is None:
         ray_ids, pose_ids = samples.ray_ids, rays.pose_ids[samples.ray_ids]
     else:

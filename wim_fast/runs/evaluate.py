@@ -21,6 +21,7 @@ from wim_fast.evaluation.summary import summarize
 from wim_fast.model.articulated_model import Posed
 from wim_fast.recordings.selection import camera_positions
 from wim_fast.rendering.image import Image, render_image
+from wim_fast.runs.align import aligned_cameras
 from wim_fast.runs.defaults import SAMPLE
 from wim_fast.runs.evaluation_table import as_text, evaluation_notes, metrics_table
 from wim_fast.runs.recording_poses import RecordingPoses
@@ -29,6 +30,7 @@ from wim_fast.runs.trained_model import TrainedModel, frame_positions
 from wim_fast.scene.scene import Scene
 
 TRAINING_VIEWS = "training views"
+ALIGNED_VIEWS = "novel views, cameras aligned"
 
 Row = dict[str, Any]
 Views = tuple[Sequence[int], Sequence[int]]
@@ -57,6 +59,7 @@ class Evaluation:
         driving: what drives the novel poses, and its error on held-out frames; None where nothing does.
         lpips: "measured", or why it is not.
         size: (height, width) of the images, as trained.
+        cameras_corrected: whether training views are judged with the cameras that training found.
     """
 
     run: Path
@@ -70,6 +73,7 @@ class Evaluation:
     joint_error: JointError | None
     driving: dict[str, Any] | None
     lpips: str
+    cameras_corrected: bool
     rows: list[Row]
 
     def __str__(self) -> str:
@@ -78,7 +82,9 @@ class Evaluation:
     @property
     def notes(self) -> list[str]:
         """What must be known beside the table."""
-        return evaluation_notes(self.summary, self.joint_error, self.driving, self.lpips)
+        return evaluation_notes(
+            self.summary, self.joint_error, self.driving, self.lpips, self.cameras_corrected
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -101,6 +107,7 @@ def evaluate(
     cameras: Sequence[int] | None = None,
     frames: str | Sequence[int] | None = None,
     *,
+    align_cameras: bool = False,
     on_view: Callable[[Rendered], None] | None = None,
     on_progress: Progress | None = None,
 ) -> Evaluation:
@@ -109,13 +116,15 @@ def evaluate(
     Args:
         cameras: ids; None: the test cameras, else all that were not trained on.
         frames: positions among all frames of the recording, or a range of them; None: some of every kind.
+        align_cameras: measure novel views once more, after fitting only their own cameras to their pictures.
         on_view: called with each view, in the order of the rows.
 
     UserError for cameras and frames that are not there, and for frames whose pose cannot be known: that were
     not trained on, of a recording without true points.
     """
     poses = RecordingPoses(run, run.scan_recording())
-    return evaluate_selection(run, poses, select_views(run, poses, cameras, frames), on_view, on_progress)
+    selection = select_views(run, poses, cameras, frames, align_cameras)
+    return evaluate_selection(run, poses, selection, on_view, on_progress)
 
 
 def evaluate_selection(
@@ -141,6 +150,7 @@ def evaluate_selection(
         joint_error=poses.joint_error(),
         driving=poses.driving(),
         lpips=lpips if isinstance(lpips, str) else "measured",
+        cameras_corrected=run.found.correction is not None,
         rows=[{"group": name, **row} for name, of in rows.items() for row in of],
     )
 
@@ -154,6 +164,7 @@ class Selection:
     frames: list[int]  # trained on
     new_frames: list[int]  # not trained on
     asked: set[tuple[int, int]]  # (camera, frame) of the views asked for; others only stand beside them
+    align_cameras: bool = False  # novel views are measured once more, with cameras fitted to them
 
     def groups(self) -> dict[str, Views]:
         """The groups that have any views."""
@@ -162,6 +173,7 @@ class Selection:
             TRAINING_VIEWS: (self.training_cameras, self.frames),
             NOVEL_VIEWS: (novel, self.frames),
             NOVEL_POSES: (self.cameras, self.new_frames),
+            ALIGNED_VIEWS: (novel if self.align_cameras else [], self.frames),
         }
         return {name: (cameras, frames) for name, (cameras, frames) in groups.items() if cameras and frames}
 
@@ -171,6 +183,7 @@ def select_views(
     poses: RecordingPoses,
     cameras: Sequence[int] | None,
     frames: str | Sequence[int] | None,
+    align_cameras: bool = False,
 ) -> Selection:
     """What is asked for, training views of the same frames, and a sample of frames where none of a kind is.
 
@@ -203,6 +216,7 @@ def select_views(
         frames=some_old or sample(of_trained),
         new_frames=(some_new or sample(of_new)) if poses.driver else [],
         asked={(camera, frame) for camera in asked for frame in asked_frames},
+        align_cameras=align_cameras,
     )
 
 
@@ -228,6 +242,8 @@ def evaluate_groups(
         on_view: called with each view, in the order of the rows.
         what: is being done, for `on_progress`.
 
+    `ALIGNED_VIEWS` are views of cameras that are fitted to them first; they must come last.
+
     Returns:
         {group: a row for each of its views}, and the (height, width) that they were measured at.
     """
@@ -236,19 +252,27 @@ def evaluate_groups(
     scene = run.load_scene(cameras=cameras, frames=frames)
     total, done = sum(len(ids) * len(of) for ids, of in groups.values()), 0
     rows: dict[str, list[Row]] = {}
-    for name, (ids, of) in groups.items():
 
-        def take(camera: int, frame: int, posed: Posed, image: Image, group: str = name) -> None:
+    def pose(frame: int, camera: int) -> Posed:
+        return poses.posed(frames[frame], camera)
+
+    for name, (ids, of) in groups.items():
+        if name == ALIGNED_VIEWS:
+            scene = dataclasses.replace(scene, cameras=aligned_cameras(run, scene, pose, ids))
+
+        def take(
+            camera: int, frame: int, posed: Posed, image: Image, group: str = name, seen: Scene = scene
+        ) -> None:
             nonlocal done
             done += 1
             if on_view is not None:
-                on_view(Rendered(group, scene, camera, frame, posed, image))
+                on_view(Rendered(group, seen, camera, frame, posed, image))
             if on_progress is not None:
                 on_progress(what, done, total)
 
         rows[name] = evaluate_views(
             run,
-            lambda frame: poses.posed(frames[frame]),
+            pose,
             scene,
             [scene.cameras.ids.index(camera) for camera in ids],
             [frames.index(frame) for frame in of],
@@ -260,7 +284,7 @@ def evaluate_groups(
 
 def evaluate_views(
     run: TrainedModel,
-    posed_of_frame: Callable[[int], Posed],
+    posed: Callable[[int, int], Posed],
     scene: Scene,
     cameras: Sequence[int],
     frames: Sequence[int],
@@ -271,7 +295,7 @@ def evaluate_views(
     """Renders views of a scene at its size and compares them with its images.
 
     Args:
-        posed_of_frame: the pose (F = 1) at a position among the scene's frames.
+        posed: the pose (F = 1) at a position among the scene's frames that a camera (id) shows.
         cameras, frames: positions (not ids) in `scene`; every pair of them is a view.
         lpips: from `metrics.load_lpips`, if it is available.
         on_image: called with camera position, frame position, pose and picture of each view, in order.
@@ -281,14 +305,14 @@ def evaluate_views(
     """
     rows = []
     for frame in frames:
-        posed = posed_of_frame(frame)
         for camera in cameras:
-            image = render_image(run.model, posed, scene.cameras, camera, run.inv_s, run.backend)
+            pose = posed(frame, scene.cameras.ids[camera])
+            image = render_image(run.model, pose, scene.cameras, camera, run.inv_s, run.backend)
             truth, mask = scene.rgba[camera, frame], scene.mask[camera, frame]
             metrics = compare(image, truth, mask, run.background, lpips)
             rows.append({"camera": scene.cameras.ids[camera], "frame": scene.frame_ids[frame], **metrics})
             if on_image is not None:
-                on_image(camera, frame, posed, image)
+                on_image(camera, frame, pose, image)
     return rows
 
 

@@ -15,7 +15,14 @@ from wim_fast.drawing.images import enlarge, write_png
 from wim_fast.drawing.sheets import grid
 from wim_fast.files import output_folder
 from wim_fast.runs.camera_path import picture_name, resized_to
-from wim_fast.runs.evaluate import Evaluation, Rendered, Selection, evaluate_selection, select_views
+from wim_fast.runs.evaluate import (
+    ALIGNED_VIEWS,
+    Evaluation,
+    Rendered,
+    Selection,
+    evaluate_selection,
+    select_views,
+)
 from wim_fast.runs.recording_poses import RecordingPoses
 from wim_fast.runs.render import Progress, view_of
 from wim_fast.runs.trained_model import TrainedModel
@@ -41,17 +48,18 @@ def write_evaluation(
     frames: str | Sequence[int] | None = None,
     *,
     size: int | None = None,
+    align_cameras: bool = False,
     on_progress: Progress | None = None,
 ) -> WrittenEvaluation:
     """Evaluates a run and writes what came out.
 
     Args:
         output: a folder; None: RUN/evaluation.
-        cameras, frames: see `evaluate`.
+        cameras, frames, align_cameras: see `evaluate`.
         size: longer side of the pictures written; None: as trained. Metrics are measured at the size trained at.
     """
     poses = RecordingPoses(run, run.scan_recording())
-    selection = select_views(run, poses, cameras, frames)
+    selection = select_views(run, poses, cameras, frames, align_cameras)
     with output_folder(output or run.path / "evaluation") as folder:
         pictures = _Pictures(run, selection, poses.contents.frame_ids, folder, size)
         evaluation = evaluate_selection(run, poses, selection, pictures.take, on_progress)
@@ -87,7 +95,8 @@ class _Pictures:
             truth = over(scene.rgba[camera, frame], view.background)
             self.compared.setdefault(group, []).append((truth, image.over(view.background)))
         camera_id, frame_id = scene.cameras.ids[camera], scene.frame_ids[frame]
-        if (camera_id, self.frame_ids.index(frame_id)) not in self.selection.asked:
+        is_asked = (camera_id, self.frame_ids.index(frame_id)) in self.selection.asked
+        if group == ALIGNED_VIEWS or not is_asked:
             self.files.append(None)
             return
         picture = image

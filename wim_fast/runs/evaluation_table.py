@@ -46,9 +46,14 @@ def evaluation_notes(
     error: JointError | None,
     driving: Mapping[str, Any] | None,
     lpips: str,
+    cameras_corrected: bool,
 ) -> list[str]:
     """What an evaluation of these groups says beside its table; see `evaluate.Evaluation` for the rest."""
     notes = []
+    if cameras_corrected:
+        notes.append(
+            "Training views: with the cameras as training found them (cameras.json); others: as given."
+        )
     if NOVEL_VIEWS not in groups:
         notes.append("No novel views: all cameras looked at were trained on.")
     if lpips != "measured":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import warnings
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from wim_fast.errors import SceneWarning
 from wim_fast.evaluation.joints import JointError, joint_error
 from wim_fast.evaluation.summary import summarize
 from wim_fast.files import write_atomic
-from wim_fast.model.motion import posed_at
 from wim_fast.runs.evaluate import evaluate_views
 from wim_fast.runs.trained_model import TrainedModel
 from wim_fast.training.run_folder import RunFolder
@@ -33,13 +33,14 @@ class FinalEvaluation:
 def evaluate_split(run: TrainedModel, split: Split) -> FinalEvaluation:
     """Measures some of the frames trained on. SceneWarning if cameras not trained on are much worse."""
     groups = {}
+    views = dataclasses.replace(split.views, cameras=run.found.corrected(split.views.cameras))
     for name, cameras in split.camera_groups().items():
         count = min(split.views.num_frames, max(1, VIEWS_MEASURED // len(cameras)))
         frames = np.linspace(0, split.views.num_frames - 1, count).round().astype(int).tolist()
         rows = evaluate_views(
             run,
-            lambda frame: posed_at(run.model, run.motion, split.view_positions[frame]),
-            split.views,
+            lambda frame, camera: run.pose_seen(split.view_positions[frame], camera),
+            views,
             cameras,
             frames,
         )

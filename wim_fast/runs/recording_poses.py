@@ -50,10 +50,10 @@ class RecordingPoses:
         fit = fit_drive(points[self.trained], motion.rotation, motion.translation, self.run.semi_axes)
         return Driver(name, points, Motion(*drive(fit, points)), fit.held_out_error)
 
-    def posed(self, frame: int) -> Posed:
-        """To be rendered (F = 1). Frames not trained on need `driver`."""
+    def posed(self, frame: int, camera: int) -> Posed:
+        """What a camera (id) shows in its picture of a frame (F = 1). Frames not trained on need `driver`."""
         if frame in self.trained:
-            return posed_at(self.run.model, self.run.motion, self.trained.index(frame))
+            return self.run.pose_seen(self.trained.index(frame), camera)
         if self.driver is None:
             raise ValueError(f"frame {frame} was not trained on, and nothing drives it")
         return posed_at(self.run.model, self.driver.motion, frame)

@@ -17,6 +17,7 @@ import numpy as np
 from wim_fast import config as config_module
 from wim_fast.errors import UserError
 from wim_fast.model.articulated_model import ArticulatedModel
+from wim_fast.model.camera_corrections import AS_GIVEN, CameraCorrections
 from wim_fast.model.motion import Motion
 from wim_fast.ops.backend import select_backend
 from wim_fast.posing.repose import Axes
@@ -237,6 +238,7 @@ def load_run(path: str | Path, backend: str = "auto") -> Run:
     except RuntimeError:
         problem = "does not fit the model settings of config.yaml"
         raise UserError(newest, problem, "put the run's own config.yaml back") from None
+    corrections = CameraCorrections.restored(content["cameras"])
     chosen = select_backend(backend)
     model.requires_grad_(False).eval().to(chosen.device)
     return Run(
@@ -250,4 +252,5 @@ def load_run(path: str | Path, backend: str = "auto") -> Run:
         coordinate_scale=facts.coordinate_scale,
         step=content["step"],
         iterations=content["iterations"],
+        found=AS_GIVEN if corrections is None else corrections.found(facts.camera_ids),
     )

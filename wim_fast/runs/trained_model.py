@@ -12,8 +12,9 @@ import numpy as np
 
 from wim_fast.config import Config
 from wim_fast.errors import UserError
-from wim_fast.model.articulated_model import ArticulatedModel
-from wim_fast.model.motion import Motion, edges_of, joints_of, learned_motion, semi_axes_of
+from wim_fast.model.articulated_model import ArticulatedModel, Posed
+from wim_fast.model.camera_corrections import AS_GIVEN, FoundCameras
+from wim_fast.model.motion import Motion, edges_of, joints_of, learned_motion, posed_at, semi_axes_of
 from wim_fast.ops.backend import Backend
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.recordings.selection import parse_frames
@@ -32,6 +33,7 @@ class TrainedModel:
         frame_ids, camera_ids: of the recording, trained on.
         coordinate_scale: units of the recording's files per world unit.
         step, iterations: how far training had come, and how far it was to go.
+        found: what training found out about the cameras.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class TrainedModel:
     coordinate_scale: float
     step: int
     iterations: int
+    found: FoundCameras = AS_GIVEN
 
     @cached_property
     def motion(self) -> Motion:
@@ -65,6 +68,16 @@ class TrainedModel:
         """The grey behind the object, in [0, 1]."""
         return self.config.scene.background_grey
 
+    def pose_seen(self, frame: int, camera: int) -> Posed:
+        """What a camera (id) shows in its picture of a frame (position among those trained on), F = 1.
+
+        A camera that was found to be late shows another moment than the others.
+        """
+        late = self.found.lateness(camera)
+        if late == 0:
+            return posed_at(self.model, self.motion, frame)
+        return posed_at(self.model, learned_motion(self.model, self.backend.pose_mlp, [frame + late]), 0)
+
     def joints_in(self, motion: Motion) -> np.ndarray:
         """(T, P-1, 3) the joints in the poses of a motion."""
         return joints_of(self.model, motion)
@@ -75,7 +88,7 @@ class TrainedModel:
         frames: str | slice | Sequence[int] | None = None,
         size: int | None = None,
     ) -> Scene:
-        """The recording in the model's world units.
+        """The recording in the model's world units, its cameras corrected as training did.
 
         Args:
             cameras: ids; None: all there are.
@@ -83,7 +96,8 @@ class TrainedModel:
             size: longer side of the images in pixels; None: as trained.
         """
         settings = dataclasses.replace(self.config.scene, coordinate_scale=self.coordinate_scale)
-        return read_views(settings, cameras, frames, size)
+        scene = read_views(settings, cameras, frames, size)
+        return dataclasses.replace(scene, cameras=self.found.corrected(scene.cameras))
 
     def scan_recording(self) -> SceneContents:
         """What the recording holds, in world units. UserError if frames that were trained on are gone."""

@@ -73,8 +73,18 @@ class TrainingImages:
         self.blocks[v, f] = torch.from_numpy(blocks)
 
     @stage("data")
-    def draw(self, camera: Tensor, frame: Tensor, rays_per_image: int, generator: torch.Generator) -> Batch:
-        """`rays_per_image` random pixels of each image (camera[i], frame[i]), jittered within the pixel."""
+    def draw(
+        self,
+        camera: Tensor,
+        frame: Tensor,
+        rays_per_image: int,
+        generator: torch.Generator,
+        cameras: RayCameras | None = None,
+    ) -> Batch:
+        """`rays_per_image` random pixels of each image (camera[i], frame[i]), jittered within the pixel.
+
+        `cameras`: as they are corrected; None: as given.
+        """
         shape = len(camera), rays_per_image
         box = self.boxes[camera, frame].clone()
         uniform = torch.rand(*shape, 2, generator=generator, device=self.device)
@@ -92,7 +102,7 @@ class TrainingImages:
         reliable = self.mask[place] != UNRELIABLE
         at_mask = self.blocks[c, f, y // self.block, x // self.block].view(-1)
         weight = torch.where(at_mask, self.block_weight, 1.0)
-        origins, directions = self.cameras.rays(camera, pixel)
+        origins, directions = (cameras or self.cameras).rays(camera, pixel)
         pose_ids = torch.arange(shape[0], dtype=torch.int32, device=self.device)
         pose_ids = pose_ids.repeat_interleave(rays_per_image)
         rays = Rays(origins.reshape(-1, 3), directions.reshape(-1, 3), pose_ids)

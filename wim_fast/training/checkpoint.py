@@ -15,7 +15,7 @@ from wim_fast.files import write_atomic
 from wim_fast.training.trainer import Trainer
 
 FORMAT = "wim-fast checkpoint"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 KEPT = 2  # newest checkpoints of a run that stay on disk
 
 
@@ -51,6 +51,7 @@ def _state(trainer: Trainer) -> dict[str, Any]:
         "step": trainer.step,
         "iterations": trainer.iterations,
         "model": trainer.model.state_dict(),
+        "cameras": trainer.corrections and trainer.corrections.state_dict(),
         "optimizer": trainer.optimizer.state_dict(),
         "device": trainer.backend.device.type,
         "generator": trainer.generator.get_state(),
@@ -93,6 +94,8 @@ def restore(trainer: Trainer, content: dict[str, Any]) -> None:
     If that was saved on another kind of device, whose random numbers are others, new ones are drawn from there on.
     """
     trainer.model.load_state_dict(content["model"])
+    if trainer.corrections is not None:
+        trainer.corrections.load_state_dict(content["cameras"])
     trainer.optimizer.load_state_dict(content["optimizer"])
     trainer.prepare_optimizer()
     trainer.step, trainer.iterations = content["step"], content["iterations"]

@@ -105,7 +105,7 @@ class FiniteCheck:
 
 def save(trainer: Trainer, folder: RunFolder, trained_on: TrainedOn) -> None:
     """A checkpoint, unless the last update has spoilt the model."""
-    if not all(torch.isfinite(parameter).all() for parameter in trainer.model.parameters()):
+    if not all(torch.isfinite(parameter).all() for parameter in trainer.parameters()):
         raise diverged("model", trainer.step, folder)
     folder.save(trainer, trained_on)
 

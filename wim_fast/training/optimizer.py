@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from wim_fast.config import Config
+from wim_fast.config import CamerasConfig, Config
 from wim_fast.model.articulated_model import ArticulatedModel
+from wim_fast.model.camera_corrections import CameraCorrections
+from wim_fast.training.schedule import ScheduleValues
 
 
-def make_optimizer(model: ArticulatedModel, config: Config) -> torch.optim.AdamW:
+def make_optimizer(
+    model: ArticulatedModel, config: Config, corrections: CameraCorrections | None = None
+) -> torch.optim.AdamW:
     """AdamW with a group for each kind of parameter.
 
     Only the weights of networks decay: a rest pose, an ellipsoid or a feature has no reason to be near zero. Groups of one
@@ -34,14 +39,34 @@ def make_optimizer(model: ArticulatedModel, config: Config) -> torch.optim.AdamW
             "base_lr": lr,
             "weight_decay": weight_decay,
             "clip": "all" if rates.clip_all else clip,
+            "follows": "learning_rate_share",
         }
         for parameters, lr, weight_decay, clip in kinds
     ]
     groups = [group for group in groups if group["params"]]
+    if corrections is not None:
+        groups += _camera_groups(corrections, config.cameras)
     betas = rates.adam_beta1, rates.adam_beta2
     optimizer = torch.optim.AdamW(groups, betas=betas, eps=1e-12, fused=True)
     move_learning_rates(optimizer, model.log_semi_axes.device)
     return optimizer
+
+
+def _camera_groups(corrections: CameraCorrections, config: CamerasConfig) -> list[dict[str, Any]]:
+    """Their gradients are small beside their noise: the mean runs over more steps than that of the others."""
+    rates = (corrections.calibration, config.lr_calibration), (corrections.lateness, config.lr_lateness)
+    return [
+        {
+            "params": [parameter],
+            "lr": rate,
+            "base_lr": rate,
+            "weight_decay": 0.0,
+            "clip": None,
+            "follows": "camera_share",
+            "betas": (config.camera_beta1, 0.999),
+        }
+        for parameter, rate in rates
+    ]
 
 
 def move_learning_rates(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
@@ -53,9 +78,10 @@ def move_learning_rates(optimizer: torch.optim.Optimizer, device: torch.device) 
         group["capturable"] = on_gpu
 
 
-def set_learning_rates(optimizer: torch.optim.Optimizer, share: Tensor) -> None:
-    """Every group's rate: `share` () of its base."""
+def set_learning_rates(optimizer: torch.optim.Optimizer, now: ScheduleValues) -> None:
+    """Every group's rate: the share of its base that it follows."""
     for group in optimizer.param_groups:
+        share = getattr(now, group["follows"])
         if isinstance(group["lr"], Tensor):
             group["lr"].copy_(share * group["base_lr"])
         else:

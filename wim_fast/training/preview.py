@@ -31,16 +31,18 @@ def preview_picture(
     config, model = trainer.config, trainer.model
     active = schedule.active_frames(trainer.progress, trainer.images.num_frames, config.schedule)
     frame = int(np.abs(np.subtract(trained_positions, active // 2)).argmin())
-    pose = learned_motion(model, trainer.backend.pose_mlp).at([trained_positions[frame]])
+    cameras = trainer.found.corrected(views.cameras)
     view = View(model, trainer.backend, trainer.inv_s, config.scene.background_grey)
     parts = View(model, trainer.backend, view.inv_s, view.background, parts=True)
     pictures = []
     for camera in rows.values():
+        late = trainer.found.lateness(views.cameras.ids[camera])
+        pose = learned_motion(model, trainer.backend.pose_mlp, [trained_positions[frame] + late])
         filmed = over_uint8(views.rgba[camera, frame], view.background)
-        rendered = view.image(posed_at(model, pose, 0), views.cameras, camera).rgba()
-        painted = parts.picture(pose, 0, views.cameras, camera)
+        rendered = view.image(posed_at(model, pose, 0), cameras, camera).rgba()
+        painted = parts.picture(pose, 0, cameras, camera)
         plain = [over_uint8(picture, view.background) for picture in (filmed, rendered, painted)]
         large = [enlarge(picture, DRAWING_SIZE, smooth=True) for picture in plain]
-        pictures.append([*large, view.with_joints(filmed, pose, views.cameras, camera)])
+        pictures.append([*large, view.with_joints(filmed, pose, cameras, camera)])
     captions = [f"{name}, frame {views.frame_ids[frame]}, step {trainer.step}" for name in rows]
     return grid(pictures, COLUMNS, captions)

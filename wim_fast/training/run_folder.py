@@ -2,6 +2,7 @@
 
 RUN/config.yaml         every setting, resolved: iterations, cameras, coordinate_scale
 RUN/checkpoints/        step_00001000.pt, the newest few
+RUN/cameras.json        the cameras as they were found, and what changed
 RUN/trajectory.npz      poses and joints, in the units of the scene's files
 RUN/metrics.jsonl       a line every `log_every` steps
 RUN/events.*            the same for TensorBoard
@@ -12,6 +13,7 @@ RUN/evaluation.json     what was measured at the end
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,8 @@ from wim_fast.errors import UserError
 from wim_fast.files import write_atomic
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.motion import edges_of, joints_of, learned_motion, semi_axes_of
+from wim_fast.recordings.calibration.raw_json import raw_camera
+from wim_fast.recordings.cameras import project
 from wim_fast.training.checkpoint import KEPT, TrainedOn, save_checkpoint
 from wim_fast.training.trainer import Trainer
 
@@ -45,6 +49,10 @@ class RunFolder:
     @property
     def trajectory(self) -> Path:
         return self.path / "trajectory.npz"
+
+    @property
+    def cameras(self) -> Path:
+        return self.path / "cameras.json"
 
     @property
     def metrics(self) -> Path:
@@ -88,6 +96,7 @@ class RunFolder:
         path = self.checkpoints / f"step_{trainer.step:08d}.pt"
         save_checkpoint(path, trainer, trained_on)
         write_trajectory(self.trajectory, trainer.model, trained_on, trainer.backend.pose_mlp)
+        write_found_cameras(self.cameras, trainer, trained_on)
         for old in self.all_checkpoints()[:-KEPT]:
             old.unlink(missing_ok=True)
         return path
@@ -116,3 +125,34 @@ def write_trajectory(path: Path, model: ArticulatedModel, trained_on: TrainedOn,
         frame_ids=np.array(trained_on.frame_ids),
     )
     write_atomic(path, buffer.getbuffer())
+
+
+def write_found_cameras(path: Path, trainer: Trainer, trained_on: TrainedOn) -> None:
+    """The training cameras as they were found, in the units of the scene's files; nothing if they were believed.
+
+    `cameras` holds for each id what a camera file of the raw layout does, and `changed`: `pixels` (rms, by which the
+    parts' centres are seen elsewhere), `degrees` (turn), `moved` (of the optical centre, units of the files),
+    `focal_length` (factor), `principal_point` (pixels, x and y), `frames` (how late its pictures are).
+    """
+    found, given, scale = trainer.found, trainer.cameras, trained_on.coordinate_scale
+    if found.correction is None:
+        return
+    corrected = found.corrected(given)
+    points = learned_motion(trainer.model, trainer.backend.pose_mlp).translation
+    elsewhere = project(corrected, points)[0] - project(given, points)[0]
+    cameras = {}
+    in_files = corrected.scaled_world(scale)
+    for v, camera in enumerate(given.ids):
+        K, T = in_files.intrinsics[v], in_files.T_camera_world[v]
+        turn = corrected.T_camera_world[v, :3, :3] @ given.T_camera_world[v, :3, :3].T
+        shift = corrected.intrinsics[v, :2, 2] - given.intrinsics[v, :2, 2]
+        changed = {
+            "pixels": float(np.sqrt((elsewhere[v] ** 2).sum(-1).mean())),
+            "degrees": float(np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))),
+            "moved": float(scale * np.linalg.norm(corrected.centers[v] - given.centers[v])),
+            "focal_length": float(corrected.intrinsics[v, 0, 0] / given.intrinsics[v, 0, 0]),
+            "principal_point": shift.tolist(),
+            "frames": found.lateness(camera),
+        }
+        cameras[str(camera)] = {**raw_camera(K, T, (given.height, given.width)), "changed": changed}
+    write_atomic(path, (json.dumps({"cameras": cameras}, indent=1) + "\n").encode())

@@ -11,6 +11,8 @@ from torch import Tensor
 from wim_fast.config import Config, RenderConfig, ScheduleConfig
 from wim_fast.profiling import stage
 
+CAMERA_RAMP = 0.05  # share of the iterations in which the correction of cameras sets in
+
 
 class ScheduleValues(NamedTuple):
     """What a step takes from the schedule, each a 0-dim float32 tensor: a recorded step (CUDA graph) sees them change."""
@@ -21,6 +23,7 @@ class ScheduleValues(NamedTuple):
     silhouette_share: Tensor
     joint_weight: Tensor
     learning_rate_share: Tensor
+    camera_share: Tensor
 
 
 def values_at(step: int, progress: float, num_frames: int, final_inv_s: float, config: Config) -> list[float]:
@@ -34,6 +37,7 @@ def values_at(step: int, progress: float, num_frames: int, final_inv_s: float, c
         silhouette_share(progress, config),
         joint_weight(progress, config),
         learning_rate_share(step, progress, config),
+        camera_share(step, progress, config),
     ]
 
 
@@ -85,6 +89,12 @@ def learning_rate_share(step: int, progress: float, config: Config) -> float:
     warm = min(1.0, (step + 1) / max(config.optimizer.warmup_steps, 1))
     final = config.optimizer.final_lr_share
     return warm * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def camera_share(step: int, progress: float, config: Config) -> float:
+    """Share of their learning rates at which cameras are corrected: from when the coarse shape stands."""
+    start = config.cameras.camera_start
+    return learning_rate_share(step, progress, config) * ramp(progress, start, start + CAMERA_RAMP)
 
 
 def ramp(progress: float, start: float, end: float) -> float:

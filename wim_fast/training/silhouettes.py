@@ -45,11 +45,6 @@ class Silhouettes:
         self.device = torch.device(device)
         self.num_frames = scene.num_frames
         self.image_side = max(scene.size)
-        self.projection = (
-            torch.as_tensor(scene.cameras.intrinsics @ scene.cameras.T_camera_world[:, :3])
-            .float()
-            .to(self.device)
-        )
         every = -(-self.image_side // COARSE_SIZE)
         self.side = self.image_side / every
         self.nearest, self.mask_pixels, self.first_of_image = (
@@ -82,9 +77,9 @@ class Silhouettes:
         nearest = self.nearest[camera[:, None], frame[:, None], y, x]
         return torch.where(nearest == NOWHERE, pixels.detach(), (nearest.float() + 0.5) / self.side)
 
-    def project(self, points: Tensor, camera: Tensor) -> Tensor:
-        """World points (B, N, 3) to pixels (B, N, 2) of cameras (B,), in units of the longer image side."""
-        P = self.projection[camera]
+    def project(self, points: Tensor, projection: Tensor) -> Tensor:
+        """World points (B, N, 3) to pixels (B, N, 2) by matrices (B, 3, 4), in units of the longer image side."""
+        P = projection
         homogeneous = points @ P[:, :, :3].transpose(1, 2) + P[:, None, :, 3]
         return homogeneous[..., :2] / homogeneous[..., 2:].clamp_min(1e-3) / self.image_side
 

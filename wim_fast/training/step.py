@@ -9,6 +9,7 @@ from torch import Tensor
 
 from wim_fast.config import Config
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
+from wim_fast.model.camera_corrections import CameraCorrections
 from wim_fast.ops.backend import Backend
 from wim_fast.processes import Processes
 from wim_fast.profiling import stage
@@ -61,6 +62,7 @@ class StepResult(NamedTuple):
 @stage("losses")
 def training_losses(
     model: ArticulatedModel,
+    corrections: CameraCorrections | None,
     images: TrainingImages,
     config: Config,
     now: schedule.ScheduleValues,
@@ -80,14 +82,18 @@ def training_losses(
     frame = schedule.draw_frames(render.images_per_step, now, config.schedule, generator)
     camera = torch.randint(images.num_cameras, (render.images_per_step,), generator=generator, device=device)
     frame, camera = processes.share(frame), processes.share(camera)
-    batch = images.draw(camera, frame, render.rays_per_image, generator)
+    cameras, moment = images.cameras, frame.float()
+    if corrections is not None:
+        correction = corrections()
+        cameras, moment = cameras.corrected(correction), moment + correction.lateness[camera]
+    batch = images.draw(camera, frame, render.rays_per_image, generator, cameras)
     num_rays = len(batch.alpha)
     marched = num_rays * render.marched_per_ray if backend.needs_capacity else None
     decoded = num_rays * render.decoded_per_ray if backend.needs_capacity else None
 
     # rendering: samples along the rays, less those that would not show; taps round some of them for the losses of shape;
     # all of it decoded in one go
-    posed = model.pose(frame, backend)
+    posed = model.pose(moment, backend)
     jitter = torch.rand(num_rays, generator=generator, device=device)
     samples = sample_rays(posed, batch.rays, jitter, model.field.residual_max, inv_s, backend, marched)
     with torch.no_grad():
@@ -125,7 +131,7 @@ def training_losses(
         terms["hull"] = weights.hull_weight * losses.hull_loss(union, inside)
 
     # silhouettes
-    silhouettes = images.silhouettes
+    silhouettes, projection = images.silhouettes, cameras.projection()[camera]
     mask = silhouettes.draw(camera, frame, sampling.mask_pixels, generator)
     surface = surface_points(posed, sampling.surface_points, generator)
     for name, points, weight, dead_zone in (
@@ -133,10 +139,13 @@ def training_losses(
         ("part_center", posed.translation, weights.part_center_weight, 0.0),
     ):
         if weight > 0:
-            pixels = silhouettes.project(points, camera)
+            pixels = silhouettes.project(points, projection)
             nearest = silhouettes.nearest_in_mask(camera, frame, pixels)
             loss = losses.silhouette_chamfer_loss(pixels, nearest, mask.pixels, mask.weight, dead_zone)
             terms[name] = weight * now.silhouette_share * loss
+
+    if corrections is not None:
+        terms["cameras"] = config.cameras.camera_prior_weight * corrections.prior()
 
     # structure
     structure = config.structure
@@ -168,7 +177,7 @@ def eikonal_taps(
     device = samples.points.device
     uniform = torch.rand(count, generator=generator, device=device)
     pick = (uniform * samples.offsets[-1]).long() if len(samples.points) else uniform[:0].long()
-    taps = samples.points[pick] + tap * losses.tetrahedron(device)[:, None]  # (4, count, 3)
+    taps = samples.points[pick].detach() + tap * losses.tetrahedron(device)[:, None]  # (4, count, 3)
     return taps.reshape(-1, 3), samples.pose_ids[pick].repeat(4)
 
 

@@ -8,6 +8,7 @@ import torch
 from wim_fast.config import Config
 from wim_fast.errors import UserError
 from wim_fast.model.articulated_model import ArticulatedModel
+from wim_fast.model.camera_corrections import AS_GIVEN, CameraCorrections, FoundCameras
 from wim_fast.model.structure import spanning_tree
 from wim_fast.ops.backend import Backend
 from wim_fast.processes import ALONE, Processes
@@ -24,6 +25,8 @@ from wim_fast.training.optimizer import (
     set_learning_rates,
 )
 from wim_fast.training.step import StepReport, training_losses
+
+GAUGE_EVERY = 50  # steps between choices of what is common to all cameras
 
 
 class Trainer:
@@ -47,7 +50,10 @@ class Trainer:
         self.final_inv_s = final_inv_s(scene, config)
         self.model.start_at(*(torch.from_numpy(a) for a in initial_parts(scene, config)))
         self.model.to(backend.device)
-        self.optimizer = make_optimizer(self.model, config)
+        self.cameras = scene.cameras
+        learned = config.cameras.learn_cameras and scene.num_cameras > 1  # nothing contradicts a single one
+        self.corrections = camera_corrections(scene, self.images) if learned else None
+        self.optimizer = make_optimizer(self.model, config, self.corrections)
         self.generator = torch.Generator(backend.device).manual_seed(config.schedule.seed)
         self.step = 0
         self.schedule_values = torch.zeros(len(schedule.ScheduleValues._fields), device=backend.device)
@@ -56,6 +62,20 @@ class Trainer:
             if backend.recordable and processes.count == 1
             else None
         )
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """All that is learned."""
+        return [
+            p
+            for learned in (self.model, self.corrections)
+            if learned is not None
+            for p in learned.parameters()
+        ]
+
+    @property
+    def found(self) -> FoundCameras:
+        """What it knows about the cameras by now."""
+        return AS_GIVEN if self.corrections is None else self.corrections.found(self.cameras.ids)
 
     @property
     def progress(self) -> float:
@@ -77,6 +97,8 @@ class Trainer:
             report = self.recorded(merging) if self.recorded else self._take_step(merging)
         if self.step % config.structure.tree_every == 0:
             self.choose_tree()
+        if self.corrections is not None and self.step % GAUGE_EVERY == 0:
+            self.corrections.settle_gauge()
         self.step += 1
         return report
 
@@ -85,6 +107,7 @@ class Trainer:
         now = schedule.ScheduleValues(*self.schedule_values.unbind())
         result = training_losses(
             self.model,
+            self.corrections,
             self.images,
             self.config,
             now,
@@ -95,8 +118,8 @@ class Trainer:
         )
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack(list(result.terms.values())).sum().backward()
-        self.processes.average_gradients(self.model.parameters())
-        set_learning_rates(self.optimizer, now.learning_rate_share)
+        self.processes.average_gradients(self.parameters())
+        set_learning_rates(self.optimizer, now)
         clip_gradients(self.optimizer, self.config.optimizer.clip_norm)
         self.optimizer.step()
         return result.report()
@@ -113,6 +136,14 @@ class Trainer:
         distances = joints.candidate_distance.cpu().numpy(), joints.center_distance.cpu().numpy()
         edges, candidates = spanning_tree(*distances, self.config.structure.center_weight)
         joints.choose(torch.from_numpy(edges), torch.from_numpy(candidates))
+
+
+def camera_corrections(scene: Scene, images: TrainingImages) -> CameraCorrections:
+    """What can be learned of the scene's cameras."""
+    boxes = images.boxes.double().cpu().numpy()
+    radius = (boxes[..., 2:] - boxes[..., :2]).mean((1, 2)) / 2
+    center = look_at(scene.cameras, scene.mask[:, 0])
+    return CameraCorrections.of(scene.cameras, center, radius).to(images.device)
 
 
 def pixel_size(scene: Scene) -> float:

@@ -158,7 +158,8 @@ def _forward(points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, union, 
 
 @kernel
 def _backward(points, pose_ids, poses, b, a, union, g_union, g_weights, g_local, cand_count, cand_id,
-              cand_sdf, cand_vec, g_rotation, g_translation, g_axes, g_sharpness):  # fmt: skip
+              cand_sdf, cand_vec, g_points, g_rotation, g_translation, g_axes, g_sharpness):  # fmt: skip
+    of_points = g_points.shape[0] > 0
     n_points = points.shape[0]
     top_k = g_weights.shape[1]
     size = (n_points + CHUNKS - 1) // CHUNKS
@@ -220,7 +221,10 @@ def _backward(points, pose_ids, poses, b, a, union, g_union, g_weights, g_local,
                     g_rot[f, k, 1, p] += offset * gy
                     g_rot[f, k, 2, p] += offset * gz
                     row = 3 * k * PITCH + p
-                    g_tra[f, k, p] -= pose[row] * gx + pose[row + PITCH] * gy + pose[row + 2 * PITCH] * gz
+                    world = pose[row] * gx + pose[row + PITCH] * gy + pose[row + 2 * PITCH] * gz
+                    g_tra[f, k, p] -= world
+                    if of_points:
+                        g_points[i, k] += world
         g_sharpness[chunk, 0] = total_b
         g_sharpness[chunk, 1] = total_a
 
@@ -229,7 +233,10 @@ class _ArticulatedLookup(torch.autograd.Function):
     @staticmethod
     def forward(ctx, points, pose_ids, rotation, translation, semi_axes, b, a, top_k):  # type: ignore[override]
         n, n_parts = points.shape[0], semi_axes.shape[0]
-        points_, pose_ids_ = points.contiguous().numpy(), pose_ids.to(torch.int32).contiguous().numpy()
+        points_, pose_ids_ = (
+            points.detach().contiguous().numpy(),
+            pose_ids.to(torch.int32).contiguous().numpy(),
+        )
         poses = pose_rows(rotation, translation)
         sharpness = np.float32(b.item()), np.float32(a.item())
         union, weights = torch.empty(n), torch.empty(n, top_k)
@@ -255,17 +262,19 @@ class _ArticulatedLookup(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g_union, _g_ids, g_weights, g_local, _g_normal):  # type: ignore[override]
         n_poses, n_parts = ctx.sizes
+        g_points = torch.zeros(len(g_union) if ctx.needs_input_grad[0] else 0, 3)
         g_rotation = torch.zeros(CHUNKS, n_poses, 3, 3, n_parts)
         g_translation = torch.zeros(CHUNKS, n_poses, 3, n_parts)
         g_axes = torch.zeros(CHUNKS, 3, n_parts)
         g_sharpness = torch.zeros(CHUNKS, 2)
         if g_union.shape[0]:
             _backward(*ctx.inputs, g_union.contiguous().numpy(), g_weights.contiguous().numpy(),
-                      g_local.contiguous().numpy(), *ctx.candidates, g_rotation.numpy(), g_translation.numpy(),
-                      g_axes.numpy(), g_sharpness.numpy())  # fmt: skip
+                      g_local.contiguous().numpy(), *ctx.candidates, g_points.numpy(), g_rotation.numpy(),
+                      g_translation.numpy(), g_axes.numpy(), g_sharpness.numpy())  # fmt: skip
         b, a = g_sharpness.sum(0)
         rotation = g_rotation.sum(0).permute(0, 3, 1, 2)
-        return None, None, rotation, g_translation.sum(0).transpose(1, 2), g_axes.sum(0).t(), b, a, None
+        points = g_points if ctx.needs_input_grad[0] else None
+        return points, None, rotation, g_translation.sum(0).transpose(1, 2), g_axes.sum(0).t(), b, a, None
 
 
 def articulated_lookup(

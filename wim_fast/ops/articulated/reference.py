@@ -55,7 +55,7 @@ def articulated_lookup(
     those within `cutoff` of the nearest one, at most `MAX_CANDIDATES`.
 
     Args:
-        points: (N, 3) world frame and units; gets no gradient.
+        points: (N, 3) world frame and units.
         pose_ids: (N,) integer, which of the F poses each point belongs to; -1 for a padding row, which gets zeros everywhere
             and gives no gradient.
         rotation: (F, P, 3, 3) part-to-world.

@@ -168,8 +168,8 @@ def _add(pointer, row, value, mask, together):
 def _backward(
     points, pose_ids, rotation, translation, semi_axes, union_sharpness, weight_sharpness,
     union, near_sdf, near_lam, near_id, g_union, g_weights, g_local,
-    g_rotation, g_translation, g_axes, g_sharpness, num_points, num_parts,
-    TOP_K: tl.constexpr, BLOCK: tl.constexpr,
+    g_points, g_rotation, g_translation, g_axes, g_sharpness, num_points, num_parts,
+    TOP_K: tl.constexpr, OF_POINTS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     n, real, pose_row, px, py, pz, parts = _load_points(points, pose_ids, num_points, num_parts, BLOCK)
     if parts == 0:
@@ -208,6 +208,9 @@ def _backward(
     gly = tl.load(g_local + 3 * kept + 1, mask=has_local, other=0.0)
     glz = tl.load(g_local + 3 * kept + 2, mask=has_local, other=0.0)
 
+    sum_x = tl.zeros([BLOCK], tl.float32)  # gradient of the points
+    sum_y = tl.zeros([BLOCK], tl.float32)
+    sum_z = tl.zeros([BLOCK], tl.float32)
     for p in range(parts):
         is_part = (
             ids == p
@@ -243,6 +246,14 @@ def _backward(
             _add(g_translation, 3 * row, -wx, hit, same_pose)
             _add(g_translation + 1, 3 * row, -wy, hit, same_pose)
             _add(g_translation + 2, 3 * row, -wz, hit, same_pose)
+            if OF_POINTS:
+                sum_x += tl.where(hit, wx, 0.0)
+                sum_y += tl.where(hit, wy, 0.0)
+                sum_z += tl.where(hit, wz, 0.0)
+    if OF_POINTS:
+        tl.store(g_points + 3 * n, sum_x, mask=real)
+        tl.store(g_points + 3 * n + 1, sum_y, mask=real)
+        tl.store(g_points + 3 * n + 2, sum_z, mask=real)
 
 
 class _ArticulatedLookup(torch.autograd.Function):
@@ -272,15 +283,17 @@ class _ArticulatedLookup(torch.autograd.Function):
         count, top_k = g_weights.shape
         sizes = [x.numel() for x in (rotation, translation, semi_axes)]
         flat = points.new_zeros(sum(sizes) + 2)
+        of_points = ctx.needs_input_grad[0]
+        g_points = torch.zeros_like(points) if of_points else points.new_zeros(0)
         g_rotation, g_translation, g_axes, g_sharpness = flat.split([*sizes, 2])
         if count:
             _backward[(triton.cdiv(count, BLOCK),)](
                 *saved, g_union.contiguous(), g_weights.contiguous(), g_local.contiguous(),
-                g_rotation, g_translation, g_axes, g_sharpness, count, len(semi_axes),
-                TOP_K=top_k, BLOCK=BLOCK, num_warps=WARPS,
+                g_points, g_rotation, g_translation, g_axes, g_sharpness, count, len(semi_axes),
+                TOP_K=top_k, OF_POINTS=of_points, BLOCK=BLOCK, num_warps=WARPS,
             )  # fmt: skip
         grads = g_rotation.view_as(rotation), g_translation.view_as(translation), g_axes.view_as(semi_axes)
-        return None, None, *grads, g_sharpness[0], g_sharpness[1], None, None
+        return g_points if of_points else None, None, *grads, g_sharpness[0], g_sharpness[1], None, None
 
 
 def articulated_lookup(
@@ -295,5 +308,5 @@ def articulated_lookup(
 ) -> PartLookup:
     """See ``reference.articulated_lookup``: the same result for float32 tensors on a GPU, in one launch each way."""
     posed = rotation, translation, semi_axes, union_sharpness, weight_sharpness
-    save = torch.is_grad_enabled() and any(x.requires_grad for x in posed)
+    save = torch.is_grad_enabled() and any(x.requires_grad for x in (points, *posed))
     return PartLookup(*_ArticulatedLookup.apply(points, pose_ids, *posed, top_k, save))

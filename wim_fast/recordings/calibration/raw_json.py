@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -68,18 +69,27 @@ def read_raw_camera(file: Path) -> CalibratedCamera:
 
 def write_raw_camera(file: Path, K: Matrix, T_camera_world: Matrix, size: tuple[int, int]) -> None:
     """A camera file from K (3, 3) without skew, T_camera_world (4, 4) and (height, width) of the images."""
+    file.write_text(json.dumps(raw_camera(K, T_camera_world, size), indent=1) + "\n")
+
+
+def raw_camera(K: Matrix, T_camera_world: Matrix, size: tuple[int, int]) -> dict[str, Any]:
+    """What stands in it."""
     inner = {"fx": K[0, 0], "fy": K[1, 1], "cx": K[0, 2], "cy": K[1, 2]}
-    write_raw_view(file, inner, to_opengl_view(T_camera_world), size)
+    return raw_view(inner, to_opengl_view(T_camera_world), size)
 
 
 def write_raw_view(
     file: Path, intrinsics: dict[str, float], view_matrix: Matrix, size: tuple[int, int]
 ) -> None:
     """The same from what stands in the file: fx, fy, cx, cy and the view matrix (4, 4)."""
+    file.write_text(json.dumps(raw_view(intrinsics, view_matrix, size), indent=1) + "\n")
+
+
+def raw_view(intrinsics: dict[str, float], view_matrix: Matrix, size: tuple[int, int]) -> dict[str, Any]:
     data = {
         "width": size[1],
         "height": size[0],
         "intrinsics": {key: float(value) for key, value in intrinsics.items()},
         "camera_view_matrix": view_matrix.tolist(),
     }
-    file.write_text(json.dumps({"camera_data": data}, indent=1) + "\n")
+    return {"camera_data": data}

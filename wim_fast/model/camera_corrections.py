@@ -1,0 +1,208 @@
+"""What is learned of the cameras: small corrections of each one's calibration, and how late its pictures are.
+
+Film does not determine everything. Turning, moving and scaling the world with all its cameras changes no picture, nor
+does shifting the time of all cameras. Moving the object while every camera turns to follow it, or scaling it while every
+camera zooms, changes pictures by the perspective alone, less than a model in training is wrong by. These eleven directions
+and that of time (the gauge) are taken out of every correction, such that most cameras stay as they were given. What else
+film hardly tells (a turn from a shift of the principal point) is left to a prior: how far each number is off, usually.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wim_fast.recordings.cameras import Cameras
+
+# in pixels at the object: turn about x, y, z of the camera; shift along them; focal length; principal point
+USUAL = (1.0, 1.0, 0.5, 0.3, 0.3, 0.3, 0.5, 0.3, 0.3)
+NUMBERS = len(USUAL)
+GAUGE = 11
+LEAST_PIXELS, LEAST_FRAMES = 0.05, 0.1  # below them no camera is more trustworthy than another
+
+
+class CameraCorrection(NamedTuple):
+    """By how much V cameras differ from their calibration. A camera's K becomes K @ `lens`."""
+
+    turn: Tensor  # (V, 3, 3) from the corrected camera's frame to the given one's
+    shift: Tensor  # (V, 3) of the optical centre, world units, in the given camera's frame
+    lens: Tensor  # (V, 3, 3) focal length times `lens[0, 0]`, principal point shifted by `lens[:2, 2]` focal lengths
+    lateness: Tensor  # (V,) frames: a picture of frame f shows what the others show at f + lateness
+
+    def detached(self) -> CameraCorrection:
+        """Without its graph, float64, on the CPU."""
+        return CameraCorrection(*(x.detach().double().cpu() for x in self))
+
+
+class CameraCorrections(nn.Module):
+    """The correction of V cameras as parameters, in units of what is usual (`USUAL`, pixels at the object; frames)."""
+
+    units: Tensor
+    gauge: Tensor
+    projector: Tensor
+    time_weights: Tensor
+
+    def __init__(self, num_cameras: int) -> None:
+        super().__init__()
+        self.calibration = nn.Parameter(torch.zeros(num_cameras, NUMBERS))
+        self.lateness = nn.Parameter(torch.zeros(num_cameras))
+        for name, shape in (
+            ("units", (num_cameras, NUMBERS)),  # what a pixel at the object is: radians, world units, shares
+            ("gauge", (num_cameras * NUMBERS, GAUGE)),  # what film does not tell, in pixels at the object
+            ("projector", (num_cameras * NUMBERS, num_cameras * NUMBERS)),  # takes that out
+            ("time_weights", (num_cameras,)),  # of the mean that is taken out of the lateness; their sum is 1
+        ):
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
+
+    @classmethod
+    def of(cls, cameras: Cameras, center: np.ndarray, radius: np.ndarray) -> CameraCorrections:
+        """No correction yet.
+
+        Args:
+            center: (3,) of the object, world.
+            radius: (V,) of the object in each camera's pictures, pixels.
+        """
+        self = cls(len(cameras))
+        focal = cameras.intrinsics[:, 0, 0]
+        offset = cameras.centers - center
+        distance = np.linalg.norm(offset, axis=1)
+        across, along = distance / focal, distance / radius
+        turn, roll, share = 1 / focal, 1 / radius, 1 / focal
+        units = np.stack([turn, turn, roll, across, across, along, roll, share, share], axis=1)
+        R = cameras.T_camera_world[:, :3, :3]
+        gauge = np.zeros((len(cameras), NUMBERS, GAUGE))
+        for k, axis in enumerate(np.eye(3)):
+            gauge[:, :3, k] = R @ axis  # the world turns about the object's centre
+            gauge[:, 3:6, k] = np.einsum("vij,vj->vi", R, np.cross(axis, offset))
+            gauge[:, 3:6, 3 + k] = R @ axis  # it moves
+            aside = (R @ axis) / distance[:, None]
+            gauge[:, 0, 7 + k], gauge[:, 1, 7 + k] = -aside[:, 1], aside[:, 0]  # the cameras turn after it
+        gauge[:, 3:6, 6] = np.einsum("vij,vj->vi", R, offset)  # it grows
+        gauge[:, 6, 10] = 1  # the cameras zoom
+        self.units.copy_(torch.from_numpy(units))
+        self.gauge.copy_(torch.from_numpy(gauge / units[..., None]).flatten(0, 1))
+        self.settle_gauge()
+        return self
+
+    @classmethod
+    def restored(cls, state: dict[str, Tensor] | None) -> CameraCorrections | None:
+        """From its `state_dict`; None from None."""
+        if state is None:
+            return None
+        self = cls(len(state["lateness"]))
+        self.load_state_dict(state)
+        return self
+
+    @torch.no_grad()
+    def pixels(self) -> Tensor:
+        """(V, 9) the corrections in pixels at the object, gauge taken out, float64."""
+        return self._pixels().double()
+
+    def _pixels(self) -> Tensor:
+        usual = self.calibration.new_tensor(USUAL)
+        flat = self.projector.float() @ (self.calibration * usual).flatten()
+        return flat.view(-1, NUMBERS)
+
+    def forward(self) -> CameraCorrection:
+        """The correction, with gradients to the parameters."""
+        numbers = self._pixels() * self.units.float()
+        zoom, principal = (1 + numbers[:, 6]), numbers[:, 7:]
+        lens = torch.diag_embed(torch.stack([zoom, zoom, torch.ones_like(zoom)], -1))
+        lens = torch.cat(
+            [lens[:, :, :2], torch.cat([principal, torch.ones_like(zoom)[:, None]], 1)[..., None]], 2
+        )
+        lateness = self.lateness - (self.time_weights.float() * self.lateness).sum()
+        return CameraCorrection(rotation_about(numbers[:, :3]), numbers[:, 3:6], lens, lateness)
+
+    def prior(self) -> Tensor:
+        """() mean square of the corrections, in units of what is usual."""
+        return (self._pixels() / self.calibration.new_tensor(USUAL)).square().mean()
+
+    @torch.no_grad()
+    def free(self) -> None:
+        """Take nothing out: for cameras that look at what is known already."""
+        self.projector.copy_(torch.eye(len(self.projector), dtype=torch.float64))
+
+    @torch.no_grad()
+    def settle_gauge(self) -> None:
+        """Choose anew what is common to all cameras: what leaves most of them where they were given.
+
+        One step of iteratively reweighted least squares towards the least sum of (not squared) distances: cameras that are
+        far off do not drag the others with them.
+        """
+        count = len(self.lateness)
+        usual = torch.tensor(USUAL, dtype=torch.float64)
+        off = (self._pixels().double().cpu() / usual).square().mean(1).sqrt()
+        weight = 1 / (off + off.median() + LEAST_PIXELS)
+        W = (weight[:, None] / usual.square()).flatten()
+        G = self.gauge.cpu()
+        # few cameras may leave a direction open: then it is no gauge for them either
+        inverse = torch.linalg.pinv(G.t() @ (W[:, None] * G), rtol=1e-10, hermitian=True)
+        projector = torch.eye(count * NUMBERS, dtype=torch.float64) - G @ inverse @ (G.t() * W)
+        self.projector.copy_(projector)
+        late = self.lateness.double().cpu()
+        late = late - (self.time_weights.cpu() * late).sum()
+        weight = 1 / ((late - late.median()).abs() + LEAST_FRAMES)
+        self.time_weights.copy_(weight / weight.sum())
+
+    def found(self, ids: tuple[int, ...]) -> FoundCameras:
+        """What is known by now; `ids` (V,) of the cameras."""
+        with torch.no_grad():
+            return FoundCameras(ids, self().detached(), self.pixels().cpu().numpy())
+
+
+def rotation_about(vector: Tensor) -> Tensor:
+    """Rotation matrices (..., 3, 3) of rotation vectors (..., 3), radians (Rodrigues); smooth at zero."""
+    angle = (vector.square().sum(-1) + 1e-12).sqrt()[..., None, None]
+    zero = torch.zeros_like(vector[..., 0])
+    x, y, z = vector.unbind(-1)
+    K = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).view(*vector.shape, 3)
+    half = torch.sinc(angle / (2 * math.pi))
+    eye = torch.eye(3, device=vector.device, dtype=vector.dtype)
+    return eye + torch.sinc(angle / math.pi) * K + 0.5 * half.square() * (K @ K)
+
+
+@dataclass(frozen=True)
+class FoundCameras:
+    """What training found out about the cameras that it was given; without any ids, nothing.
+
+    Attributes:
+        ids: of the V cameras trained on.
+        correction: of each; float64, on the CPU.
+        pixels: (V, 9) the same as pixels at the object: turn, shift, focal length, principal point.
+    """
+
+    ids: tuple[int, ...] = ()
+    correction: CameraCorrection | None = None
+    pixels: np.ndarray | None = None
+
+    def corrected(self, cameras: Cameras) -> Cameras:
+        """Those of the cameras that were trained on as they were found, the others as given; images may have any size."""
+        if self.correction is None:
+            return cameras
+        K, T = cameras.intrinsics.copy(), cameras.T_camera_world.copy()
+        turn, shift, lens, _ = (x.numpy() for x in self.correction)
+        for i, camera in enumerate(cameras.ids):
+            if camera in self.ids:
+                v = self.ids.index(camera)
+                K[i] = K[i] @ lens[v]
+                change = np.eye(4)  # from the given camera's frame to the corrected one's
+                change[:3, :3], change[:3, 3] = turn[v].T, -turn[v].T @ shift[v]
+                T[i] = change @ T[i]
+        return dataclasses.replace(cameras, intrinsics=K, T_camera_world=T)
+
+    def lateness(self, camera: int) -> float:
+        """Frames by which a camera (id) is late; 0 for those that were not trained on."""
+        if self.correction is None or camera not in self.ids:
+            return 0.0
+        return float(self.correction.lateness[self.ids.index(camera)])
+
+
+AS_GIVEN = FoundCameras()
+"""Cameras that are believed."""
