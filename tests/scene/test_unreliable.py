@@ -56,7 +56,15 @@ def terms_and_gradients(scene):
     values = values._replace(silhouette_share=torch.ones_like(values.silhouette_share))
     generator = torch.Generator(trainer.images.device).manual_seed(1)
     result = training_losses(
-        trainer.model, trainer.images, config, values, True, trainer.backend, generator, ALONE
+        trainer.model,
+        trainer.corrections,
+        trainer.images,
+        config,
+        values,
+        True,
+        trainer.backend,
+        generator,
+        ALONE,
     )
     parameters = list(trainer.model.parameters())
     found = {}
@@ -69,6 +77,7 @@ def terms_and_gradients(scene):
 def test_no_term_sees_them(scene):
     first, second = (terms_and_gradients(repainted(scene, seed)) for seed in (1, 2))
     expected = {
+        "cameras",
         "photo",
         "mask",
         "eikonal",

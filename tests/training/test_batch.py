@@ -9,7 +9,6 @@ from wim_fast.config import Config
 from wim_fast.ops.backend import select_backend
 from wim_fast.recordings.cameras import project
 from wim_fast.recordings.masks import OBJECT, UNRELIABLE
-from wim_fast.rendering.rays import RayCameras
 from wim_fast.training import losses
 from wim_fast.training.batch import TrainingImages
 
@@ -188,7 +187,7 @@ def test_large_images_are_looked_at_coarsely():
 def test_project_is_that_of_the_scene_cameras(scene, images):
     points = torch.rand(3, 20, 3, generator=generator()) - 0.5
     camera = torch.tensor([4, 0, 2])
-    found = images.silhouettes.project(points, camera)
+    found = images.silhouettes.project(points, images.cameras.projection()[camera])
     for b in range(3):
         expected = project(scene.cameras, points[b].double().numpy())[0][int(camera[b])]
         np.testing.assert_allclose(40 * found[b], expected, atol=1e-3)
@@ -215,9 +214,7 @@ def test_a_step_on_unseen_object_stays_finite(scene):
     config = dataclasses.replace(config, model=small, render=render)
     trainer = Trainer(scene, config, 10, select_backend("numba"))
     center = torch.tensor([0.0, 0.0, 50.0])
-    away = RayCameras(
-        trainer.images.cameras.inverse_intrinsics, trainer.images.cameras.rotation, center.expand(6, 3)
-    )
+    away = trainer.images.cameras._replace(center=center.expand(6, 3))
     trainer.images.cameras = away
     report = trainer.train_step()
     assert report.num_samples == 0

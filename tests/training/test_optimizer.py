@@ -5,7 +5,9 @@ import torch
 
 from wim_fast.config import Config, replace
 from wim_fast.model.articulated_model import ArticulatedModel
+from wim_fast.model.camera_corrections import CameraCorrections
 from wim_fast.training.optimizer import clip_gradients, make_optimizer, set_learning_rates
+from wim_fast.training.schedule import ScheduleValues
 
 
 def model_and_optimizer(**changes):
@@ -55,9 +57,24 @@ def test_clipping(clip_all):
     assert (model.field.table.grad == 1).all()
 
 
+def shares(value, camera_share=0.0):
+    now = dict.fromkeys(ScheduleValues._fields, torch.tensor(value))
+    return ScheduleValues(**{**now, "camera_share": torch.tensor(camera_share)})
+
+
+def test_cameras_follow_a_share_of_their_own():
+    config = replace(Config(), parts=4, hash_log2_entries=6, pose_width=16, lr_lateness=0.5)
+    corrections = CameraCorrections(3)
+    optimizer = make_optimizer(ArticulatedModel(config.model, 5), config, corrections)
+    set_learning_rates(optimizer, shares(0.25, camera_share=0.1))
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert rates[id(corrections.lateness)] == pytest.approx(0.05)
+    assert rates[id(corrections.calibration)] == pytest.approx(0.1 * config.cameras.lr_calibration)
+
+
 def test_learning_rates_follow_their_base():
     _, optimizer = model_and_optimizer(lr_grid=0.5)
-    set_learning_rates(optimizer, torch.tensor(0.25))
+    set_learning_rates(optimizer, shares(0.25))
     rates = Config().optimizer
     expected = {0.25 * rate for rate in (rates.lr_pose, rates.lr_semi_axes, 0.5, rates.lr_decoder)}
     assert {group["lr"] for group in optimizer.param_groups} == expected
