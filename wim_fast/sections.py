@@ -92,11 +92,12 @@ class ModelConfig:
 class CamerasConfig:
     """How cameras are corrected while the model is learned."""
 
-    learn_cameras: bool = field(True, "correct the calibration and the time of each training camera")
+    learn_cameras: bool = field(True, "correct calibration, time and colours of each training camera")
     lr_calibration: float = field(
         0.02, "learning rate of calibrations, in what is usual of each number (about a pixel)", minimum=0
     )
     lr_lateness: float = field(0.01, "learning rate of the cameras' lateness, frames", minimum=0)
+    lr_color: float = field(0.002, "learning rate of the cameras' colour matrices", minimum=0)
     camera_start: float = field(
         0.1, "share of the iterations from which cameras are corrected", minimum=0, maximum=1
     )

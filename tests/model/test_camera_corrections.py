@@ -137,6 +137,18 @@ def test_one_wrong_camera_does_not_drag_the_others():
     assert late[others].abs().max() < 0.2
 
 
+def test_a_darker_camera_does_not_brighten_the_others():
+    learned = CameraCorrections(5)
+    with torch.no_grad():
+        learned.color[2] = -0.3 * torch.eye(3)
+    for _ in range(30):
+        learned.settle_gauge()
+    found = learned.found((0, 1, 2, 3, 4))
+    assert found.color(2)[0, 0] < 0.75
+    assert abs(found.color(0)[0, 0] - 1) < 0.05
+    assert (found.color(7) == np.eye(3)).all()
+
+
 def test_state_comes_back():
     given = cameras()
     learned = changed(corrections(given), np.random.default_rng(1).normal(0, 1, (5, NUMBERS)))

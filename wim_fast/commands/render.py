@@ -16,6 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--frames", metavar="A:B[:C]", help="which of the frames trained on to show (default: all)"
     )
     parser.add_argument(
+        "--colors-of",
+        type=int,
+        metavar="ID",
+        help="in the exposure and white balance of this training camera (default: what most cameras have)",
+    )
+    parser.add_argument(
         "--frame",
         type=int,
         metavar="F",
@@ -40,6 +46,7 @@ def run(args: argparse.Namespace) -> None:
             args.output,
             frames=args.frames,
             frame=args.frame,
+            colors_of=args.colors_of,
             on_progress=on_progress,
             **view_arguments(args),
         )

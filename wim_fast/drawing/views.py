@@ -28,6 +28,7 @@ class View:
         background: grey in [0, 1] where joints are drawn; pictures without drawings are transparent.
         parts: show parts in their colours rather than the object's own.
         joints: draw part centres and joints.
+        color: (3, 3) a camera's, for its exposure and white balance; None: the object's own.
     """
 
     model: ArticulatedModel
@@ -36,6 +37,7 @@ class View:
     background: float
     parts: bool = False
     joints: bool = False
+    color: np.ndarray | None = None
 
     def picture(self, motion: Motion, frame: int, cameras: Cameras, index: int) -> np.ndarray:
         """What camera number `index` sees of a frame.
@@ -53,7 +55,8 @@ class View:
 
     def image(self, posed: Posed, cameras: Cameras, index: int) -> Image:
         """The object as it looks."""
-        return render_image(self.model, posed, cameras, index, self.inv_s, self.backend)
+        image = render_image(self.model, posed, cameras, index, self.inv_s, self.backend)
+        return image if self.color is None else image.tinted(self.color)
 
     def with_joints(self, picture: np.ndarray, pose: Motion, cameras: Cameras, index: int) -> np.ndarray:
         """A picture of a pose (T = 1) with part centres and joints drawn."""

@@ -1,10 +1,11 @@
-"""What is learned of the cameras: small corrections of each one's calibration, and how late its pictures are.
+"""What is learned of the cameras: small corrections of each one's calibration, its colours, and how late its pictures are.
 
 Film does not determine everything. Turning, moving and scaling the world with all its cameras changes no picture, nor
 does shifting the time of all cameras. Moving the object while every camera turns to follow it, or scaling it while every
 camera zooms, changes pictures by the perspective alone, less than a model in training is wrong by. These eleven directions
-and that of time (the gauge) are taken out of every correction, such that most cameras stay as they were given. What else
-film hardly tells (a turn from a shift of the principal point) is left to a prior: how far each number is off, usually.
+and those of time and colour (the gauge) are taken out of every correction, such that most cameras stay as they were given.
+What else film hardly tells (a turn from a shift of the principal point) is left to a prior: how far each number is off,
+usually.
 """
 
 from __future__ import annotations
@@ -24,7 +25,12 @@ from wim_fast.recordings.cameras import Cameras
 USUAL = (1.0, 1.0, 0.5, 0.3, 0.3, 0.3, 0.5, 0.3, 0.3)
 NUMBERS = len(USUAL)
 GAUGE = 11
-LEAST_PIXELS, LEAST_FRAMES = 0.05, 0.1  # below them no camera is more trustworthy than another
+USUAL_COLOR = 0.1  # of a number of a colour matrix
+LEAST_PIXELS, LEAST_FRAMES, LEAST_COLOR = (
+    0.05,
+    0.1,
+    0.02,
+)  # below them no camera is more trustworthy than another
 
 
 class CameraCorrection(NamedTuple):
@@ -34,6 +40,7 @@ class CameraCorrection(NamedTuple):
     shift: Tensor  # (V, 3) of the optical centre, world units, in the given camera's frame
     lens: Tensor  # (V, 3, 3) focal length times `lens[0, 0]`, principal point shifted by `lens[:2, 2]` focal lengths
     lateness: Tensor  # (V,) frames: a picture of frame f shows what the others show at f + lateness
+    color: Tensor  # (V, 3, 3) exposure and white balance: to the camera's linear combination of r, g and b
 
     def detached(self) -> CameraCorrection:
         """Without its graph, float64, on the CPU."""
@@ -47,16 +54,19 @@ class CameraCorrections(nn.Module):
     gauge: Tensor
     projector: Tensor
     time_weights: Tensor
+    color_weights: Tensor
 
     def __init__(self, num_cameras: int) -> None:
         super().__init__()
         self.calibration = nn.Parameter(torch.zeros(num_cameras, NUMBERS))
         self.lateness = nn.Parameter(torch.zeros(num_cameras))
+        self.color = nn.Parameter(torch.zeros(num_cameras, 3, 3))
         for name, shape in (
             ("units", (num_cameras, NUMBERS)),  # what a pixel at the object is: radians, world units, shares
             ("gauge", (num_cameras * NUMBERS, GAUGE)),  # what film does not tell, in pixels at the object
             ("projector", (num_cameras * NUMBERS, num_cameras * NUMBERS)),  # takes that out
-            ("time_weights", (num_cameras,)),  # of the mean that is taken out of the lateness; their sum is 1
+            ("time_weights", (num_cameras,)),  # of the mean that is taken out of the lateness; sum 1
+            ("color_weights", (num_cameras,)),  # the same of the colours
         ):
             self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
 
@@ -117,12 +127,14 @@ class CameraCorrections(nn.Module):
         lens = torch.cat(
             [lens[:, :, :2], torch.cat([principal, torch.ones_like(zoom)[:, None]], 1)[..., None]], 2
         )
-        lateness = self.lateness - (self.time_weights.float() * self.lateness).sum()
-        return CameraCorrection(rotation_about(numbers[:, :3]), numbers[:, 3:6], lens, lateness)
+        color = _without_mean(self.color, self.color_weights) + torch.eye(3, device=lens.device)
+        lateness = _without_mean(self.lateness, self.time_weights)
+        return CameraCorrection(rotation_about(numbers[:, :3]), numbers[:, 3:6], lens, lateness, color)
 
     def prior(self) -> Tensor:
         """() mean square of the corrections, in units of what is usual."""
-        return (self._pixels() / self.calibration.new_tensor(USUAL)).square().mean()
+        color = _without_mean(self.color, self.color_weights) / USUAL_COLOR
+        return (self._pixels() / self.calibration.new_tensor(USUAL)).square().mean() + color.square().mean()
 
     @torch.no_grad()
     def free(self) -> None:
@@ -146,15 +158,26 @@ class CameraCorrections(nn.Module):
         inverse = torch.linalg.pinv(G.t() @ (W[:, None] * G), rtol=1e-10, hermitian=True)
         projector = torch.eye(count * NUMBERS, dtype=torch.float64) - G @ inverse @ (G.t() * W)
         self.projector.copy_(projector)
-        late = self.lateness.double().cpu()
-        late = late - (self.time_weights.cpu() * late).sum()
-        weight = 1 / ((late - late.median()).abs() + LEAST_FRAMES)
-        self.time_weights.copy_(weight / weight.sum())
+        self._settle_mean(self.lateness, self.time_weights, LEAST_FRAMES)
+        self._settle_mean(self.color, self.color_weights, LEAST_COLOR)
+
+    @staticmethod
+    def _settle_mean(values: Tensor, weights: Tensor, least: float) -> None:
+        """The same for a mean over cameras: weights (V,) towards the geometric median of values (V, ...)."""
+        off = _without_mean(values, weights).double().cpu().reshape(len(values), -1)
+        weight = 1 / ((off - off.median(0).values).norm(dim=1) + least)
+        weights.copy_(weight / weight.sum())
 
     def found(self, ids: tuple[int, ...]) -> FoundCameras:
         """What is known by now; `ids` (V,) of the cameras."""
         with torch.no_grad():
             return FoundCameras(ids, self().detached(), self.pixels().cpu().numpy())
+
+
+def _without_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Values (V, ...) less their mean over cameras under weights (V,)."""
+    weights = weights.to(values.dtype).view(-1, *[1] * (values.dim() - 1))
+    return values - (weights * values).sum(0)
 
 
 def rotation_about(vector: Tensor) -> Tensor:
@@ -187,7 +210,7 @@ class FoundCameras:
         if self.correction is None:
             return cameras
         K, T = cameras.intrinsics.copy(), cameras.T_camera_world.copy()
-        turn, shift, lens, _ = (x.numpy() for x in self.correction)
+        turn, shift, lens = (x.numpy() for x in self.correction[:3])
         for i, camera in enumerate(cameras.ids):
             if camera in self.ids:
                 v = self.ids.index(camera)
@@ -202,6 +225,12 @@ class FoundCameras:
         if self.correction is None or camera not in self.ids:
             return 0.0
         return float(self.correction.lateness[self.ids.index(camera)])
+
+    def color(self, camera: int) -> np.ndarray:
+        """(3, 3) what a camera (id) makes of the object's r, g and b; they themselves if it was not trained on."""
+        if self.correction is None or camera not in self.ids:
+            return np.eye(3)
+        return self.correction.color[self.ids.index(camera)].numpy()
 
 
 AS_GIVEN = FoundCameras()

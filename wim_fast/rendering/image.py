@@ -45,6 +45,10 @@ class Image(NamedTuple):
         """(H, W, 3) float32 on a background of this grey in [0, 1]."""
         return self.rgb + (1 - self.opacity[..., None]) * background
 
+    def tinted(self, color: np.ndarray) -> Image:
+        """The same in the colours of a camera: each of the object's r, g, b times a matrix (3, 3)."""
+        return self._replace(rgb=(self.rgb @ color.T).astype(np.float32))
+
     def straight(self) -> np.ndarray:
         """(H, W, 4) float32 with straight alpha."""
         color = self.rgb / np.maximum(self.opacity, 1e-3)[..., None]

@@ -306,11 +306,13 @@ def evaluate_views(
     rows = []
     for frame in frames:
         for camera in cameras:
-            pose = posed(frame, scene.cameras.ids[camera])
+            camera_id = scene.cameras.ids[camera]
+            pose = posed(frame, camera_id)
             image = render_image(run.model, pose, scene.cameras, camera, run.inv_s, run.backend)
+            image = image.tinted(run.found.color(camera_id))
             truth, mask = scene.rgba[camera, frame], scene.mask[camera, frame]
             metrics = compare(image, truth, mask, run.background, lpips)
-            rows.append({"camera": scene.cameras.ids[camera], "frame": scene.frame_ids[frame], **metrics})
+            rows.append({"camera": camera_id, "frame": scene.frame_ids[frame], **metrics})
             if on_image is not None:
                 on_image(camera, frame, pose, image)
     return rows

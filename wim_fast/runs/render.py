@@ -24,9 +24,16 @@ Progress = Callable[[str, int, int], None]
 """Called after each step of something long: what is being done, how many steps are done, and of how many."""
 
 
-def view_of(run: TrainedModel, parts: bool = False, joints: bool = False) -> View:
-    """How the run's model is shown."""
-    return View(run.model, run.backend, run.inv_s, run.background, parts, joints)
+def view_of(
+    run: TrainedModel, parts: bool = False, joints: bool = False, colors_of: int | None = None
+) -> View:
+    """How the run's model is shown; `colors_of`: in the colours of this camera (id), which must be trained on."""
+    if colors_of is not None and colors_of not in run.camera_ids:
+        known = ", ".join(map(str, run.camera_ids))
+        problem = "the colours of this camera are not known"
+        raise UserError(f"camera {colors_of}", problem, f"choose one that was trained on: {known}")
+    color = None if colors_of is None else run.found.color(colors_of)
+    return View(run.model, run.backend, run.inv_s, run.background, parts, joints, color)
 
 
 def render_picture(
@@ -90,6 +97,7 @@ def write_render(
     size: int | None = None,
     parts: bool = False,
     joints: bool = False,
+    colors_of: int | None = None,
     fps: float | None = None,
     on_progress: Progress | None = None,
 ) -> list[Path]:
@@ -100,6 +108,7 @@ def write_render(
         frames: which of the frames trained on (positions or a range); None: all.
         frame: of these one, standing still while the camera goes round it.
         camera, circle, size: see `choose_path`.
+        colors_of: a camera (id) in whose exposure and white balance all is shown; None: in what most cameras have.
     """
     if frame is None:
         shown = frame_positions(frames, len(run.motion), "frames trained on")
@@ -109,9 +118,10 @@ def write_render(
     motion, ids = run.motion.at(shown), [run.frame_ids[k] for k in shown]
     path = choose_path(run, motion, ids, camera=camera, circle=circle, size=size)
     drawn = [name for name, is_drawn in (("parts", parts), ("joints", joints)) if is_drawn]
+    view = view_of(run, parts, joints, colors_of)
     name = "_".join([path.video.removesuffix(".mp4"), *drawn])
     with output_folder(output or run.path / "render" / name) as folder:
-        return write_pictures(view_of(run, parts, joints), motion, path, folder, fps or FPS, on_progress)
+        return write_pictures(view, motion, path, folder, fps or FPS, on_progress)
 
 
 def write_pictures(

@@ -54,7 +54,11 @@ def make_optimizer(
 
 def _camera_groups(corrections: CameraCorrections, config: CamerasConfig) -> list[dict[str, Any]]:
     """Their gradients are small beside their noise: the mean runs over more steps than that of the others."""
-    rates = (corrections.calibration, config.lr_calibration), (corrections.lateness, config.lr_lateness)
+    rates = (
+        (corrections.calibration, config.lr_calibration),
+        (corrections.lateness, config.lr_lateness),
+        (corrections.color, config.lr_color),
+    )
     return [
         {
             "params": [parameter],

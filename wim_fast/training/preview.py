@@ -36,10 +36,15 @@ def preview_picture(
     parts = View(model, trainer.backend, view.inv_s, view.background, parts=True)
     pictures = []
     for camera in rows.values():
-        late = trainer.found.lateness(views.cameras.ids[camera])
+        camera_id = views.cameras.ids[camera]
+        late = trainer.found.lateness(camera_id)
         pose = learned_motion(model, trainer.backend.pose_mlp, [trained_positions[frame] + late])
         filmed = over_uint8(views.rgba[camera, frame], view.background)
-        rendered = view.image(posed_at(model, pose, 0), cameras, camera).rgba()
+        rendered = (
+            view.image(posed_at(model, pose, 0), cameras, camera)
+            .tinted(trainer.found.color(camera_id))
+            .rgba()
+        )
         painted = parts.picture(pose, 0, cameras, camera)
         plain = [over_uint8(picture, view.background) for picture in (filmed, rendered, painted)]
         large = [enlarge(picture, DRAWING_SIZE, smooth=True) for picture in plain]

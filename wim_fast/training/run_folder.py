@@ -132,7 +132,8 @@ def write_found_cameras(path: Path, trainer: Trainer, trained_on: TrainedOn) -> 
 
     `cameras` holds for each id what a camera file of the raw layout does, and `changed`: `pixels` (rms, by which the
     parts' centres are seen elsewhere), `degrees` (turn), `moved` (of the optical centre, units of the files),
-    `focal_length` (factor), `principal_point` (pixels, x and y), `frames` (how late its pictures are).
+    `focal_length` (factor), `principal_point` (pixels, x and y), `frames` (how late its pictures are),
+    `color` (3, 3; of r, g and b).
     """
     found, given, scale = trainer.found, trainer.cameras, trained_on.coordinate_scale
     if found.correction is None:
@@ -153,6 +154,7 @@ def write_found_cameras(path: Path, trainer: Trainer, trained_on: TrainedOn) -> 
             "focal_length": float(corrected.intrinsics[v, 0, 0] / given.intrinsics[v, 0, 0]),
             "principal_point": shift.tolist(),
             "frames": found.lateness(camera),
+            "color": found.color(camera).tolist(),
         }
         cameras[str(camera)] = {**raw_camera(K, T, (given.height, given.width)), "changed": changed}
     write_atomic(path, (json.dumps({"cameras": cameras}, indent=1) + "\n").encode())

@@ -82,7 +82,7 @@ def training_losses(
     frame = schedule.draw_frames(render.images_per_step, now, config.schedule, generator)
     camera = torch.randint(images.num_cameras, (render.images_per_step,), generator=generator, device=device)
     frame, camera = processes.share(frame), processes.share(camera)
-    cameras, moment = images.cameras, frame.float()
+    cameras, moment, correction = images.cameras, frame.float(), None
     if corrections is not None:
         correction = corrections()
         cameras, moment = cameras.corrected(correction), moment + correction.lateness[camera]
@@ -112,7 +112,10 @@ def training_losses(
         background = torch.rand(num_rays, 3, generator=generator, device=device)
     else:
         background = torch.full((1, 3), config.scene.background_grey, device=device)
-    rgb = rendered.rgb + (1 - rendered.opacity)[:, None] * background
+    seen = rendered.rgb
+    if correction is not None:
+        seen = (seen.view(len(camera), -1, 3) @ correction.color[camera].transpose(1, 2)).view(-1, 3)
+    rgb = seen + (1 - rendered.opacity)[:, None] * background
     target = batch.alpha[:, None] * batch.rgb + (1 - batch.alpha)[:, None] * background
     terms = {
         "photo": weights.photo_weight * losses.photo_loss(rgb, target, batch.weight),
