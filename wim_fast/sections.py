@@ -94,15 +94,18 @@ class CamerasConfig:
 
     learn_cameras: bool = field(True, "correct calibration, time and colours of each training camera")
     lr_calibration: float = field(
-        0.02, "learning rate of calibrations, in what is usual of each number (about a pixel)", minimum=0
+        0.03, "learning rate of calibrations, in what is usual of each number (about a pixel)", minimum=0
     )
     lr_lateness: float = field(0.01, "learning rate of the cameras' lateness, frames", minimum=0)
     lr_color: float = field(0.002, "learning rate of the cameras' colour matrices", minimum=0)
     camera_start: float = field(
-        0.1, "share of the iterations from which cameras are corrected", minimum=0, maximum=1
+        0.3, "share of the iterations from which cameras are corrected", minimum=0, maximum=1
+    )
+    camera_decision: float = field(
+        0.6, "share from which corrections that stay small are dropped", minimum=0, maximum=1
     )
     camera_prior_weight: float = field(
-        1e-4, "weight of the mean square of corrections in what is usual", minimum=0
+        2e-3, "weight of the mean square of corrections in what is usual", minimum=0
     )
     camera_beta1: float = field(
         0.95, "decay of the running mean of the cameras' gradients", minimum=0, maximum=0.9999

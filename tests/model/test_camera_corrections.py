@@ -23,7 +23,7 @@ def cameras(count=5, size=48):
 
 
 def corrections(of):
-    return CameraCorrections.of(of, CENTER, np.full(len(of), RADIUS))
+    return CameraCorrections.of(of, CENTER, np.full(len(of), RADIUS), np.zeros(len(of)))
 
 
 def changed(learned, numbers):

@@ -24,8 +24,13 @@ from wim_fast.recordings.cameras import Cameras
 # in pixels at the object: turn about x, y, z of the camera; shift along them; focal length; principal point
 USUAL = (1.0, 1.0, 0.5, 0.3, 0.3, 0.3, 0.5, 0.3, 0.3)
 NUMBERS = len(USUAL)
-GAUGE = 11
+GAUGE = 14
 USUAL_COLOR = 0.1  # of a number of a colour matrix
+BELIEVED = (
+    0.25,
+    0.2,
+    0.1,
+)  # pixels, frames, norm of colour matrices: all cameras below are taken to be as given
 LEAST_PIXELS, LEAST_FRAMES, LEAST_COLOR = (
     0.05,
     0.1,
@@ -55,6 +60,8 @@ class CameraCorrections(nn.Module):
     projector: Tensor
     time_weights: Tensor
     color_weights: Tensor
+    doubted: Tensor
+    first_lateness: Tensor
 
     def __init__(self, num_cameras: int) -> None:
         super().__init__()
@@ -67,16 +74,22 @@ class CameraCorrections(nn.Module):
             ("projector", (num_cameras * NUMBERS, num_cameras * NUMBERS)),  # takes that out
             ("time_weights", (num_cameras,)),  # of the mean that is taken out of the lateness; sum 1
             ("color_weights", (num_cameras,)),  # the same of the colours
+            ("first_lateness", (num_cameras,)),  # frames, by which the images were put into step
+            ("doubted", (3,)),  # 1, or 0 where calibration, time or colours are believed after all
         ):
             self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
+        self.doubted.fill_(1)
 
     @classmethod
-    def of(cls, cameras: Cameras, center: np.ndarray, radius: np.ndarray) -> CameraCorrections:
+    def of(
+        cls, cameras: Cameras, center: np.ndarray, radius: np.ndarray, late: np.ndarray
+    ) -> CameraCorrections:
         """No correction yet.
 
         Args:
             center: (3,) of the object, world.
             radius: (V,) of the object in each camera's pictures, pixels.
+            late: (V,) frames by which each camera was put into step already.
         """
         self = cls(len(cameras))
         focal = cameras.intrinsics[:, 0, 0]
@@ -93,10 +106,12 @@ class CameraCorrections(nn.Module):
             gauge[:, 3:6, 3 + k] = R @ axis  # it moves
             aside = (R @ axis) / distance[:, None]
             gauge[:, 0, 7 + k], gauge[:, 1, 7 + k] = -aside[:, 1], aside[:, 0]  # the cameras turn after it
+            gauge[:, 7:, 11 + k] = aside[:, :2]  # their principal points follow it
         gauge[:, 3:6, 6] = np.einsum("vij,vj->vi", R, offset)  # it grows
         gauge[:, 6, 10] = 1  # the cameras zoom
         self.units.copy_(torch.from_numpy(units))
         self.gauge.copy_(torch.from_numpy(gauge / units[..., None]).flatten(0, 1))
+        self.first_lateness.copy_(torch.from_numpy(late))
         self.settle_gauge()
         return self
 
@@ -117,7 +132,15 @@ class CameraCorrections(nn.Module):
     def _pixels(self) -> Tensor:
         usual = self.calibration.new_tensor(USUAL)
         flat = self.projector.float() @ (self.calibration * usual).flatten()
-        return flat.view(-1, NUMBERS)
+        return self.doubted[0].float() * flat.view(-1, NUMBERS)
+
+    def _lateness(self) -> Tensor:
+        """(V,) of images that are in step but for fractions of a frame."""
+        return self.doubted[1].float() * _without_mean(self.lateness, self.time_weights)
+
+    def _color(self) -> Tensor:
+        """(V, 3, 3) the difference to the object's own colours."""
+        return self.doubted[2].float() * _without_mean(self.color, self.color_weights)
 
     def forward(self) -> CameraCorrection:
         """The correction, with gradients to the parameters."""
@@ -127,14 +150,26 @@ class CameraCorrections(nn.Module):
         lens = torch.cat(
             [lens[:, :, :2], torch.cat([principal, torch.ones_like(zoom)[:, None]], 1)[..., None]], 2
         )
-        color = _without_mean(self.color, self.color_weights) + torch.eye(3, device=lens.device)
-        lateness = _without_mean(self.lateness, self.time_weights)
-        return CameraCorrection(rotation_about(numbers[:, :3]), numbers[:, 3:6], lens, lateness, color)
+        turn, color = rotation_about(numbers[:, :3]), self._color() + torch.eye(3, device=lens.device)
+        return CameraCorrection(turn, numbers[:, 3:6], lens, self._lateness(), color)
 
     def prior(self) -> Tensor:
         """() mean square of the corrections, in units of what is usual."""
-        color = _without_mean(self.color, self.color_weights) / USUAL_COLOR
-        return (self._pixels() / self.calibration.new_tensor(USUAL)).square().mean() + color.square().mean()
+        calibration = self._pixels() / self.calibration.new_tensor(USUAL)
+        others = self._lateness(), self._color() / USUAL_COLOR
+        return calibration.square().mean() + sum(x.square().mean() for x in others)
+
+    @torch.no_grad()
+    def believe_small_ones(self) -> None:
+        """Where no camera's correction is more than what training finds for true cameras, drop it for good."""
+        sizes = (
+            self._pixels().square().sum(1).sqrt(),
+            self._lateness().abs(),
+            self._color().flatten(1).norm(dim=1),
+        )
+        for k, (size, least) in enumerate(zip(sizes, BELIEVED, strict=True)):
+            if float(size.max()) < least:
+                self.doubted[k] = 0
 
     @torch.no_grad()
     def free(self) -> None:
@@ -171,7 +206,10 @@ class CameraCorrections(nn.Module):
     def found(self, ids: tuple[int, ...]) -> FoundCameras:
         """What is known by now; `ids` (V,) of the cameras."""
         with torch.no_grad():
-            return FoundCameras(ids, self().detached(), self.pixels().cpu().numpy())
+            correction = self().detached()
+            lateness = self.first_lateness.cpu() + correction.lateness
+            pixels = self.pixels().cpu().numpy()
+            return FoundCameras(ids, correction._replace(lateness=lateness), pixels)
 
 
 def _without_mean(values: Tensor, weights: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,7 +35,7 @@ def aligned_cameras(
     """
     chosen = scene.select(ids)
     images = TrainingImages(chosen, run.config, run.backend.device)
-    corrections = camera_corrections(chosen, images)
+    corrections = camera_corrections(chosen, images, np.zeros(chosen.num_cameras))
     corrections.free()
     optimizer = torch.optim.Adam([corrections.calibration], lr=FIRST_RATE)
     steps = STEPS * len(chosen.cameras)

@@ -109,6 +109,12 @@ def train_run(
         f" of {scene.size[1]} x {scene.size[0]}; {config.model.parts} parts"
     )
     trainer = Trainer(scene, config, config.schedule.iterations or 1, backend, processes)
+    for camera in scene.cameras.ids:
+        if late := trainer.found.lateness(camera):
+            when = f"{abs(late):g} frame{'' if abs(late) == 1 else 's'} {'late' if late > 0 else 'early'}"
+            observer.say(
+                f"camera {camera} runs {when}, by the masks: taken into account, and learned from there"
+            )
     if resume:
         restore_newest(trainer, folder, split.trained_on)
     started += compile_kernels(trainer, observer)

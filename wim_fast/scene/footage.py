@@ -93,6 +93,17 @@ class Footage:
         index, counts = self.index[cameras][:, frames], self.counts[cameras][:, frames]
         return replace(self, index=np.ascontiguousarray(index), counts=counts)
 
+    def shifted(self, frames: NDArray[np.int64]) -> Footage:
+        """The images of each camera so many frames (V,) later; what there is none for is unreliable all over."""
+        index, counts = np.full_like(self.index, UNKNOWN), np.zeros_like(self.counts)
+        counts[..., UNRELIABLE] = self.size[0] * self.size[1]
+        count = self.index.shape[1]
+        for v, shift in enumerate(frames):
+            to = slice(max(shift, 0), count + min(shift, 0))
+            of = slice(max(-shift, 0), count + min(-shift, 0))
+            index[v, to], counts[v, to] = self.index[v, of], self.counts[v, of]
+        return replace(self, index=index, counts=counts)
+
 
 class FootageBuilder:
     """Takes images one by one, in any order and from several threads. Images that never come are unreliable all over.

@@ -67,6 +67,10 @@ class Scene:
         """(height, width) of the images."""
         return self.cameras.height, self.cameras.width
 
+    def in_step(self, late: NDArray[np.int64]) -> Scene:
+        """The scene with the images of each camera at the frames whose moment they show: so many (V,) later."""
+        return dataclasses.replace(self, footage=self.footage.shifted(late)) if late.any() else self
+
     def select(self, cameras: Sequence[int] | None = None, frames: slice | None = None) -> Scene:
         """The scene with these cameras (by id, in this order) and the frames at these positions."""
         index = frames or slice(None)

@@ -134,7 +134,8 @@ def training_losses(
         terms["hull"] = weights.hull_weight * losses.hull_loss(union, inside)
 
     # silhouettes
-    silhouettes, projection = images.silhouettes, cameras.projection()[camera]
+    # ellipsoids are not the shape: they lead the parts, but would mislead the cameras
+    silhouettes, projection = images.silhouettes, cameras.projection()[camera].detach()
     mask = silhouettes.draw(camera, frame, sampling.mask_pixels, generator)
     surface = surface_points(posed, sampling.surface_points, generator)
     for name, points, weight, dead_zone in (

@@ -12,6 +12,7 @@ from wim_fast.model.camera_corrections import AS_GIVEN, CameraCorrections, Found
 from wim_fast.model.structure import spanning_tree
 from wim_fast.ops.backend import Backend
 from wim_fast.processes import ALONE, Processes
+from wim_fast.scene.lateness import late_frames
 from wim_fast.scene.scene import Scene
 from wim_fast.scene.visual_hull import look_at
 from wim_fast.training import schedule
@@ -45,14 +46,16 @@ class Trainer:
         self.iterations = iterations
         self.backend = backend
         self.processes = processes
+        learned = config.cameras.learn_cameras and scene.num_cameras > 1  # nothing contradicts a single one
+        late = late_frames(scene) if learned else np.zeros(scene.num_cameras, np.int64)
+        scene = scene.in_step(late)
         self.images = TrainingImages(scene, config, backend.device)
         self.model = ArticulatedModel(config.model, scene.num_frames)
         self.final_inv_s = final_inv_s(scene, config)
         self.model.start_at(*(torch.from_numpy(a) for a in initial_parts(scene, config)))
         self.model.to(backend.device)
         self.cameras = scene.cameras
-        learned = config.cameras.learn_cameras and scene.num_cameras > 1  # nothing contradicts a single one
-        self.corrections = camera_corrections(scene, self.images) if learned else None
+        self.corrections = camera_corrections(scene, self.images, late) if learned else None
         self.optimizer = make_optimizer(self.model, config, self.corrections)
         self.generator = torch.Generator(backend.device).manual_seed(config.schedule.seed)
         self.step = 0
@@ -99,6 +102,8 @@ class Trainer:
             self.choose_tree()
         if self.corrections is not None and self.step % GAUGE_EVERY == 0:
             self.corrections.settle_gauge()
+            if progress > config.cameras.camera_decision:
+                self.corrections.believe_small_ones()
         self.step += 1
         return report
 
@@ -138,12 +143,12 @@ class Trainer:
         joints.choose(torch.from_numpy(edges), torch.from_numpy(candidates))
 
 
-def camera_corrections(scene: Scene, images: TrainingImages) -> CameraCorrections:
-    """What can be learned of the scene's cameras."""
+def camera_corrections(scene: Scene, images: TrainingImages, late: np.ndarray) -> CameraCorrections:
+    """What can be learned of the cameras of a scene that is in step; `late`: (V,) frames by which it was not."""
     boxes = images.boxes.double().cpu().numpy()
     radius = (boxes[..., 2:] - boxes[..., :2]).mean((1, 2)) / 2
     center = look_at(scene.cameras, scene.mask[:, 0])
-    return CameraCorrections.of(scene.cameras, center, radius).to(images.device)
+    return CameraCorrections.of(scene.cameras, center, radius, late).to(images.device)
 
 
 def pixel_size(scene: Scene) -> float:

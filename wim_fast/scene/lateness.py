@@ -1,0 +1,82 @@
+"""Cameras that run some frames late or early, found from the masks alone.
+
+What the other cameras see of a moment, carved into a hull, casts a silhouette into a camera: it fits the mask of the frame
+in which this camera saw the same moment.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wim_fast.recordings.cameras import project
+from wim_fast.recordings.masks import BACKGROUND, OBJECT
+from wim_fast.scene.scene import Scene
+from wim_fast.scene.visual_hull import visual_hull
+
+MOST = 6  # frames that are looked for, each way
+MOMENTS = 6  # compared
+OTHERS = 6  # cameras whose hull is compared with
+COARSE = 96  # pixels of the masks' longer side: a voxel of the hull is about one
+MENDED = 0.85  # of the misfit at most is left when a camera is put into step
+
+
+def late_frames(scene: Scene) -> NDArray[np.int64]:
+    """(V,) how many frames later than most each camera's pictures show a moment; negative: earlier.
+
+    A picture of frame f shows what those of the others show at f + lateness. Zero where nothing tells: fewer than three
+    cameras, too few frames, or a fit that does not become much better.
+    """
+    late = np.zeros(scene.num_cameras, np.int64)
+    most = min(MOST, (scene.num_frames - 1) // 4)
+    if scene.num_cameras < 3 or most < 1:
+        return late
+    lags = np.arange(-most, most + 1)
+    for _ in range(scene.num_cameras // 2):  # the others are the majority that says what is in step
+        misfits = np.stack([_misfits(scene, v, late, lags) for v in range(scene.num_cameras)])
+        now = misfits[np.arange(scene.num_cameras), late + most]
+        left = misfits.min(1) / np.maximum(now, 1e-9)
+        worst = int(left.argmin())
+        if not left[worst] < MENDED:
+            break
+        late[worst] = lags[misfits[worst].argmin()]
+    return late
+
+
+def _misfits(
+    scene: Scene, camera: int, late: NDArray[np.int64], lags: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """(K,) what the mask of a camera and the silhouette of the others' hull do not share, of what either has, if the
+    camera ran so late."""
+    others = [v for v in range(scene.num_cameras) if v != camera]
+    others = [others[i] for i in np.unique(np.linspace(0, len(others) - 1, OTHERS).astype(int))]
+    margin = int(np.abs(lags).max() + np.abs(late).max())
+    moments = np.linspace(margin, scene.num_frames - 1 - margin, MOMENTS).astype(int)
+    shared, either = np.zeros(len(lags)), np.zeros(len(lags))
+    for moment in np.unique(np.clip(moments, 0, scene.num_frames - 1)):
+        frames = np.clip(moment - late[others], 0, scene.num_frames - 1)
+        masks = np.stack([scene.mask[v, f] for v, f in zip(others, frames, strict=True)])
+        points = visual_hull(scene.cameras.select(others), masks)
+        if not len(points):
+            continue
+        for k, lag in enumerate(lags):
+            frame = moment - lag
+            if 0 <= frame < scene.num_frames:
+                mask = scene.mask[camera, frame]
+                cast, seen = _coarse(scene, camera, points, mask)
+                shared[k] += (cast & (seen == OBJECT)).sum()
+                either[k] += ((cast & (seen == BACKGROUND)) | (seen == OBJECT)).sum()
+    return 1 - shared / np.maximum(either, 1)
+
+
+def _coarse(
+    scene: Scene, camera: int, points: NDArray[np.float64], mask: NDArray[np.uint8]
+) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
+    """Where points (M, 3) fall in a camera's picture, and its mask, both thinned out (h, w)."""
+    every = -(-max(mask.shape) // COARSE)
+    seen = mask[every // 2 :: every, every // 2 :: every]
+    pixels = np.floor(project(scene.cameras.select([camera]), points)[0][0] / every).astype(int)
+    inside = ((pixels >= 0) & (pixels < np.array(seen.shape)[::-1])).all(1)
+    cast = np.zeros(seen.shape, bool)
+    cast[pixels[inside, 1], pixels[inside, 0]] = True
+    return cast, seen
