@@ -219,7 +219,7 @@ def test_the_papers_preset_says_only_what_is_the_papers():
     paper, fast = load_config("x", {"preset": "paper"}), load_config("x")
     changed = {setting.key for setting in SETTINGS.values() if setting.of(paper) != setting.of(fast)}
     assert {key.split(".")[0] for key in changed} == {
-        "preset", "model", "loss", "sampling", "structure", "schedule", "optimizer", "render",
+        "preset", "model", "cameras", "loss", "sampling", "structure", "schedule", "optimizer", "render",
     }  # fmt: skip
     assert "render.backend" not in changed
 

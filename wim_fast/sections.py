@@ -97,12 +97,12 @@ class CamerasConfig:
         0.03, "learning rate of calibrations, in what is usual of each number (about a pixel)", minimum=0
     )
     lr_lateness: float = field(0.01, "learning rate of the cameras' lateness, frames", minimum=0)
-    lr_color: float = field(0.002, "learning rate of the cameras' colour matrices", minimum=0)
+    lr_color: float = field(0.001, "learning rate of the cameras' colour matrices", minimum=0)
     camera_start: float = field(
         0.3, "share of the iterations from which cameras are corrected", minimum=0, maximum=1
     )
     camera_decision: float = field(
-        0.6, "share from which corrections that stay small are dropped", minimum=0, maximum=1
+        0.5, "share from which corrections that stay small are dropped", minimum=0, maximum=1
     )
     camera_prior_weight: float = field(
         2e-3, "weight of the mean square of corrections in what is usual", minimum=0
