@@ -85,7 +85,7 @@ def camera_column(run: Path, film: Path) -> str:
     if points is None:
         return ""
     some = np.random.default_rng(0).permutation(points.reshape(-1, 3))[:FITTED_POINTS]
-    content = json.loads(corrected.read_text())
+    content = json.loads(corrected.read_text())["cameras"]
     positions = [given.ids.index(int(c)) for c in content]
     before, after = (
         misses(cameras.select(positions), true.select(positions), some)

@@ -108,9 +108,10 @@ def training_losses(
         background = torch.full((1, 3), config.scene.background_grey, device=device)
     rgb = rendered.rgb + (1 - rendered.opacity)[:, None] * background
     target = batch.alpha[:, None] * batch.rgb + (1 - batch.alpha)[:, None] * background
+    believed = batch.weight * losses.trust(rendered.opacity, batch.alpha, now.doubt)
     terms = {
-        "photo": weights.photo_weight * losses.photo_loss(rgb, target, batch.weight),
-        "mask": weights.mask_weight * losses.mask_loss(rendered.opacity, batch.alpha, batch.weight),
+        "photo": weights.photo_weight * losses.photo_loss(rgb, target, believed),
+        "mask": weights.mask_weight * losses.mask_loss(rendered.opacity, batch.alpha, believed),
         "eikonal": weights.eikonal_weight * losses.eikonal_loss(gradient),
         "volume": weights.volume_weight * losses.volume_loss(sdf[rows:], inv_s),
     }
