@@ -13,6 +13,7 @@ import pytest
 from tiny_scene import TinyScene, write_scene
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+import film_benchmark
 import imperfect_film
 
 from wim_fast.recordings.calibration.raw_json import read_raw_camera
@@ -88,3 +89,13 @@ def test_what_cannot_be_is_refused(clean: TinyScene, tmp_path: Path) -> None:
         film_of(clean, tmp_path, "--late", "9=1")
     with pytest.raises(SystemExit):
         film_of(clean, tmp_path, "--late", "1=0.5")
+
+
+def test_the_benchmark_measures_corrected_cameras(clean: TinyScene, tmp_path: Path) -> None:
+    """True ones miss nothing; those given miss by less than each alone, for the world may move with them."""
+    truth = film_of(clean, tmp_path / "film", "--cameras")
+    assert film_benchmark.camera_column(tmp_path, tmp_path / "film") == "", "no run has corrected any"
+    (tmp_path / "cameras.json").write_text(json.dumps({"cameras": truth}))
+    before, after = map(float, film_benchmark.camera_column(tmp_path, tmp_path / "film").split(" -> "))
+    assert 0.05 < before < 1
+    assert after == 0
