@@ -207,19 +207,22 @@ class Simulation:
         )
 
 
-def joint_trajectory(simulation: Simulation, frames: int, rng: np.random.Generator) -> Array:
-    """Joint values (T,D): random goals, one after another, each reached smoothly in 12 to 25 frames."""
+def joint_trajectory(simulation: Simulation, frames: int, rng: np.random.Generator, slow: int = 1) -> Array:
+    """Joint values (T,D): random goals, one after another, each reached smoothly in 12 to 25 frames.
+
+    slow: so many times as many frames for the same motion.
+    """
     values = [simulation.rest]
     while len(values) < frames:
         start, steps = values[-1], int(rng.integers(12, 26))
-        ease = 0.5 - 0.5 * np.cos(np.pi * np.arange(1, steps + 1) / steps)
+        ease = 0.5 - 0.5 * np.cos(np.pi * np.arange(1, slow * steps + 1) / (slow * steps))
         for attempt in range(200):
             shrink = 0.99**attempt
             low = simulation.rest + shrink * (simulation.low - simulation.rest)
             high = simulation.rest + shrink * (simulation.high - simulation.rest)
             goal = rng.uniform(low, high)
             path = start + ease[:, None] * (goal - start)
-            if not any(simulation.collides(v) for v in path[steps % 3 :: 3]):
+            if not any(simulation.collides(v) for v in path[slow - 1 :: slow][steps % 3 :: 3]):
                 break
         values.extend(path)
     return np.array(values[:frames])
@@ -272,7 +275,7 @@ def make_scene(args: argparse.Namespace) -> None:
     robot = ROBOTS.get(args.robot) or Robot(args.robot)
     simulation = Simulation(robot)
     rng = np.random.default_rng(args.seed)
-    trajectory = joint_trajectory(simulation, args.frames, rng)
+    trajectory = joint_trajectory(simulation, args.frames, rng, args.slow)
     local, owners = surface_points(simulation, trajectory, rng)
     chosen = spread_over_links(owners, args.points, rng)
     azimuth = float(rng.uniform(0, 360))
@@ -327,6 +330,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="list the robots known by name and exit")
     parser.add_argument("--output", type=Path, help="folder to write the scene to")
     parser.add_argument("--frames", type=int, default=60, help="number of frames")
+    parser.add_argument(
+        "--slow", type=int, default=1, help="so many times as many frames for the same motion"
+    )
     parser.add_argument("--size", type=int, default=128, help="side of the pictures in pixels")
     parser.add_argument("--cameras", type=int, default=20, help="number of cameras on the hemisphere")
     parser.add_argument(
@@ -352,7 +358,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     named = args.robot in ROBOTS or (Path(pybullet_data.getDataPath()) / args.robot).is_file()
     if not named and not Path(args.robot).is_file():
         parser.error(f"--robot {args.robot}: neither a known name (see --list) nor a URDF file")
-    for name in ("frames", "size", "cameras", "supersample", "points"):
+    for name in ("frames", "slow", "size", "cameras", "supersample", "points"):
         if getattr(args, name) < 1:
             parser.error(f"--{name} must be at least 1")
     if args.only_cameras and not all(0 <= v < args.cameras for v in args.only_cameras):

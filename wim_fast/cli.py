@@ -19,6 +19,7 @@ COMMANDS = {
     "import": ("import_recording", "make a scene of your own videos or pictures, cameras and masks"),
     "train": ("train", "learn parts, joints, shape and motion from a recording"),
     "evaluate": ("evaluate", "compare a run with the recording, in views and frames it has not seen"),
+    "check": ("check", "show which pixels of the masks a run doubts"),
     "protocol": ("protocol", "measure runs by the protocol of a paper: table, JSON and LaTeX"),
     "render": ("render", "make videos of what a run has learned"),
     "render-novel-pose": ("novel_pose", "pose a run's model anew, by hand or driven by points"),

@@ -135,6 +135,11 @@ class LossConfig:
     block_weight: float = field(
         2.0, "weight of a pixel's squared errors where its block of the image touches the mask", minimum=0
     )
+    doubt: float = field(
+        0.0,
+        "doubt of masks where the model disagrees, 8 for film with rough ones; 0: believe them",
+        minimum=0,
+    )
     random_background: bool = field(True, "composite on random grey levels, through the true alpha")
 
 
@@ -201,6 +206,9 @@ class ScheduleConfig:
     growth_end: float = field(0.40, "share tau_1 at which all frames are in", minimum=0, maximum=1)
     silhouette_decay: float = field(
         0.1, "share of the iterations in which the silhouette losses fade after that", minimum=0, maximum=1
+    )
+    doubt_start: float = field(
+        0.6, "share from which masks are doubted, linearly more until the end", minimum=0, maximum=1
     )
     merge_start: float = field(0.75, "share tau_2 at which the merge loss begins", minimum=0, maximum=1)
     newest_frames: int = field(6, "newest frames that are drawn more often while frames are added", minimum=1)

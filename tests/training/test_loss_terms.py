@@ -55,6 +55,22 @@ def test_a_loss_switched_off_changes_no_other_term(scene, terms, name):
     assert off == {other: value for other, value in terms.items() if other != name}  # bit for bit
 
 
+def test_doubt_changes_what_masks_say_and_nothing_else(scene):
+    believing, doubting = ({}, {"doubt": 8.0, "doubt_start": 0.5})
+    small = {"parts": 4, "hash_log2_entries": 8, "pose_width": 16, "decoder_width": 16, "iterations": 10}
+    found = []
+    for step in (4, 9):
+        for changes in (believing, doubting):
+            trainer = Trainer(scene, load_config("x", small | changes), 10, select_backend("numba"))
+            trainer.step = step
+            found.append(trainer.train_step().losses)
+    assert found[0] == found[1], "not before it starts"
+    before, after = found[2:]
+    for name in ("photo", "mask"):
+        assert 0 < after.pop(name) < before.pop(name)
+    assert before == after
+
+
 def test_no_points_are_drawn_where_no_loss_needs_them(scene):
     off = first_step(scene, eikonal_weight=0.0, volume_weight=0.0)
     assert off["eikonal"] == off["volume"] == 0

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 
-from wim_fast.config import Config, RenderConfig, ScheduleConfig
+from wim_fast.config import Config, LossConfig, RenderConfig, ScheduleConfig
 from wim_fast.training import schedule
 
 PAPER = ScheduleConfig(
@@ -121,3 +121,13 @@ def test_learning_rate():
 )
 def test_ramp(progress, start, end, value):
     assert schedule.ramp(progress, start, end) == pytest.approx(value)
+
+
+def test_masks_are_believed_until_the_coarse_shape_stands():
+    """No doubt until then; afterwards linearly more, all of it at the end."""
+    config = dataclasses.replace(Config(), loss=LossConfig(doubt=8.0))
+    start = config.schedule.doubt_start
+    assert schedule.doubt(0.0, config) == schedule.doubt(start, config) == 0
+    assert schedule.doubt((start + 1) / 2, config) == pytest.approx(4)
+    assert schedule.doubt(1.0, config) == 8
+    assert values_at(1.0).doubt == 0, "nothing is doubted unless asked for"

@@ -1,4 +1,4 @@
-"""Joints, driving and merging as tables and lines for the terminal."""
+"""Joints, driving, merging and doubted masks as tables and lines for the terminal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from wim_fast.posing.merge import MergedStructure, MergeStep
+from wim_fast.runs.check import CameraShares
 from wim_fast.runs.drive import Driven
 from wim_fast.runs.joints import STILL, JointList
 
@@ -81,4 +82,14 @@ def groups_table(merged: MergedStructure) -> Table:
             if g in edge
         ]
         table.add_row(str(g), " ".join(map(str, parts)), ", ".join(joints))
+    return table
+
+
+def doubt_table(shares: Sequence[CameraShares]) -> Table:
+    """What is doubted of each camera's masks, as shares of the object's pixels."""
+    table = Table(title="doubted, of the object's pixels", title_justify="left")
+    for heading in ("camera", "missing", "let in"):
+        table.add_column(heading, justify="right")
+    for camera in shares:
+        table.add_row(str(camera.camera), f"{camera.missing:.2%}", f"{camera.let_in:.2%}")
     return table

@@ -20,6 +20,16 @@ def mask_loss(opacity: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return (weight * (opacity - target) ** 2).mean()
 
 
+def trust(opacity: Tensor, alpha: Tensor, doubt: Tensor) -> Tensor:
+    """How far a mask is believed at rays (R,), without gradient: Geman and McClure's weight 1 / (1 + doubt * error^2)^2.
+
+    Where model and mask disagree, either is wrong; the model has learned from all other views. `doubt` (): 0 believes
+    everything, and at 1 / c^2 an error of c counts a quarter.
+    """
+    error = (opacity - alpha).detach()
+    return (1 + doubt * error**2).square().reciprocal()
+
+
 def tap_gradient(sdf: Tensor, tap: float) -> Tensor:
     """Gradients (N, 3) of `sdf` (4, N) taken at ``x + tap * tetrahedron[k]``."""
     return sdf.t() @ tetrahedron(sdf.device).to(sdf.dtype) / (4 * tap)

@@ -21,6 +21,7 @@ class ScheduleValues(NamedTuple):
     newest_share: Tensor
     inv_s: Tensor
     silhouette_share: Tensor
+    doubt: Tensor
     joint_weight: Tensor
     learning_rate_share: Tensor
     camera_share: Tensor
@@ -35,6 +36,7 @@ def values_at(step: int, progress: float, num_frames: int, final_inv_s: float, c
         schedule.newest_share if growing else 0.0,
         inv_s(progress, final_inv_s, config.render),
         silhouette_share(progress, config),
+        doubt(progress, config),
         joint_weight(progress, config),
         learning_rate_share(step, progress, config),
         camera_share(step, progress, config),
@@ -76,6 +78,11 @@ def silhouette_share(progress: float, config: Config) -> float:
     end = config.schedule.growth_end
     faded = ramp(progress, end, min(end + config.schedule.silhouette_decay, 1.0))
     return 1 - (1 - config.loss.silhouette_final_share) * faded
+
+
+def doubt(progress: float, config: Config) -> float:
+    """How much masks are doubted: not before the model has seen enough to know better, then more and more to the end."""
+    return config.loss.doubt * ramp(progress, config.schedule.doubt_start, 1.0)
 
 
 def inv_s(progress: float, final: float, render: RenderConfig) -> float:

@@ -117,9 +117,10 @@ def training_losses(
         seen = (seen.view(len(camera), -1, 3) @ correction.color[camera].transpose(1, 2)).view(-1, 3)
     rgb = seen + (1 - rendered.opacity)[:, None] * background
     target = batch.alpha[:, None] * batch.rgb + (1 - batch.alpha)[:, None] * background
+    believed = batch.weight * losses.trust(rendered.opacity, batch.alpha, now.doubt)
     terms = {
-        "photo": weights.photo_weight * losses.photo_loss(rgb, target, batch.weight),
-        "mask": weights.mask_weight * losses.mask_loss(rendered.opacity, batch.alpha, batch.weight),
+        "photo": weights.photo_weight * losses.photo_loss(rgb, target, believed),
+        "mask": weights.mask_weight * losses.mask_loss(rendered.opacity, batch.alpha, believed),
         "eikonal": weights.eikonal_weight * losses.eikonal_loss(gradient),
         "volume": weights.volume_weight * losses.volume_loss(sdf[rows:], inv_s),
     }
