@@ -10,6 +10,7 @@ from wim_fast.ops.backend import select_backend
 from wim_fast.recordings.cameras import project
 from wim_fast.recordings.masks import OBJECT, UNRELIABLE
 from wim_fast.rendering.rays import RayCameras
+from wim_fast.scene.visual_hull import possible_pixels
 from wim_fast.training import losses
 from wim_fast.training.batch import TrainingImages
 
@@ -202,6 +203,50 @@ def test_core_of_the_hull_is_the_object(scene, images):
         pixels = np.floor(project(scene.cameras, points[f].double().numpy())[0]).astype(int)
         for v in range(len(scene.cameras)):
             assert (scene.mask[v, f][pixels[v, :, 1], pixels[v, :, 0]] != 0).mean() > 0.95
+
+
+def test_doubt_follows_the_rule_of_the_hull(scene):
+    """By brute force, point by point and camera by camera: what lacks votes where no camera sees background."""
+
+    def borders(mask):
+        mask[:, :, :, :16] = UNRELIABLE
+        mask[1, :, 20:] = UNRELIABLE
+        mask[2] = UNRELIABLE  # says nothing
+
+    unsure = changed_mask(scene, borders)
+    silhouettes = TrainingImages(unsure, Config()).silhouettes
+    points = 1.5 * torch.rand(1, 400, 3, generator=generator()) - 0.75
+    points[0, 0] = 50.0
+    doubt = silhouettes.doubt(points, torch.tensor([1]))[0].numpy()
+    pixels, depth = project(unsure.cameras, points[0].double().numpy())
+    counting = [v for v, mask in enumerate(unsure.mask[:, 1]) if {0, OBJECT} <= set(mask.flat)]
+    assert 2 not in counting
+    for n, found in enumerate(doubt):
+        votes, expected = 0, None
+        for v in counting:
+            mask, (x, y) = unsure.mask[v, 1], np.floor(pixels[v, n]).astype(int)
+            possible = possible_pixels(mask)
+            edges = possible[[0, -1]].any() or possible[:, [0, -1]].any()
+            inside = depth[v, n] > 0 and 0 <= x < 40 and 0 <= y < 40
+            votes += inside and mask[y, x] == OBJECT
+            if not (possible[y, x] if inside else edges):
+                expected = 0.0
+        if expected is None:
+            expected = max(0.0, 1 - votes / (len(counting) // 2 + 1))
+        assert found == pytest.approx(expected, abs=1e-6), n
+    assert len(set(doubt.round(3))) >= 3
+
+
+def test_unreliable_borders_beyond_a_ring_of_background_pull_in(scene):
+    """The object is one piece: beyond the ring is none of it, and parts that stray there are pulled back."""
+
+    def border(mask):
+        mask[..., :2] = UNRELIABLE
+
+    silhouettes = TrainingImages(changed_mask(scene, border), Config()).silhouettes
+    at_border = torch.tensor([[[0.02, 0.5]]])
+    found = silhouettes.nearest_in_mask(torch.tensor([0]), torch.tensor([0]), at_border)
+    assert (found[0, 0, 0] > 0.1).all()
 
 
 def test_a_step_on_unseen_object_stays_finite(scene):

@@ -15,6 +15,7 @@ WEIGHTS = {
     "eikonal": {"eikonal_weight": 0.0},
     "volume": {"volume_weight": 0.0},
     "hull": {"hull_weight": 0.0},
+    "void": {"void_weight": 0.0},
     "silhouette": {"silhouette_weight": 0.0},
     "part_center": {"part_center_weight": 0.0},
     "joint": {"joint_weight_start": 0.0, "joint_weight_end": 0.0},
@@ -26,7 +27,9 @@ WEIGHTS = {
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scene") / "tiny"
-    write_scene(folder, frames=4, eyes=ring(4), width=32, solid="ellipsoid")
+    write_scene(
+        folder, frames=4, eyes=ring(4, distance=1.1), width=32, solid="ellipsoid"
+    )  # beyond the pictures
     return load_scene(folder)
 
 
@@ -57,6 +60,12 @@ def test_a_loss_switched_off_changes_no_other_term(scene, terms, name):
 def test_no_points_are_drawn_where_no_loss_needs_them(scene):
     off = first_step(scene, eikonal_weight=0.0, volume_weight=0.0)
     assert off["eikonal"] == off["volume"] == 0
+
+
+def test_wholly_visible_objects_have_nothing_to_empty(tmp_path):
+    """Some camera judges every point: the term is exactly zero."""
+    write_scene(tmp_path, frames=4, eyes=ring(4), width=32, solid="ellipsoid")
+    assert first_step(load_scene(tmp_path))["void"] == 0
 
 
 def test_the_paper_doubles_the_difference(scene):

@@ -14,7 +14,7 @@ from wim_fast.profiling import stage
 from wim_fast.recordings.masks import BACKGROUND, OBJECT, UNRELIABLE
 from wim_fast.scene.footage import Layer
 from wim_fast.scene.scene import Scene
-from wim_fast.scene.visual_hull import hull_core
+from wim_fast.scene.visual_hull import hull_core, possible_pixels
 
 COARSE_SIZE = 128  # of masks at most; their coordinates fit into a byte
 NOWHERE = 255  # in the place of a nearest pixel: it is unreliable
@@ -34,6 +34,9 @@ class Silhouettes:
 
     Attributes:
         nearest: (V, T, h, w, 2) uint8, x and y of the coarse mask pixel nearest to each; NOWHERE where it is unreliable.
+        mask: (V, T, h, w) uint8, the coarse masks; unreliable only where the object may be.
+        counts: (V, T) whether an image says anything of the hull: it has pixels of the object and of the background.
+        closed: (V, T) whether background rings the object within the picture, so that beyond is background too.
         mask_pixels: (M, 2) uint8, x and y of the object's coarse pixels, image after image.
         first_of_image: (V * T + 1,) where the pixels of each image begin among them.
         core: (T, CORE_POINTS, 3) world, points of the core of the visual hull; `has_core` (T,) where it is known.
@@ -52,9 +55,12 @@ class Silhouettes:
         )
         every = -(-self.image_side // COARSE_SIZE)
         self.side = self.image_side / every
-        self.nearest, self.mask_pixels, self.first_of_image = (
+        self.nearest, self.mask_pixels, self.first_of_image, self.mask = (
             x.to(self.device) for x in _find_nearest(scene.mask, every)
         )
+        self.counts = (self.mask == OBJECT).any(-1).any(-1) & (self.mask == BACKGROUND).any(-1).any(-1)
+        rows, columns = self.mask[..., [0, -1], :], self.mask[..., [0, -1]]
+        self.closed = ~((rows != BACKGROUND).any(-1).any(-1) | (columns != BACKGROUND).any(-1).any(-1))
         self.core, self.has_core = (x.to(self.device) for x in _find_cores(scene, core_depth))
 
     @stage("data")
@@ -89,28 +95,55 @@ class Silhouettes:
         return homogeneous[..., :2] / homogeneous[..., 2:].clamp_min(1e-3) / self.image_side
 
     @stage("data")
+    def doubt(self, points: Tensor, frame: Tensor) -> Tensor:
+        """What points (B, N, 3) of frames (B,) lack to be the object by the rule of `scene.visual_hull`: (B, N) in [0, 1].
+
+        1 where no camera sees the object or background: nothing ever judges what is there. 0 where more than half of the
+        cameras see the object, and where one sees background: there the mask loss judges.
+        """
+        height, width = self.mask.shape[2:]
+        P = self.projection[:, None]
+        homogeneous = points @ P[..., :3].mT + P[..., None, :, 3]  # (V, B, N, 3)
+        depth = homogeneous[..., 2]
+        scale = self.side / self.image_side
+        x, y = (homogeneous[..., :2] / depth.clamp_min(1e-3)[..., None] * scale).floor().unbind(-1)
+        inside = (depth > 0) & (x >= 0) & (y >= 0) & (x < width) & (y < height)
+        x, y = x.clamp(0, width - 1).long(), y.clamp(0, height - 1).long()
+        camera = torch.arange(len(P), device=self.device)[:, None, None]
+        beyond = torch.where(self.closed, BACKGROUND, UNRELIABLE)[:, frame][..., None]  # (V, B, 1)
+        mask = torch.where(inside, self.mask[camera, frame[:, None], y, x], beyond)
+        counts = self.counts[:, frame][..., None]
+        seen = (counts & (mask == OBJECT)).sum(0)
+        empty = (counts & (mask == BACKGROUND)).any(0)
+        needed = counts.sum(0) // 2 + 1
+        return (1 - seen / needed).clamp_min(0) * ~empty
+
+    @stage("data")
     def core_points(self, frame: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """`count` random core points of each frame (B,): (B, count, 3) world, and whether there are any (B,)."""
         pick = torch.randint(CORE_POINTS, (len(frame), count), generator=generator, device=self.device)
         return self.core[frame[:, None], pick], self.has_core[frame]
 
 
-def _find_nearest(masks: Layer, every: int) -> tuple[Tensor, Tensor, Tensor]:
-    """`Silhouettes.nearest`, `mask_pixels` and `first_of_image`."""
+def _find_nearest(masks: Layer, every: int) -> tuple[Tensor, ...]:
+    """`Silhouettes.nearest`, `mask_pixels`, `first_of_image` and `mask`."""
     V, T, height, width = masks.shape
     rows, columns = (len(range(every // 2, n, every)) for n in (height, width))
     nearest = np.zeros((V, T, rows, columns, 2), np.uint8)
+    coarse = np.zeros((V, T, rows, columns), np.uint8)
 
     def take_in(image: int) -> np.ndarray:
         v, t = divmod(image, T)
         mask = _coarse(masks[v, t], every)
-        nearest[v, t] = _nearest_mask_pixels(mask)
+        mask[~possible_pixels(mask)] = BACKGROUND
+        nearest[v, t], coarse[v, t] = _nearest_mask_pixels(mask), mask
         return np.argwhere(mask == OBJECT)[:, ::-1].astype(np.uint8)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         pixels = list(pool.map(take_in, range(V * T)))
     first = np.cumsum([0, *map(len, pixels)])
-    return torch.from_numpy(nearest), torch.from_numpy(np.concatenate(pixels)), torch.from_numpy(first)
+    arrays = nearest, np.concatenate(pixels), first, coarse
+    return tuple(torch.from_numpy(array) for array in arrays)
 
 
 def _coarse(mask: np.ndarray, every: int) -> np.ndarray:

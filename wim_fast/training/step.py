@@ -15,6 +15,9 @@ from wim_fast.profiling import stage
 from wim_fast.rendering.rays import RaySamples, sample_rays
 from wim_fast.training import losses, schedule
 from wim_fast.training.batch import TrainingImages
+from wim_fast.training.silhouettes import Silhouettes
+
+CANDIDATES_PER_PART = 8  # random points of each part and image that are asked whether any camera judges them
 
 
 class StepReport(NamedTuple):
@@ -124,6 +127,14 @@ def training_losses(
         inside = has_core.repeat_interleave(sampling.core_points)
         terms["hull"] = weights.hull_weight * losses.hull_loss(union, inside)
 
+    # what no camera judges is empty (drawn in any case)
+    void, void_pose_ids, doubt = doubted_points(
+        posed, frame, images.silhouettes, model.field.residual_max, sampling.void_points, generator
+    )
+    if weights.void_weight > 0:
+        void_sdf = model.evaluate(void, void_pose_ids, posed, backend).sdf
+        terms["void"] = weights.void_weight * losses.void_loss(void_sdf, inv_s, doubt)
+
     # silhouettes
     silhouettes = images.silhouettes
     mask = silhouettes.draw(camera, frame, sampling.mask_pixels, generator)
@@ -179,3 +190,30 @@ def surface_points(posed: Posed, count: int, generator: torch.Generator) -> Tens
     local = torch.nn.functional.normalize(sphere, dim=-1) * posed.semi_axes[:, None]
     world = torch.einsum("fpab,pnb->fpna", posed.rotation, local) + posed.translation[:, :, None]
     return world.reshape(frames, parts * count, 3)
+
+
+@torch.no_grad()
+def doubted_points(
+    posed: Posed,
+    frame: Tensor,
+    silhouettes: Silhouettes,
+    residual_max: float,
+    count: int,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`count` random points where density can be that no camera judges; their poses (count,) and `doubt` (count,).
+
+    Points (count, 3) are world. Of fewer such points the rest are any others, with doubt 0.
+    """
+    frames, parts = posed.translation.shape[:2]
+    shape = frames, parts, CANDIDATES_PER_PART
+    uniform = torch.rand(2, *shape, generator=generator, device=generator.device)
+    direction = torch.randn(*shape, 3, generator=generator, device=generator.device)
+    grown = torch.nn.functional.normalize(direction, dim=-1) * (posed.semi_axes[:, None] + residual_max)
+    local = grown * uniform[0, ..., None] ** (1 / 3)  # evenly in the grown ellipsoids
+    world = torch.einsum("fpab,fpnb->fpna", posed.rotation, local) + posed.translation[:, :, None]
+    doubt = silhouettes.doubt(world.view(frames, -1, 3), frame).view(-1)
+    order = torch.where(doubt > 0, 1 + uniform[1].view(-1), 0.0)
+    pick = order.topk(min(count, len(order))).indices
+    pose_ids = pick // (parts * CANDIDATES_PER_PART)
+    return world.view(-1, 3)[pick], pose_ids.int(), doubt[pick]
