@@ -68,9 +68,9 @@ def hull_loss(union: Tensor, inside: Tensor) -> Tensor:
     return (union.relu() * inside).mean()
 
 
-def void_loss(sdf: Tensor, inv_s: Tensor, doubt: Tensor) -> Tensor:
-    """Mean density of points (N,) that no camera judges, each by its doubt (N,) in [0, 1] that the object is there."""
-    return (doubt * torch.sigmoid(-inv_s * sdf)).mean()
+def void_loss(sdf: Tensor, inv_s: Tensor, counts: Tensor) -> Tensor:
+    """Mean density of points (N,) that no camera judges; counts (N,) bool says which count."""
+    return (counts * torch.sigmoid(-inv_s * sdf)).mean()
 
 
 def joint_loss(first: Tensor, second: Tensor) -> Tensor:

@@ -95,11 +95,10 @@ class Silhouettes:
         return homogeneous[..., :2] / homogeneous[..., 2:].clamp_min(1e-3) / self.image_side
 
     @stage("data")
-    def doubt(self, points: Tensor, frame: Tensor) -> Tensor:
-        """What points (B, N, 3) of frames (B,) lack to be the object by the rule of `scene.visual_hull`: (B, N) in [0, 1].
+    def judged(self, points: Tensor, frame: Tensor) -> Tensor:
+        """Which points (B, N, 3) of frames (B,) any camera judges, (B, N): it sees the object there, or background.
 
-        1 where no camera sees the object or background: nothing ever judges what is there. 0 where more than half of the
-        cameras see the object, and where one sees background: there the mask loss judges.
+        What a camera sees follows the rule of `scene.visual_hull`.
         """
         height, width = self.mask.shape[2:]
         P = self.projection[:, None]
@@ -110,13 +109,9 @@ class Silhouettes:
         inside = (depth > 0) & (x >= 0) & (y >= 0) & (x < width) & (y < height)
         x, y = x.clamp(0, width - 1).long(), y.clamp(0, height - 1).long()
         camera = torch.arange(len(P), device=self.device)[:, None, None]
-        beyond = torch.where(self.closed, BACKGROUND, UNRELIABLE)[:, frame][..., None]  # (V, B, 1)
-        mask = torch.where(inside, self.mask[camera, frame[:, None], y, x], beyond)
-        counts = self.counts[:, frame][..., None]
-        seen = (counts & (mask == OBJECT)).sum(0)
-        empty = (counts & (mask == BACKGROUND)).any(0)
-        needed = counts.sum(0) // 2 + 1
-        return (1 - seen / needed).clamp_min(0) * ~empty
+        known = self.mask[camera, frame[:, None], y, x] != UNRELIABLE
+        counts, closed = (image[:, frame][..., None] for image in (self.counts, self.closed))
+        return (counts & torch.where(inside, known, closed)).any(0)
 
     @stage("data")
     def core_points(self, frame: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,9 @@ from wim_fast.training import losses, schedule
 from wim_fast.training.batch import TrainingImages
 from wim_fast.training.silhouettes import Silhouettes
 
-CANDIDATES_PER_PART = 8  # random points of each part and image that are asked whether any camera judges them
+CANDIDATES = (
+    8  # for each point of the void loss: so many random ones are asked whether any camera judges them
+)
 
 
 class StepReport(NamedTuple):
@@ -89,7 +91,7 @@ def training_losses(
     decoded = num_rays * render.decoded_per_ray if backend.needs_capacity else None
 
     # rendering: samples along the rays, less those that would not show; taps round some of them for the losses of shape;
-    # all of it decoded in one go
+    # points that no camera judges (drawn in any case); all of it decoded in one go
     posed = model.pose(frame, backend)
     jitter = torch.rand(num_rays, generator=generator, device=device)
     samples = sample_rays(posed, batch.rays, jitter, model.field.residual_max, inv_s, backend, marched)
@@ -99,10 +101,15 @@ def training_losses(
     rows = len(samples.points)
     num_tapped = sampling.eikonal_points if weights.eikonal_weight > 0 or weights.volume_weight > 0 else 0
     taps, tap_pose_ids = eikonal_taps(samples, num_tapped, sampling.eikonal_tap, generator)
-    points, pose_ids = torch.cat([samples.points, taps]), torch.cat([samples.pose_ids, tap_pose_ids])
+    void, void_pose_ids, is_void = unjudged_points(
+        posed, frame, images.silhouettes, model.field.residual_max, sampling.void_points, generator
+    )
+    points = torch.cat([samples.points, taps, void])
+    pose_ids = torch.cat([samples.pose_ids, tap_pose_ids, void_pose_ids])
     sdf, rgb, _ = model.evaluate(points, pose_ids, posed, backend)
-    rendered = backend.composite(sdf[:rows], rgb[:rows], samples.t, samples.offsets, inv_s)
-    gradient = losses.tap_gradient(sdf[rows:].view(4, -1), sampling.eikonal_tap)
+    sdf, tap_sdf, void_sdf = sdf[:rows], sdf[rows : rows + len(taps)], sdf[rows + len(taps) :]
+    rendered = backend.composite(sdf, rgb[:rows], samples.t, samples.offsets, inv_s)
+    gradient = losses.tap_gradient(tap_sdf.view(4, -1), sampling.eikonal_tap)
 
     # colour, mask, shape
     if weights.random_background:
@@ -115,7 +122,8 @@ def training_losses(
         "photo": weights.photo_weight * losses.photo_loss(rgb, target, batch.weight),
         "mask": weights.mask_weight * losses.mask_loss(rendered.opacity, batch.alpha, batch.weight),
         "eikonal": weights.eikonal_weight * losses.eikonal_loss(gradient),
-        "volume": weights.volume_weight * losses.volume_loss(sdf[rows:], inv_s),
+        "volume": weights.volume_weight * losses.volume_loss(tap_sdf, inv_s),
+        "void": weights.void_weight * losses.void_loss(void_sdf, inv_s, is_void),
     }
 
     # what lies deep in the visual hull is the object (drawn in any case: no weight changes what other terms draw)
@@ -126,14 +134,6 @@ def training_losses(
         union = backend.articulated_lookup(core.view(-1, 3), core_pose_ids, *posed, 1).union
         inside = has_core.repeat_interleave(sampling.core_points)
         terms["hull"] = weights.hull_weight * losses.hull_loss(union, inside)
-
-    # what no camera judges is empty (drawn in any case)
-    void, void_pose_ids, doubt = doubted_points(
-        posed, frame, images.silhouettes, model.field.residual_max, sampling.void_points, generator
-    )
-    if weights.void_weight > 0:
-        void_sdf = model.evaluate(void, void_pose_ids, posed, backend).sdf
-        terms["void"] = weights.void_weight * losses.void_loss(void_sdf, inv_s, doubt)
 
     # silhouettes
     silhouettes = images.silhouettes
@@ -193,7 +193,7 @@ def surface_points(posed: Posed, count: int, generator: torch.Generator) -> Tens
 
 
 @torch.no_grad()
-def doubted_points(
+def unjudged_points(
     posed: Posed,
     frame: Tensor,
     silhouettes: Silhouettes,
@@ -201,19 +201,17 @@ def doubted_points(
     count: int,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`count` random points where density can be that no camera judges; their poses (count,) and `doubt` (count,).
+    """Random points (count, 3), world, where density can be and no camera judges; their pose ids (count,).
 
-    Points (count, 3) are world. Of fewer such points the rest are any others, with doubt 0.
+    Where there are fewer such points the rest are others: the last of the returned, (count,) bool, says which count.
     """
     frames, parts = posed.translation.shape[:2]
-    shape = frames, parts, CANDIDATES_PER_PART
+    shape = frames, parts, -(-CANDIDATES * count // (frames * parts))
     uniform = torch.rand(2, *shape, generator=generator, device=generator.device)
     direction = torch.randn(*shape, 3, generator=generator, device=generator.device)
     grown = torch.nn.functional.normalize(direction, dim=-1) * (posed.semi_axes[:, None] + residual_max)
     local = grown * uniform[0, ..., None] ** (1 / 3)  # evenly in the grown ellipsoids
     world = torch.einsum("fpab,fpnb->fpna", posed.rotation, local) + posed.translation[:, :, None]
-    doubt = silhouettes.doubt(world.view(frames, -1, 3), frame).view(-1)
-    order = torch.where(doubt > 0, 1 + uniform[1].view(-1), 0.0)
-    pick = order.topk(min(count, len(order))).indices
-    pose_ids = pick // (parts * CANDIDATES_PER_PART)
-    return world.view(-1, 3)[pick], pose_ids.int(), doubt[pick]
+    counts = ~silhouettes.judged(world.view(frames, -1, 3), frame).view(-1)
+    pick = (counts + uniform[1].view(-1)).topk(count).indices
+    return world.view(-1, 3)[pick], (pick // (parts * shape[2])).int(), counts[pick]
