@@ -34,9 +34,7 @@ class Silhouettes:
 
     Attributes:
         nearest: (V, T, h, w, 2) uint8, x and y of the coarse mask pixel nearest to each; NOWHERE where it is unreliable.
-        mask: (V, T, h, w) uint8, the coarse masks; unreliable only where the object may be.
-        counts: (V, T) whether an image says anything of the hull: it has pixels of the object and of the background.
-        closed: (V, T) whether background rings the object within the picture, so that beyond is background too.
+        reliable: (V, T, h, w) bool, the coarse pixels that say what they see.
         mask_pixels: (M, 2) uint8, x and y of the object's coarse pixels, image after image.
         first_of_image: (V * T + 1,) where the pixels of each image begin among them.
         core: (T, CORE_POINTS, 3) world, points of the core of the visual hull; `has_core` (T,) where it is known.
@@ -55,12 +53,9 @@ class Silhouettes:
         )
         every = -(-self.image_side // COARSE_SIZE)
         self.side = self.image_side / every
-        self.nearest, self.mask_pixels, self.first_of_image, self.mask = (
+        self.nearest, self.mask_pixels, self.first_of_image, self.reliable = (
             x.to(self.device) for x in _find_nearest(scene.mask, every)
         )
-        self.counts = (self.mask == OBJECT).any(-1).any(-1) & (self.mask == BACKGROUND).any(-1).any(-1)
-        rows, columns = self.mask[..., [0, -1], :], self.mask[..., [0, -1]]
-        self.closed = ~((rows != BACKGROUND).any(-1).any(-1) | (columns != BACKGROUND).any(-1).any(-1))
         self.core, self.has_core = (x.to(self.device) for x in _find_cores(scene, core_depth))
 
     @stage("data")
@@ -96,11 +91,8 @@ class Silhouettes:
 
     @stage("data")
     def judged(self, points: Tensor, frame: Tensor) -> Tensor:
-        """Which points (B, N, 3) of frames (B,) any camera judges, (B, N): it sees the object there, or background.
-
-        What a camera sees follows the rule of `scene.visual_hull`.
-        """
-        height, width = self.mask.shape[2:]
+        """Which points (B, N, 3) of frames (B,) fall on a reliable pixel of any camera: (B, N) bool."""
+        height, width = self.reliable.shape[2:]
         P = self.projection[:, None]
         homogeneous = points @ P[..., :3].mT + P[..., None, :, 3]  # (V, B, N, 3)
         depth = homogeneous[..., 2]
@@ -109,9 +101,7 @@ class Silhouettes:
         inside = (depth > 0) & (x >= 0) & (y >= 0) & (x < width) & (y < height)
         x, y = x.clamp(0, width - 1).long(), y.clamp(0, height - 1).long()
         camera = torch.arange(len(P), device=self.device)[:, None, None]
-        known = self.mask[camera, frame[:, None], y, x] != UNRELIABLE
-        counts, closed = (image[:, frame][..., None] for image in (self.counts, self.closed))
-        return (counts & torch.where(inside, known, closed)).any(0)
+        return (inside & self.reliable[camera, frame[:, None], y, x]).any(0)
 
     @stage("data")
     def core_points(self, frame: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -121,23 +111,24 @@ class Silhouettes:
 
 
 def _find_nearest(masks: Layer, every: int) -> tuple[Tensor, ...]:
-    """`Silhouettes.nearest`, `mask_pixels`, `first_of_image` and `mask`."""
+    """`Silhouettes.nearest`, `mask_pixels`, `first_of_image` and `reliable`."""
     V, T, height, width = masks.shape
     rows, columns = (len(range(every // 2, n, every)) for n in (height, width))
     nearest = np.zeros((V, T, rows, columns, 2), np.uint8)
-    coarse = np.zeros((V, T, rows, columns), np.uint8)
+    reliable = np.zeros((V, T, rows, columns), bool)
 
     def take_in(image: int) -> np.ndarray:
         v, t = divmod(image, T)
         mask = _coarse(masks[v, t], every)
+        reliable[v, t] = mask != UNRELIABLE
         mask[~possible_pixels(mask)] = BACKGROUND
-        nearest[v, t], coarse[v, t] = _nearest_mask_pixels(mask), mask
+        nearest[v, t] = _nearest_mask_pixels(mask)
         return np.argwhere(mask == OBJECT)[:, ::-1].astype(np.uint8)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         pixels = list(pool.map(take_in, range(V * T)))
     first = np.cumsum([0, *map(len, pixels)])
-    arrays = nearest, np.concatenate(pixels), first, coarse
+    arrays = nearest, np.concatenate(pixels), first, reliable
     return tuple(torch.from_numpy(array) for array in arrays)
 
 

@@ -17,9 +17,7 @@ from wim_fast.training import losses, schedule
 from wim_fast.training.batch import TrainingImages
 from wim_fast.training.silhouettes import Silhouettes
 
-CANDIDATES = (
-    8  # for each point of the void loss: so many random ones are asked whether any camera judges them
-)
+CANDIDATES = 8  # random points for each of the void loss, which takes those that no camera judges
 
 
 class StepReport(NamedTuple):
