@@ -15,7 +15,7 @@ from wim_fast.runs.trained_model import TrainedModel
 
 FRAMES = 3  # trained on that are looked at, spread evenly
 VIEWS = 4  # of each, spread round the object; those of a frame stand between those of the others
-LARGEST_PICTURE = 128  # pixels on the longer side
+LARGEST_PICTURE = 96  # pixels on the longer side
 
 
 def unconfirmed_share(run: TrainedModel) -> Unconfirmed:
