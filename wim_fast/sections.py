@@ -123,6 +123,7 @@ class LossConfig:
     hull_weight: float = field(
         3.0, "weight of the loss that keeps the core of the visual hull filled", minimum=0
     )
+    void_weight: float = field(1.0, "weight of the loss that empties what no camera judges", minimum=0)
     silhouette_weight: float = field(400.0, "weight of the ellipsoid silhouette loss", minimum=0)
     part_center_weight: float = field(1000.0, "weight of the part centre loss", minimum=0)
     silhouette_final_share: float = field(
@@ -164,6 +165,7 @@ class SamplingConfig:
     core_depth: float = field(
         0.03, "depth in the visual hull from which a point must be in the object, world units", minimum=0
     )
+    void_points: int = field(64, "points of the loss that empties what no camera judges", minimum=1)
     surface_points: int = field(16, "points per part of the silhouette loss", minimum=1)
     mask_pixels: int = field(64, "mask pixels per image of the silhouette and part centre losses", minimum=1)
     dead_zone: float = field(

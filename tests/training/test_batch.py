@@ -203,6 +203,40 @@ def test_core_of_the_hull_is_the_object(scene, images):
             assert (scene.mask[v, f][pixels[v, :, 1], pixels[v, :, 0]] != 0).mean() > 0.95
 
 
+def test_judged_is_what_falls_on_reliable_pixels(scene):
+    """By brute force; what lies outside of all pictures nobody judges."""
+
+    def borders(mask):
+        mask[:, :, :, :20] = UNRELIABLE
+        mask[2] = UNRELIABLE
+
+    unsure = changed_mask(scene, borders)
+    silhouettes = TrainingImages(unsure, Config()).silhouettes
+    points = 3 * torch.rand(1, 400, 3, generator=generator()) - 1.5
+    found = silhouettes.judged(points, torch.tensor([1]), images.cameras.projection())[0]
+    pixels, depth = project(unsure.cameras, points[0].double().numpy())
+    x, y = np.floor(pixels).clip(-1, 40).astype(int).transpose(2, 0, 1)
+    inside = (depth > 0) & (x >= 0) & (y >= 0) & (x < 40) & (y < 40)
+    expected = [
+        any(inside[v, n] and mask[y[v, n], x[v, n]] != UNRELIABLE for v, mask in enumerate(unsure.mask[:, 1]))
+        for n in range(400)
+    ]
+    np.testing.assert_array_equal(found.numpy(), expected)
+    assert 100 < sum(expected) < 390
+
+
+def test_unreliable_borders_beyond_a_ring_of_background_pull_in(scene):
+    """The object is one piece: beyond the ring is none of it, and parts that stray there are pulled back."""
+
+    def border(mask):
+        mask[..., :2] = UNRELIABLE
+
+    silhouettes = TrainingImages(changed_mask(scene, border), Config()).silhouettes
+    at_border = torch.tensor([[[0.02, 0.5]]])
+    found = silhouettes.nearest_in_mask(torch.tensor([0]), torch.tensor([0]), at_border)
+    assert (found[0, 0, 0] > 0.1).all()
+
+
 def test_a_step_on_unseen_object_stays_finite(scene):
     """Rays that hit nothing: no samples at all, and still finite losses and gradients."""
     from wim_fast.config import Config

@@ -1,5 +1,7 @@
 """What a weight changes: its own term of a step, and nothing else."""
 
+import imageio.v3 as iio
+import numpy as np
 import pytest
 import torch
 from tiny_scene import ring, write_scene
@@ -15,6 +17,7 @@ WEIGHTS = {
     "eikonal": {"eikonal_weight": 0.0},
     "volume": {"volume_weight": 0.0},
     "hull": {"hull_weight": 0.0},
+    "void": {"void_weight": 0.0},
     "silhouette": {"silhouette_weight": 0.0},
     "part_center": {"part_center_weight": 0.0},
     "joint": {"joint_weight_start": 0.0, "joint_weight_end": 0.0},
@@ -27,6 +30,10 @@ WEIGHTS = {
 def scene(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scene") / "tiny"
     write_scene(folder, frames=4, eyes=ring(4), width=32, solid="ellipsoid")
+    for picture in folder.glob("frame_*"):
+        mask = np.where(iio.imread(picture)[..., 3] > 127, 255, 0).astype(np.uint8)
+        mask[:15] = 128  # nobody knows what is on top
+        iio.imwrite(folder / picture.name.replace("frame", "mask"), mask)
     return load_scene(folder)
 
 
@@ -35,6 +42,7 @@ def first_step(scene, **changes):
     small = {"parts": 4, "hash_log2_entries": 8, "pose_width": 16, "decoder_width": 16, "iterations": 10}
     small |= {"learn_cameras": False}  # their prior is zero at first
     small |= {"images_per_step": 2, "rays_per_image": 64, "merge_start": 0.0, "separation_sigma": 0.5}
+    small |= {"residual_max": 0.3}
     return Trainer(scene, load_config("x", small | changes), 10, select_backend("numba")).train_step().losses
 
 
@@ -76,6 +84,12 @@ def test_no_points_are_drawn_where_no_loss_needs_them(scene):
     assert off["eikonal"] == off["volume"] == 0
 
 
+def test_wholly_visible_objects_have_nothing_to_empty(tmp_path):
+    """Some camera judges every point: the term is exactly zero."""
+    write_scene(tmp_path, frames=4, eyes=ring(4), width=32, solid="ellipsoid")
+    assert first_step(load_scene(tmp_path))["void"] == 0
+
+
 def test_the_paper_doubles_the_difference(scene):
     """In blocks that touch the mask: four times its square, where ours counts twice."""
     images = [
@@ -87,5 +101,5 @@ def test_the_paper_doubles_the_difference(scene):
     ]  # fmt: skip
     zero = torch.tensor([0])
     ours, paper = (i.draw(zero, zero, 200, torch.Generator().manual_seed(0)).weight for i in images)
-    assert set(ours.tolist()) == {1.0, 2.0}
-    assert torch.equal(paper, torch.where(ours == 2, 4.0, 1.0))
+    assert set(ours.tolist()) == {0.0, 1.0, 2.0}
+    assert torch.equal(paper, torch.where(ours == 2, 4.0, ours))

@@ -79,6 +79,16 @@ def test_volume_loss():
     assert float(losses.volume_loss(torch.zeros(0), torch.tensor(100.0))) == 0
 
 
+def test_void_loss():
+    """The density of what no camera judges, which is pushed out; the rest has no gradient at all."""
+    sdf = torch.tensor([-1.0, 0.0, 0.0, 2.0], requires_grad=True)
+    loss = losses.void_loss(sdf, torch.tensor(100.0), torch.tensor([True, True, False, True]))
+    loss.backward()
+    assert float(loss) == pytest.approx((1 + 0.5 + 0 + 0) / 4)
+    assert float(sdf.grad[1]) == pytest.approx(-100 / 4 / 4)
+    assert float(sdf.grad[2]) == 0
+
+
 def eikonal(sdf):
     """Of distances (4, N) at taps 1e-3 away."""
     return losses.eikonal_loss(losses.tap_gradient(sdf, 1e-3))

@@ -44,6 +44,7 @@ def test_a_run_holds_everything(scene, capsys):
     run = Path("runs/tiny_1")
     names = {path.name.split(".")[0] for path in run.iterdir()}
     assert names == {
+        "cameras",
         "checkpoints",
         "config",
         "evaluation",
@@ -74,8 +75,10 @@ def test_a_run_holds_everything(scene, capsys):
     evaluation = json.loads((run / "evaluation.json").read_text())
     assert evaluation["training cameras"].keys() == evaluation["test cameras"].keys()
     assert 0 <= evaluation["test cameras"]["iou"] <= 1
+    assert evaluation["unconfirmed"].keys() == {"unseen", "hidden"}
     output = capsys.readouterr().out
     assert re.search(r"PSNR.* dB .* dB", output)
+    assert "Turntable: " in output
     for path in ("config.yaml", "checkpoints/step_00000120.pt", "trajectory.npz", "metrics.jsonl", "preview"):
         assert f"{run}/{path}" in output
     assert load_run(run).camera_ids == (0, 2, 4)

@@ -39,10 +39,15 @@ def turntable_path(run: TrainedModel, motion: Motion, size: int | None = None) -
         size: longer side of the pictures in pixels; None: as trained, at least `LEAST_SIZE`.
     """
     cameras = resized_to(run.recorded_cameras(run.camera_ids), size)
-    points = extreme_points(motion, run.semi_axes)
-    middle = 0.5 * (points.min(axis=0) + points.max(axis=0))
-    circle = fitted(turntable(cameras, middle, len(motion)), points)
+    circle = circle_round(cameras, motion, run.semi_axes, len(motion))
     return CameraPath(circle, [f"turntable_{k:05d}.png" for k in range(len(motion))], "turntable.mp4")
+
+
+def circle_round(cameras: Cameras, motion: Motion, semi_axes: np.ndarray, count: int) -> Cameras:
+    """`count` cameras on a circle, as far from the object as these, that hold all of a motion of parts (P, 3)."""
+    points = extreme_points(motion, semi_axes)
+    middle = 0.5 * (points.min(axis=0) + points.max(axis=0))
+    return fitted(turntable(cameras, middle, count), points)
 
 
 def choose_path(

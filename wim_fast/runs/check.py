@@ -11,7 +11,6 @@ from scipy.ndimage import binary_dilation, binary_erosion
 
 from wim_fast.drawing.images import enlarge, write_png
 from wim_fast.drawing.sheets import grid
-from wim_fast.model.motion import posed_at
 from wim_fast.recordings.cameras import Cameras, pixel_rays, project
 from wim_fast.recordings.masks import BACKGROUND, OBJECT
 from wim_fast.rendering.image import render_image
@@ -80,11 +79,11 @@ def some_frames(run: TrainedModel) -> list[int]:
 
 def _checked(run: TrainedModel, scene: Scene, frames: Sequence[int]) -> Iterator[CheckedMask]:
     for t in frames:
-        posed = posed_at(run.model, run.motion, t)
         centers = run.motion.translation[t]
         reach = float(run.semi_axes.max()) + run.config.model.residual_max
         masks = scene.mask[:, t]
         for v, camera in enumerate(scene.cameras.ids):
+            posed = run.pose_seen(t, camera)
             image = render_image(run.model, posed, scene.cameras, v, run.inv_s, run.backend)
             inside, mask = image.opacity > 0.5, masks[v] == OBJECT
             missing = inside & (masks[v] == BACKGROUND) & ~binary_dilation(mask, iterations=TOLERANCE)

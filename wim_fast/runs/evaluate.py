@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wim_fast.errors import UserError
+from wim_fast.evaluation.confirmation import Unconfirmed
 from wim_fast.evaluation.joints import JointError
 from wim_fast.evaluation.metrics import Lpips, compare, load_lpips
 from wim_fast.evaluation.protocols import NOVEL_POSES, NOVEL_VIEWS
@@ -27,6 +28,7 @@ from wim_fast.runs.evaluation_table import as_text, evaluation_notes, metrics_ta
 from wim_fast.runs.recording_poses import RecordingPoses
 from wim_fast.runs.render import Progress
 from wim_fast.runs.trained_model import TrainedModel, frame_positions
+from wim_fast.runs.turntable_check import unconfirmed_share
 from wim_fast.scene.scene import Scene
 
 TRAINING_VIEWS = "training views"
@@ -55,6 +57,7 @@ class Evaluation:
     Attributes:
         rows: one per view: `group`, `camera` and `frame` (ids), and the metrics of `metrics.image_metrics`.
         summary: {group: mean of each metric, and `images`}.
+        unconfirmed: what of a turntable no training camera confirms.
         joint_error: of the frames trained on (A.10); None if the recording has no true joints.
         driving: what drives the novel poses, and its error on held-out frames; None where nothing does.
         lpips: "measured", or why it is not.
@@ -70,6 +73,7 @@ class Evaluation:
     cameras_trained_on: tuple[int, ...]
     frames_trained_on: tuple[int, ...]
     summary: dict[str, dict[str, float]]
+    unconfirmed: Unconfirmed
     joint_error: JointError | None
     driving: dict[str, Any] | None
     lpips: str
@@ -83,7 +87,12 @@ class Evaluation:
     def notes(self) -> list[str]:
         """What must be known beside the table."""
         return evaluation_notes(
-            self.summary, self.joint_error, self.driving, self.lpips, self.cameras_corrected
+            self.summary,
+            self.unconfirmed,
+            self.joint_error,
+            self.driving,
+            self.lpips,
+            self.cameras_corrected,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,6 +106,7 @@ class Evaluation:
             "size": list(self.size),
             "cameras_trained_on": list(self.cameras_trained_on),
             "frames_trained_on": list(self.frames_trained_on),
+            "unconfirmed": self.unconfirmed._asdict(),
             "joint_error": None if self.joint_error is None else self.joint_error.to_dict(),
             "images": [{key: finite(value) for key, value in row.items()} for row in rows],
         }
@@ -147,6 +157,7 @@ def evaluate_selection(
         cameras_trained_on=run.camera_ids,
         frames_trained_on=run.frame_ids,
         summary={name: summarize(of) for name, of in rows.items()},
+        unconfirmed=unconfirmed_share(run),
         joint_error=poses.joint_error(),
         driving=poses.driving(),
         lpips=lpips if isinstance(lpips, str) else "measured",

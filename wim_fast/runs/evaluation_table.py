@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from wim_fast.evaluation.confirmation import Unconfirmed
 from wim_fast.evaluation.joints import JointError
 from wim_fast.evaluation.protocols import NOVEL_VIEWS
 
@@ -43,6 +44,7 @@ def metrics_table(groups: Mapping[str, Mapping[str, float]], title: str = "") ->
 
 def evaluation_notes(
     groups: Collection[str],
+    shares: Unconfirmed,
     error: JointError | None,
     driving: Mapping[str, Any] | None,
     lpips: str,
@@ -58,6 +60,7 @@ def evaluation_notes(
         notes.append("No novel views: all cameras looked at were trained on.")
     if lpips != "measured":
         notes.append(f"LPIPS is not measured: {lpips}.")
+    notes.append(turntable_note(shares))
     notes += joint_notes(error)
     if driving:
         notes.append(
@@ -65,6 +68,14 @@ def evaluation_notes(
             f"within {driving['held_out_error']:.2%} of the extent on held-out training frames."
         )
     return notes
+
+
+def turntable_note(shares: Unconfirmed) -> str:
+    """What of a turntable the training cameras do not confirm, and why."""
+    return (
+        f"Turntable: {shares.unseen:.1%} is where no training camera sees the object (streaks, patches: should be none), "
+        f"{shares.hidden:.1%} on sides that none of them sees (guessed)."
+    )
 
 
 def joint_notes(error: JointError | None) -> list[str]:

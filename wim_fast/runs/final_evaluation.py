@@ -1,4 +1,4 @@
-"""What is measured when a training ends: views trained on beside views never seen, and the joints."""
+"""What is measured when a training ends: views trained on beside views never seen, a turntable, and the joints."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from wim_fast.errors import SceneWarning
+from wim_fast.evaluation.confirmation import Unconfirmed
 from wim_fast.evaluation.joints import JointError, joint_error
 from wim_fast.evaluation.summary import summarize
 from wim_fast.files import write_atomic
 from wim_fast.runs.evaluate import evaluate_views
 from wim_fast.runs.trained_model import TrainedModel
+from wim_fast.runs.turntable_check import unconfirmed_share
 from wim_fast.training.run_folder import RunFolder
 from wim_fast.training.split import Split
 
@@ -24,9 +26,11 @@ LARGEST_GAP = 1.5  # dB between trained and other cameras that is still no reaso
 
 @dataclass(frozen=True)
 class FinalEvaluation:
-    """Means of the metrics by group of cameras, and the joint error (A.10) where true joints are known."""
+    """Means of the metrics by group of cameras, what of a turntable no training camera confirms, and the joint error
+    (A.10) where true joints are known."""
 
     groups: dict[str, dict[str, float]]
+    unconfirmed: Unconfirmed
     joint_error: JointError | None
 
 
@@ -47,7 +51,7 @@ def evaluate_split(run: TrainedModel, split: Split) -> FinalEvaluation:
         groups[name] = summarize(rows)
     if len(groups) == 2:
         warn_of_gap(*(summary.get("psnr", float("nan")) for summary in groups.values()))
-    return FinalEvaluation(groups, trained_joint_error(run, split))
+    return FinalEvaluation(groups, unconfirmed_share(run), trained_joint_error(run, split))
 
 
 def trained_joint_error(run: TrainedModel, split: Split) -> JointError | None:
@@ -68,7 +72,11 @@ def warn_of_gap(trained: float, other: float) -> None:
 
 def write_final_evaluation(evaluation: FinalEvaluation, step: int, folder: RunFolder) -> None:
     """evaluation.json. Raises OSError."""
-    content: dict[str, object] = {"step": step, **evaluation.groups}
+    content: dict[str, object] = {
+        "step": step,
+        **evaluation.groups,
+        "unconfirmed": evaluation.unconfirmed._asdict(),
+    }
     if evaluation.joint_error is not None:
         content["joints"] = evaluation.joint_error.to_dict()
     write_atomic(folder.evaluation, json.dumps(content, indent=1).encode())

@@ -80,6 +80,18 @@ def hull_core(cameras: Cameras, masks: Masks, depth: float, resolution: int = 48
     return points
 
 
+def possible_pixels(mask: Masks) -> Which:
+    """Where the object is or may be (H, W): its pixels, and the unreliable ones that background does not keep apart."""
+    from scipy.ndimage import binary_dilation, label
+
+    not_background = mask != BACKGROUND
+    if not (mask == UNRELIABLE).any():
+        return not_background
+    touching = binary_dilation(not_background, iterations=LEAST_RING // 2)
+    pieces, _ = label(touching, structure=np.ones((3, 3)))
+    return not_background & np.isin(pieces, np.unique(pieces[mask == OBJECT]))
+
+
 class _Silhouette:
     """One camera and its mask (H, W), to test points and balls against. Tests return (possible, seen): whether this
     camera admits the object there, and whether that is because it sees it there."""
@@ -89,7 +101,7 @@ class _Silhouette:
 
         self.camera = camera
         self.object = mask == OBJECT
-        self.possible = _possible(mask)
+        self.possible = possible_pixels(mask)
         self.to_object = distance_transform_edt(~self.object)  # pixels, 0 in it
         known = (self.possible == self.object).all()
         self.to_possible = self.to_object if known else distance_transform_edt(~self.possible)
@@ -151,18 +163,6 @@ class _Silhouette:
         possible[narrow] = np.hypot(self.to_possible[row, column], beyond) <= reach + slack
         seen[narrow] = np.hypot(self.to_object[row, column], beyond) <= reach + slack
         return possible if self.closed else possible | off_image, seen
-
-
-def _possible(mask: Masks) -> Which:
-    """Where the object is or may be (H, W): its pixels, and the unreliable ones that background does not keep apart."""
-    from scipy.ndimage import binary_dilation, label
-
-    not_background = mask != BACKGROUND
-    if not (mask == UNRELIABLE).any():
-        return not_background
-    touching = binary_dilation(not_background, iterations=LEAST_RING // 2)
-    pieces, _ = label(touching, structure=np.ones((3, 3)))
-    return not_background & np.isin(pieces, np.unique(pieces[mask == OBJECT]))
 
 
 def _silhouettes(cameras: Cameras, masks: Masks) -> list[_Silhouette]:

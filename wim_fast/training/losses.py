@@ -1,4 +1,4 @@
-"""The losses (paper section 3.6, and two of our own: volume and hull). Pure functions of tensors, without their weights."""
+"""The losses (paper section 3.6, and of our own: volume, hull, void). Pure functions of tensors, without their weights."""
 
 from __future__ import annotations
 
@@ -76,6 +76,11 @@ def silhouette_chamfer_loss(
 def hull_loss(union: Tensor, inside: Tensor) -> Tensor:
     """Mean distance by which points (N,) that must lie in the object lie outside it; inside (N,) bool says which count."""
     return (union.relu() * inside).mean()
+
+
+def void_loss(sdf: Tensor, inv_s: Tensor, counts: Tensor) -> Tensor:
+    """Mean density of points (N,) that no camera judges; counts (N,) bool says which count."""
+    return (counts * torch.sigmoid(-inv_s * sdf)).mean()
 
 
 def joint_loss(first: Tensor, second: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from wim_fast.profiling import stage
 from wim_fast.recordings.masks import BACKGROUND, OBJECT, UNRELIABLE
 from wim_fast.scene.footage import Layer
 from wim_fast.scene.scene import Scene
-from wim_fast.scene.visual_hull import hull_core
+from wim_fast.scene.visual_hull import hull_core, possible_pixels
 
 COARSE_SIZE = 128  # of masks at most; their coordinates fit into a byte
 NOWHERE = 255  # in the place of a nearest pixel: it is unreliable
@@ -34,6 +34,7 @@ class Silhouettes:
 
     Attributes:
         nearest: (V, T, h, w, 2) uint8, x and y of the coarse mask pixel nearest to each; NOWHERE where it is unreliable.
+        reliable: (V, T, h, w) bool, the coarse pixels that say what they see.
         mask_pixels: (M, 2) uint8, x and y of the object's coarse pixels, image after image.
         first_of_image: (V * T + 1,) where the pixels of each image begin among them.
         core: (T, CORE_POINTS, 3) world, points of the core of the visual hull; `has_core` (T,) where it is known.
@@ -47,7 +48,7 @@ class Silhouettes:
         self.image_side = max(scene.size)
         every = -(-self.image_side // COARSE_SIZE)
         self.side = self.image_side / every
-        self.nearest, self.mask_pixels, self.first_of_image = (
+        self.nearest, self.mask_pixels, self.first_of_image, self.reliable = (
             x.to(self.device) for x in _find_nearest(scene.mask, every)
         )
         self.core, self.has_core = (x.to(self.device) for x in _find_cores(scene, core_depth))
@@ -84,28 +85,46 @@ class Silhouettes:
         return homogeneous[..., :2] / homogeneous[..., 2:].clamp_min(1e-3) / self.image_side
 
     @stage("data")
+    def judged(self, points: Tensor, frame: Tensor, projection: Tensor) -> Tensor:
+        """Which points (B, N, 3) of frames (B,) fall on a reliable pixel of any camera (V, 3, 4): (B, N) bool."""
+        height, width = self.reliable.shape[2:]
+        P = projection[:, None]
+        homogeneous = points @ P[..., :3].mT + P[..., None, :, 3]  # (V, B, N, 3)
+        depth = homogeneous[..., 2]
+        scale = self.side / self.image_side
+        x, y = (homogeneous[..., :2] / depth.clamp_min(1e-3)[..., None] * scale).floor().unbind(-1)
+        inside = (depth > 0) & (x >= 0) & (y >= 0) & (x < width) & (y < height)
+        x, y = x.clamp(0, width - 1).long(), y.clamp(0, height - 1).long()
+        camera = torch.arange(len(P), device=self.device)[:, None, None]
+        return (inside & self.reliable[camera, frame[:, None], y, x]).any(0)
+
+    @stage("data")
     def core_points(self, frame: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """`count` random core points of each frame (B,): (B, count, 3) world, and whether there are any (B,)."""
         pick = torch.randint(CORE_POINTS, (len(frame), count), generator=generator, device=self.device)
         return self.core[frame[:, None], pick], self.has_core[frame]
 
 
-def _find_nearest(masks: Layer, every: int) -> tuple[Tensor, Tensor, Tensor]:
-    """`Silhouettes.nearest`, `mask_pixels` and `first_of_image`."""
+def _find_nearest(masks: Layer, every: int) -> tuple[Tensor, ...]:
+    """`Silhouettes.nearest`, `mask_pixels`, `first_of_image` and `reliable`."""
     V, T, height, width = masks.shape
     rows, columns = (len(range(every // 2, n, every)) for n in (height, width))
     nearest = np.zeros((V, T, rows, columns, 2), np.uint8)
+    reliable = np.zeros((V, T, rows, columns), bool)
 
     def take_in(image: int) -> np.ndarray:
         v, t = divmod(image, T)
         mask = _coarse(masks[v, t], every)
+        reliable[v, t] = mask != UNRELIABLE
+        mask[~possible_pixels(mask)] = BACKGROUND
         nearest[v, t] = _nearest_mask_pixels(mask)
         return np.argwhere(mask == OBJECT)[:, ::-1].astype(np.uint8)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         pixels = list(pool.map(take_in, range(V * T)))
     first = np.cumsum([0, *map(len, pixels)])
-    return torch.from_numpy(nearest), torch.from_numpy(np.concatenate(pixels)), torch.from_numpy(first)
+    arrays = nearest, np.concatenate(pixels), first, reliable
+    return tuple(torch.from_numpy(array) for array in arrays)
 
 
 def _coarse(mask: np.ndarray, every: int) -> np.ndarray:

@@ -16,6 +16,9 @@ from wim_fast.profiling import stage
 from wim_fast.rendering.rays import RaySamples, sample_rays
 from wim_fast.training import losses, schedule
 from wim_fast.training.batch import TrainingImages
+from wim_fast.training.silhouettes import Silhouettes
+
+CANDIDATES = 8  # random points for each of the void loss, which takes those that no camera judges
 
 
 class StepReport(NamedTuple):
@@ -86,13 +89,15 @@ def training_losses(
     if corrections is not None:
         correction = corrections()
         cameras, moment = cameras.corrected(correction), moment + correction.lateness[camera]
+    # ellipsoids are not the shape: they lead the parts, but would mislead the cameras
+    projection = cameras.projection().detach()
     batch = images.draw(camera, frame, render.rays_per_image, generator, cameras)
     num_rays = len(batch.alpha)
     marched = num_rays * render.marched_per_ray if backend.needs_capacity else None
     decoded = num_rays * render.decoded_per_ray if backend.needs_capacity else None
 
     # rendering: samples along the rays, less those that would not show; taps round some of them for the losses of shape;
-    # all of it decoded in one go
+    # points that no camera judges (drawn in any case); all of it decoded in one go
     posed = model.pose(moment, backend)
     jitter = torch.rand(num_rays, generator=generator, device=device)
     samples = sample_rays(posed, batch.rays, jitter, model.field.residual_max, inv_s, backend, marched)
@@ -102,10 +107,21 @@ def training_losses(
     rows = len(samples.points)
     num_tapped = sampling.eikonal_points if weights.eikonal_weight > 0 or weights.volume_weight > 0 else 0
     taps, tap_pose_ids = eikonal_taps(samples, num_tapped, sampling.eikonal_tap, generator)
-    points, pose_ids = torch.cat([samples.points, taps]), torch.cat([samples.pose_ids, tap_pose_ids])
+    void, void_pose_ids, is_void = unjudged_points(
+        posed,
+        frame,
+        images.silhouettes,
+        projection,
+        model.field.residual_max,
+        sampling.void_points,
+        generator,
+    )
+    points = torch.cat([samples.points, taps, void])
+    pose_ids = torch.cat([samples.pose_ids, tap_pose_ids, void_pose_ids])
     sdf, rgb, _ = model.evaluate(points, pose_ids, posed, backend)
-    rendered = backend.composite(sdf[:rows], rgb[:rows], samples.t, samples.offsets, inv_s)
-    gradient = losses.tap_gradient(sdf[rows:].view(4, -1), sampling.eikonal_tap)
+    sdf, tap_sdf, void_sdf = sdf[:rows], sdf[rows : rows + len(taps)], sdf[rows + len(taps) :]
+    rendered = backend.composite(sdf, rgb[:rows], samples.t, samples.offsets, inv_s)
+    gradient = losses.tap_gradient(tap_sdf.view(4, -1), sampling.eikonal_tap)
 
     # colour, mask, shape
     if weights.random_background:
@@ -122,7 +138,8 @@ def training_losses(
         "photo": weights.photo_weight * losses.photo_loss(rgb, target, believed),
         "mask": weights.mask_weight * losses.mask_loss(rendered.opacity, batch.alpha, believed),
         "eikonal": weights.eikonal_weight * losses.eikonal_loss(gradient),
-        "volume": weights.volume_weight * losses.volume_loss(sdf[rows:], inv_s),
+        "volume": weights.volume_weight * losses.volume_loss(tap_sdf, inv_s),
+        "void": weights.void_weight * losses.void_loss(void_sdf, inv_s, is_void),
     }
 
     # what lies deep in the visual hull is the object (drawn in any case: no weight changes what other terms draw)
@@ -135,8 +152,7 @@ def training_losses(
         terms["hull"] = weights.hull_weight * losses.hull_loss(union, inside)
 
     # silhouettes
-    # ellipsoids are not the shape: they lead the parts, but would mislead the cameras
-    silhouettes, projection = images.silhouettes, cameras.projection()[camera].detach()
+    silhouettes = images.silhouettes
     mask = silhouettes.draw(camera, frame, sampling.mask_pixels, generator)
     surface = surface_points(posed, sampling.surface_points, generator)
     for name, points, weight, dead_zone in (
@@ -144,7 +160,7 @@ def training_losses(
         ("part_center", posed.translation, weights.part_center_weight, 0.0),
     ):
         if weight > 0:
-            pixels = silhouettes.project(points, projection)
+            pixels = silhouettes.project(points, projection[camera])
             nearest = silhouettes.nearest_in_mask(camera, frame, pixels)
             loss = losses.silhouette_chamfer_loss(pixels, nearest, mask.pixels, mask.weight, dead_zone)
             terms[name] = weight * now.silhouette_share * loss
@@ -193,3 +209,29 @@ def surface_points(posed: Posed, count: int, generator: torch.Generator) -> Tens
     local = torch.nn.functional.normalize(sphere, dim=-1) * posed.semi_axes[:, None]
     world = torch.einsum("fpab,pnb->fpna", posed.rotation, local) + posed.translation[:, :, None]
     return world.reshape(frames, parts * count, 3)
+
+
+@torch.no_grad()
+def unjudged_points(
+    posed: Posed,
+    frame: Tensor,
+    silhouettes: Silhouettes,
+    projection: Tensor,
+    residual_max: float,
+    count: int,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Random points (count, 3), world, where density can be and no camera (V, 3, 4) judges; their pose ids (count,).
+
+    Where there are fewer such points the rest are others: the last of the returned, (count,) bool, says which count.
+    """
+    frames, parts = posed.translation.shape[:2]
+    shape = frames, parts, -(-CANDIDATES * count // (frames * parts))
+    uniform = torch.rand(2, *shape, generator=generator, device=generator.device)
+    direction = torch.randn(*shape, 3, generator=generator, device=generator.device)
+    grown = torch.nn.functional.normalize(direction, dim=-1) * (posed.semi_axes[:, None] + residual_max)
+    local = grown * uniform[0, ..., None] ** (1 / 3)  # evenly in the grown ellipsoids
+    world = (torch.einsum("fpab,fpnb->fpna", posed.rotation, local) + posed.translation[:, :, None]).detach()
+    counts = ~silhouettes.judged(world.view(frames, -1, 3), frame, projection).view(-1)
+    pick = (counts + uniform[1].view(-1)).topk(count).indices
+    return world.view(-1, 3)[pick], (pick // (parts * shape[2])).int(), counts[pick]

@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from wim_fast.runs.evaluation_table import metrics_table
+from wim_fast.runs.evaluation_table import metrics_table, turntable_note
 from wim_fast.runs.train import Trained
 from wim_fast.terminal import say, say_table
 from wim_fast.training.checkpoint import TrainedOn
@@ -168,6 +168,7 @@ def show_result(trained: Trained, folder: RunFolder, console: Console) -> None:
     if evaluation is None:
         return
     say_table(metrics_table(evaluation.groups), console)
+    say(turntable_note(evaluation.unconfirmed), console)
     if error := evaluation.joint_error:
         say(f"joint error {100 * error.error:.2f} % of the object's extent (A.10)", console)
     for path, what in (
