@@ -21,7 +21,7 @@ def of_plan(framing: Framing) -> Said:
             f"{camera.name} ({camera.film.kind})",
             camera.calibrated.name,
             f"{width} x {height}",
-            "undistorted" if any(camera.calibrated.lens) else "-",
+            "-" if camera.calibrated.lens.ideal else "undistorted",
         )
     unused = f"; {origin.unused_views} more views unused" if origin.unused_views else ""
     frames, (height, width) = recording.frame_ids, framing.size
