@@ -71,8 +71,8 @@ def test_nothing_in_it(capsys, recording):
 def test_a_kind_of_video_that_is_not_read(capsys, recording):
     for name in NAMES:
         shutil.rmtree(recording / name)
-    (recording / "cam0.avi").write_bytes(b"RIFF")
-    assert "cam0.avi: this kind of video" in refused(capsys, recording)
+    (recording / "cam0.wmv").write_bytes(b"RIFF")
+    assert "cam0.wmv: this kind of video" in refused(capsys, recording)
 
 
 def test_pictures_without_a_camera(capsys, recording):
