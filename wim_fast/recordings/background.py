@@ -35,6 +35,7 @@ ANY_COLOR = 0.1  # share of the object whose colours have not been learned
 USUAL_SHARE = 0.37  # odds of the object, before looking
 WIDER = 1.3  # colours spread more than the noise from frame to frame says
 LARGEST = 5.0  # log odds of one pixel
+MARGIN = 12  # pixels that neighbours are heard over
 TOLD_APART = 2.0  # log odds of a pixel that is sure
 DOUBTFUL = -3.0  # log odds from which on a pixel in a hole may be of the object
 SURE, POSSIBLE = 4.5, 3.0  # standard deviations: of what is the object beyond doubt, and of a change
@@ -87,7 +88,7 @@ class Background:
         change = distance(image, self.color) / self.noise
         changed = ndimage.gaussian_filter(change, 1.0) > POSSIBLE
         found = np.zeros(changed.shape, bool)
-        if (box := _box_of(evidence > -LARGEST)) is not None:
+        if (box := _box_of(ndimage.binary_opening(evidence > 0))) is not None:
             soft = ndimage.gaussian_filter(image[box].astype(np.float32), (0.7, 0.7, 0))
             found[box] = mean_field(evidence[box], soft, self.color[box]) > 0
         return _cleaned(found, changed, evidence)
@@ -149,7 +150,8 @@ def _box_of(found: Mask) -> tuple[slice, slice] | None:
     rows, columns = np.flatnonzero(found.any(1)), np.flatnonzero(found.any(0))
     if not len(rows):
         return None
-    return slice(max(0, rows[0] - 4), rows[-1] + 5), slice(max(0, columns[0] - 4), columns[-1] + 5)
+    first_row, first_column = max(0, rows[0] - MARGIN), max(0, columns[0] - MARGIN)
+    return slice(first_row, rows[-1] + MARGIN + 1), slice(first_column, columns[-1] + MARGIN + 1)
 
 
 def _cleaned(found: Mask, changed: Mask, evidence: NDArray[np.float32]) -> Mask:
