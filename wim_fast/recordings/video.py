@@ -63,9 +63,7 @@ class Video:
         if not file.is_file():
             raise UserError(file, "there is no such video", "put it there, or leave out its camera")
         self.file = file
-        self._times: list[
-            int
-        ] = []  # of the pictures as they are shown, if the list of packets can be trusted
+        self._times: list[int] = []  # of the pictures as they are shown; none if the list is not trusted
         self._keys: list[_Start] = []
         with self._opened() as (container, stream):
             packets = [
