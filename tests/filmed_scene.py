@@ -19,9 +19,21 @@ LENS = (-0.12, 0.05, 0.004, -0.003, 0.01)  # k1 k2 p1 p2 k3
 
 
 class Film:
-    """Cameras (OpenCV axes, whole-numbered pixel centres) and what they see."""
+    """Cameras (OpenCV axes, whole-numbered pixel centres) and what they see; `fisheye`: the lens is k1 to k4 of one."""
 
-    def __init__(self, *, eyes=None, frames=6, width=64, height=64, lens=LENS, unit=1.0, aim=(0.0, 0.0, 0.0)):
+    def __init__(
+        self,
+        *,
+        eyes=None,
+        frames=6,
+        width=64,
+        height=64,
+        lens=LENS,
+        unit=1.0,
+        aim=(0.0, 0.0, 0.0),
+        fisheye=False,
+    ):
+        self.fisheye = fisheye
         self.eyes = ring(4) if eyes is None else eyes
         self.centers = np.array([[0.05 * t, 0.1, 0.2] for t in range(frames)])
         self.width, self.height, self.lens, self.unit = width, height, lens, unit
@@ -36,6 +48,8 @@ class Film:
         y, x = np.mgrid[: scale * self.height, : scale * self.width].astype(float)
         x, y = (x + 0.5) / scale - 0.5, (y + 0.5) / scale - 0.5
         drawn = np.stack([(x - self.K[0, 2]) / self.K[0, 0], (y - self.K[1, 2]) / self.K[1, 1]], -1)
+        if self.fisheye:
+            return self._fisheye_rays(drawn)
         k1, k2, p1, p2, k3 = self.lens
         ideal = drawn.copy()
         for _ in range(60):
@@ -44,6 +58,15 @@ class Film:
             bend = np.stack([2 * p1 * x * y + p2 * (r + 2 * x**2), p1 * (r + 2 * y**2) + 2 * p2 * x * y], -1)
             ideal = (drawn - bend) / (1 + k1 * r + k2 * r**2 + k3 * r**3)[..., None]
         return np.concatenate([ideal, np.ones_like(ideal[..., :1])], -1)
+
+    def _fisheye_rays(self, drawn: np.ndarray) -> np.ndarray:
+        """By the angle from the axis, whose fisheye's polynomial is looked up backwards."""
+        angle = np.linspace(0, 1.5, 100_000)
+        grown = angle * (1 + sum(k * angle ** (2 * n + 2) for n, k in enumerate(self.lens)))
+        assert (np.diff(grown) > 0).all()
+        far = np.linalg.norm(drawn, axis=-1, keepdims=True)
+        theta = np.interp(far, grown, angle)
+        return np.concatenate([drawn / np.maximum(far, 1e-12) * np.sin(theta), np.cos(theta)], -1)
 
     def mask(self, camera: int, frame: int, scale: int = 1) -> np.ndarray:
         directions = self.rays(scale) @ self.R[camera]

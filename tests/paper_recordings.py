@@ -68,7 +68,7 @@ def quaternion(R: np.ndarray) -> np.ndarray:
 def colmap_parameters(film: Film, model: str) -> list[float]:
     """The film's camera in a model's own order of parameters."""
     fx, fy, cx, cy = film.K[0, 0], film.K[1, 1], film.K[0, 2] + 0.5, film.K[1, 2] + 0.5
-    k1, k2, p1, p2, k3 = film.lens
+    k1, k2, p1, p2, k3 = [*film.lens, 0.0][:5]
     return {
         "SIMPLE_PINHOLE": [fx, cx, cy],
         "PINHOLE": [fx, fy, cx, cy],
@@ -76,7 +76,8 @@ def colmap_parameters(film: Film, model: str) -> list[float]:
         "RADIAL": [fx, cx, cy, k1, k2],
         "OPENCV": [fx, fy, cx, cy, k1, k2, p1, p2],
         "FULL_OPENCV": [fx, fy, cx, cy, k1, k2, p1, p2, k3, 0.0, 0.0, 0.0],
-        "OPENCV_FISHEYE": [fx, fy, cx, cy, k1, k2, 0.0, 0.0],
+        "OPENCV_FISHEYE": [fx, fy, cx, cy, *film.lens[:4]],
+        "RAD_TAN_THIN_PRISM_FISHEYE": [fx, fy, cx, cy, *film.lens[:4], *[0.0] * 8],
     }[model]
 
 
@@ -88,6 +89,7 @@ COLMAP_NUMBERS = {
     "OPENCV": 4,
     "OPENCV_FISHEYE": 5,
     "FULL_OPENCV": 6,
+    "RAD_TAN_THIN_PRISM_FISHEYE": 11,
 }
 
 
@@ -121,9 +123,9 @@ def write_colmap_binary(path: Path, film: Film, names: list[str], model: str) ->
 
 def transforms(film: Film, names: list[str], *, each: bool = False, frames: int = 1) -> dict:
     """What nerfstudio writes; `each`: intrinsics in every frame. Names may hold a {t} for the frame."""
-    k1, k2, p1, p2, k3 = film.lens
     inner = {"fl_x": film.K[0, 0], "fl_y": film.K[1, 1], "cx": film.K[0, 2] + 0.5, "cy": film.K[1, 2] + 0.5}
-    inner |= {"w": film.width, "h": film.height, "k1": k1, "k2": k2, "p1": p1, "p2": p2, "k3": k3}
+    names_of_numbers = ("k1", "k2", "k3", "k4") if film.fisheye else ("k1", "k2", "p1", "p2", "k3")
+    inner |= {"w": film.width, "h": film.height, **dict(zip(names_of_numbers, film.lens, strict=True))}
     listed = []
     for v, name in enumerate(names):
         M = np.eye(4)
@@ -133,7 +135,11 @@ def transforms(film: Film, names: list[str], *, each: bool = False, frames: int 
             listed.append({"file_path": name.format(t=t), "transform_matrix": M.tolist()})
             if each:
                 listed[-1].update(inner)
-    return {"camera_model": "OPENCV", **({} if each else inner), "frames": listed}
+    return {
+        "camera_model": "OPENCV_FISHEYE" if film.fisheye else "OPENCV",
+        **({} if each else inner),
+        "frames": listed,
+    }
 
 
 def write_transforms(file: Path, data: dict) -> None:
@@ -151,4 +157,5 @@ def write_opencv(path: Path, film: Film, names: list[str], *, vectors: bool) -> 
         else:
             matrices |= {"R": film.R[v], "T": film.t[v][:, None]}
         head = f"image_width: {film.width}\nimage_height: {film.height}\n"
+        head += "fisheye_model: 1\n" if film.fisheye else ""
         (path / f"{name}.yml").write_text(opencv_yaml(matrices).replace("names:\n", head))

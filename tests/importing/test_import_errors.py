@@ -71,8 +71,8 @@ def test_nothing_in_it(capsys, recording):
 def test_a_kind_of_video_that_is_not_read(capsys, recording):
     for name in NAMES:
         shutil.rmtree(recording / name)
-    (recording / "cam0.avi").write_bytes(b"RIFF")
-    assert "cam0.avi: this kind of video" in refused(capsys, recording)
+    (recording / "cam0.wmv").write_bytes(b"RIFF")
+    assert "cam0.wmv: this kind of video" in refused(capsys, recording)
 
 
 def test_pictures_without_a_camera(capsys, recording):
@@ -232,13 +232,16 @@ def message(path, format="auto"):
 
 
 def test_lenses_that_are_not_understood(tmp_path, film):
-    write_colmap_binary(tmp_path, film, NAMES, "OPENCV_FISHEYE")
-    assert "OPENCV_FISHEYE" in message(tmp_path)
-    data = transforms(film, NAMES) | {"camera_model": "OPENCV_FISHEYE"}
-    write_transforms(tmp_path / "t.json", data)
-    assert "OPENCV_FISHEYE" in message(tmp_path / "t.json")
-    write_transforms(tmp_path / "t.json", transforms(film, NAMES) | {"k4": 0.1})
-    assert "k4" in message(tmp_path / "t.json")
+    write_colmap_binary(tmp_path, film, NAMES, "RAD_TAN_THIN_PRISM_FISHEYE")
+    assert "RAD_TAN_THIN_PRISM_FISHEYE" in message(tmp_path)
+    for change, what in (
+        ({"camera_model": "FISHEYE624"}, "FISHEYE624"),
+        ({"k4": 0.1}, "k4"),
+        ({"is_fisheye": True, "p1": 0.1}, "a fisheye with p1"),
+        ({"is_fisheye": True, "fl_x": None, "camera_angle_x": 1.0}, "without focal length"),
+    ):
+        write_transforms(tmp_path / "t.json", transforms(film, NAMES) | change)
+        assert what in message(tmp_path / "t.json")
 
 
 @pytest.mark.parametrize("name", ["cameras.bin", "images.bin"])

@@ -139,6 +139,51 @@ def test_an_imported_scene_knows_what_is_up(tmp_path):
     np.testing.assert_allclose(np.ptp(circle.centers[:, 2]), 0, atol=1e-9)
 
 
+FISHEYE = (0.06, -0.02, 0.008, -0.002)
+
+
+def fisheye_by_colmap(path: Path, film: Film) -> None:
+    write_colmap_binary(path / "sparse" / "0", film, [f"{name}/0000.png" for name in NAMES], "OPENCV_FISHEYE")
+
+
+def fisheye_by_instant_ngp(path: Path, film: Film) -> None:
+    data = transforms(film, NAMES) | {"is_fisheye": True, "p1": 0.0, "p2": 0.0}
+    del data["camera_model"]
+    write_transforms(path / "transforms.json", data)
+
+
+def fisheye_by_easymocap(path: Path, film: Film) -> None:
+    with_easymocap(path, film)
+    text = (path / "intri.yml").read_text()
+    (path / "intri.yml").write_text(text.replace("names:", 'distortion_model: "equidistant"\nnames:'))
+
+
+@pytest.mark.parametrize(
+    "calibrate",
+    [fisheye_by_colmap, with_transforms, fisheye_by_instant_ngp, with_opencv, fisheye_by_easymocap],
+)
+def test_film_through_a_fisheye_is_the_same_scene(tmp_path, calibrate):
+    """As an ideal camera of the same K films it; what the lens never saw is unreliable."""
+    eyes = ring(4, distance=1.6, elevation=25.0)
+    film = Film(eyes=eyes, frames=2, width=150, height=110, lens=FISHEYE, fisheye=True)
+    straight = Film(eyes=eyes, frames=2, width=150, height=110, lens=STRAIGHT)
+    for one in (film, straight):
+        one.K[[0, 1], [0, 1]] = 75.0
+    source = write_film(tmp_path / "film", film)
+    calibrate(source, film)
+    scene = load_scene(source, coordinate_scale=1.0)
+    for v in range(4):
+        for t in range(2):
+            sure = scene.mask[v, t] != 2
+            assert sure.mean() > 0.9
+            ours, bent, ideal = (
+                m[sure] for m in (scene.mask[v, t] == 1, film.mask(v, t), straight.mask(v, t))
+            )
+            assert (ours & ideal).sum() > 0.97 * (ours | ideal).sum()
+            assert (bent & ideal).sum() < 0.94 * (bent | ideal).sum()
+    assert_placed(scene, *imported(tmp_path, source))
+
+
 @pytest.mark.parametrize("longer", [None, 37])
 def test_a_lens_of_8_coefficients(tmp_path, longer):
     """OpenCV's, EasyMocap's and COLMAP's files of it mean the same, read as they lie and imported."""

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from wim_fast.errors import UserError
-from wim_fast.recordings.lenses import distort, lens_of, lens_reach
+from wim_fast.recordings.lenses import Lens, brown
 from wim_fast.recordings.masks import coverage
 from wim_fast.recordings.resampling import Resampling, area_weights
 from wim_fast.recordings.windows import Window, window_intrinsics
@@ -69,11 +69,11 @@ def test_what_touches_unreliable_pixels_is_unreliable(image):
 def test_points_go_where_the_lens_draws_them():
     """A dot at a distorted position comes out at its ideal one, in the intrinsics of the window."""
     K = np.array([[90.0, 0, 61], [0, 95.0, 39], [0, 0, 1]])
-    lens = (-0.2, 0.1, 0.004, -0.006, 0.02)
+    lens = brown("f", "it", (-0.2, 0.1, 0.004, -0.006, 0.02))
     window, size = Window(10, 5, 110, 75), (140, 200)
     resampling = Resampling((80, 120), size, window, K, lens)
     for ideal in ([-0.4, 0.2], [0.1, -0.25], [0.35, 0.3]):
-        drawn = distort(np.array(ideal), lens) * K[[0, 1], [0, 1]] + K[[0, 1], [2, 2]]
+        drawn = lens.distort(np.array(ideal)) * K[[0, 1], [0, 1]] + K[[0, 1], [2, 2]]
         y, x = np.mgrid[:80, :120] + 0.5
         mask = (np.hypot(x - drawn[0], y - drawn[1]) < 4).astype(np.uint8)
         _, found = resampled(resampling, np.zeros((80, 120, 3), np.uint8), mask)
@@ -87,7 +87,7 @@ def test_distortion_is_opencvs_model():
     radial = 1 + 0.1 * 0.29 - 0.05 * 0.29**2 + 0.2 * 0.29**3
     x = 0.5 * radial + 2 * 0.01 * 0.5 * -0.2 + 0.02 * (0.29 + 2 * 0.25)
     y = -0.2 * radial + 0.01 * (0.29 + 2 * 0.04) + 2 * 0.02 * 0.5 * -0.2
-    found = distort(np.array([0.5, -0.2]), (0.1, -0.05, 0.01, 0.02, 0.2))
+    found = brown("f", "it", (0.1, -0.05, 0.01, 0.02, 0.2)).distort(np.array([0.5, -0.2]))
     np.testing.assert_allclose(found, [x, y], rtol=1e-12)
 
 
@@ -101,16 +101,17 @@ def test_the_rational_lens():
         x * radial + 2 * p1 * x * y + p2 * (r**2 + 2 * x**2),
         y * radial + p1 * (r**2 + 2 * y**2) + 2 * p2 * x * y,
     ]
-    np.testing.assert_allclose(distort(np.array([x, y]), lens), expected, rtol=1e-12)
+    np.testing.assert_allclose(brown("f", "it", lens).distort(np.array([x, y])), expected, rtol=1e-12)
 
 
 def test_a_lens_that_folds_back_says_nothing_beyond():
     """r (1 - 0.3 r^2) grows up to r = 1.054: farther out the image would appear a second time."""
-    assert abs(lens_reach((-0.3, 0, 0, 0, 0), 3.0) - np.sqrt(1 / 0.9)) < 2e-3
-    assert lens_reach((-0.3, 0, 0, 0, 0), 1.0) == np.inf
+    lens = Lens((-0.3,))
+    assert abs(lens.reach(3.0) - np.sqrt(1 / 0.9)) < 2e-3
+    assert lens.reach(1.0) == np.inf
     K = np.array([[20.0, 0, 30], [0, 20.0, 20], [0, 0, 1]])
     mask = np.ones((40, 60), np.uint8)
-    bent = Resampling((40, 60), (40, 60), None, K, (-0.3, 0, 0, 0, 0))
+    bent = Resampling((40, 60), (40, 60), None, K, lens)
     _, seen = resampled(bent, np.zeros((40, 60, 3), np.uint8), mask)
     y, x = np.mgrid[:40, :60] + 0.5
     radius = np.hypot((x - 30) / 20, (y - 20) / 20)
@@ -192,11 +193,11 @@ def test_a_skew_is_undone():
 
 
 def test_lenses_by_their_numbers():
-    assert lens_of("f", "it", None) == lens_of("f", "it", np.zeros(0)) == (0,) * 5
-    assert lens_of("f", "it", [1, 2, 3, 4]) == (1, 2, 3, 4, 0)
-    assert lens_of("f", "it", [[1, 2, 3, 4, 5]]) == (1, 2, 3, 4, 5)
-    assert lens_of("f", "it", [1, 2, 3, 4, 5, 0, 0, 0, 0, 0, 0, 0]) == (1, 2, 3, 4, 5)
-    assert lens_of("f", "it", [1, 2, 3, 4, 5, 6, 7, 8]) == (1, 2, 3, 4, 5, 6, 7, 8)
+    assert brown("f", "it", None) == brown("f", "it", np.zeros(0)) == Lens()
+    assert brown("f", "it", [1, 2, 3, 4]) == Lens((1, 2, 0), (), (3, 4))
+    assert brown("f", "it", [[1, 2, 3, 4, 5]]) == Lens((1, 2, 5), (), (3, 4))
+    assert brown("f", "it", [1, 2, 3, 4, 5, 0, 0, 0, 0, 0, 0, 0]) == Lens((1, 2, 5), (), (3, 4))
+    assert brown("f", "it", [1, 2, 3, 4, 5, 6, 7, 8]) == Lens((1, 2, 5), (6, 7, 8), (3, 4))
     for wrong in ([1, 2, 3], [0] * 8 + [1], [np.nan] * 5):
         with pytest.raises(UserError, match=f"it holds {len(wrong)} numbers"):
-            lens_of("f", "it", wrong)
+            brown("f", "it", wrong)

@@ -211,9 +211,9 @@ def test_judged_is_what_falls_on_reliable_pixels(scene):
         mask[2] = UNRELIABLE
 
     unsure = changed_mask(scene, borders)
-    silhouettes = TrainingImages(unsure, Config()).silhouettes
+    images = TrainingImages(unsure, Config())
     points = 3 * torch.rand(1, 400, 3, generator=generator()) - 1.5
-    found = silhouettes.judged(points, torch.tensor([1]), images.cameras.projection())[0]
+    found = images.silhouettes.judged(points, torch.tensor([1]), images.cameras.projection())[0]
     pixels, depth = project(unsure.cameras, points[0].double().numpy())
     x, y = np.floor(pixels).clip(-1, 40).astype(int).transpose(2, 0, 1)
     inside = (depth > 0) & (x >= 0) & (y >= 0) & (x < 40) & (y < 40)

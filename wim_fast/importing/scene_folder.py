@@ -8,6 +8,7 @@ require_usable(imported, checked)
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -200,7 +201,7 @@ def _report(imported: Imported) -> dict[str, Any]:
             "width": native[1],
             "height": native[0],
             "K": camera.intrinsics(native).tolist(),
-            "distortion": list(camera.calibrated.lens),
+            "lens": dataclasses.asdict(camera.calibrated.lens),
             "T_camera_world": camera.calibrated.T_camera_world.tolist(),
             "window": [w.x0, w.y0, w.x1, w.y1],
         }

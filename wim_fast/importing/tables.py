@@ -21,7 +21,7 @@ def of_plan(framing: Framing) -> Said:
             f"{camera.name} ({camera.film.kind})",
             camera.calibrated.name,
             f"{width} x {height}",
-            "undistorted" if any(camera.calibrated.lens) else "-",
+            "-" if camera.calibrated.lens.ideal else "undistorted",
         )
     unused = f"; {origin.unused_views} more views unused" if origin.unused_views else ""
     frames, (height, width) = recording.frame_ids, framing.size
@@ -48,11 +48,11 @@ def _of_background(imported: Imported) -> Said:
     empty = all(found.empty for found in imported.background.values())
     lost = "" if empty else "what never moves is lost (--empty takes pictures of the empty set), "
     table = Table()
-    for heading in ("camera", "found of its image", "flicker", "time covered"):
+    for heading in ("camera", "found of its image", "outline sure", "flicker", "time covered"):
         table.add_column(heading, justify="left" if heading == "camera" else "right")
     for name, found in sorted(imported.background.items()):
         numbers = found.numbers()
-        table.add_row(name, *(f"{numbers[key]:.1%}" for key in ("share", "flicker", "stays")))
+        table.add_row(name, *(f"{numbers[key]:.1%}" for key in ("share", "sure", "flicker", "stays")))
     return [
         f"background subtraction is a fallback: {lost}shadows and reflections may be found.",
         "Look at the contact sheet; masks of a segmentation tool are better.",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wim_fast.recordings.lenses import NO_LENS, Lens, distort, lens_reach
+from wim_fast.recordings.lenses import NO_LENS, Lens
 from wim_fast.recordings.masks import Alpha, Pixels, Unreliable, as_mask
 from wim_fast.recordings.windows import Size, Window, whole_picture
 
@@ -44,7 +44,7 @@ class Resampling:
     ) -> None:
         window = window or whole_picture(source)
         self.source, self.size = source, size
-        bent = any(lens) or (K is not None and K[0, 1] != 0)
+        bent = not lens.ideal or (K is not None and K[0, 1] != 0)
         self.same = source == size and window == whole_picture(source) and not bent
         self.mix: Callable[[Planes], Planes]  # planes of the picture to planes (C, H, W) of the image
         self.outside: Unreliable  # (H, W)
@@ -121,8 +121,8 @@ def _sampled(
     pixels = _samples(window, size)  # (s, H * W, 2) in the ideal picture
     ideal = (pixels - K[[0, 1], [2, 2]]) / K[[0, 1], [0, 1]]
     radius = np.linalg.norm(ideal, axis=-1)
-    seen = radius < lens_reach(lens, float(radius.max()))
-    drawn = distort(ideal, lens)
+    seen = radius < lens.reach(float(radius.max()))
+    drawn = lens.distort(ideal)
     u = drawn[..., 0] * K[0, 0] + drawn[..., 1] * K[0, 1] + K[0, 2]
     v = drawn[..., 1] * K[1, 1] + K[1, 2]
     pixels = np.where(seen[..., None], np.stack([u, v], -1), -1.0)

@@ -12,7 +12,7 @@ from wim_fast.recordings.image_files import PICTURES, numbered_files
 from wim_fast.recordings.pictures import Pictures
 from wim_fast.recordings.video import VIDEOS
 
-OTHER_VIDEOS = (".avi", ".mkv", ".webm", ".wmv", ".mpg", ".mpeg", ".mts")
+OTHER_VIDEOS = (".wmv", ".mpg", ".mpeg", ".mts", ".ts", ".flv", ".3gp")
 MASK_FOLDERS = ("masks", "mask", "mask_cihp", "mask-schp", "mask-schp-parsing")
 NOT_CAMERAS = (*MASK_FOLDERS, "sparse", "colmap", "smpl", "smplx", "depth", "depths")
 MAX_ID = 9999
@@ -68,9 +68,9 @@ def find_sources(folder: Path, endings: tuple[str, ...] = PICTURES) -> list[Sour
     if not found:
         others = [p.name for p in folder.iterdir() if p.suffix.lower() in OTHER_VIDEOS]
         if others:
-            remedy = "convert videos to .mp4, for example with ffmpeg -i in -c copy out.mp4"
+            remedy = "write it again: ffmpeg -i IN -c:v libx264 -crf 12 OUT.mp4"
             raise UserError(folder / others[0], "this kind of video cannot be read", remedy)
-        remedy = "put a video (.mp4, .mov) or a folder of pictures (.png, .jpg) for each camera there"
+        remedy = "put a video (.mp4, .mov, .mkv, .webm, .avi) or a folder of pictures (.png, .jpg) for each camera there"
         raise UserError(folder, "there are no videos or pictures", remedy)
     names = sorted(found, key=natural)
     numbers = telling_numbers(names)

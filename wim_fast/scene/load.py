@@ -126,7 +126,7 @@ def _pieces(recording: Recording) -> list[tuple[int, list[int]]]:
     pieces = []
     for v, camera in enumerate(recording.cameras):
         frames = recording.frames_of(v)
-        bent = any(camera.calibrated.lens)  # its resampling is costly to set up: once for all frames
+        bent = not camera.calibrated.lens.ideal  # its resampling is costly to set up: once for all frames
         count = 1 if bent or not camera.film.in_pieces else -(-WORKERS // len(recording.cameras))
         pieces += [(v, frames[k::count]) for k in range(count)]
     return [(v, frames) for v, frames in pieces if frames]

@@ -145,7 +145,7 @@ def test_the_papers_settings():
         ),
         (
             lambda d: (d / "motion_testSeq/sony/camera01/camera01_2K.mp4").write_bytes(b"x"),
-            "as an .mp4 video",
+            "as a video",
         ),
         (lambda d: (d / "motion_testSeq/sony/camera01/camera01_2K.mp4").unlink(), "there is no such video"),
         (

@@ -8,41 +8,65 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from wim_fast.errors import UserError
 from wim_fast.recordings.calibration.calibrated import CalibratedCamera, check_size, read_text
 from wim_fast.recordings.calibration.conventions import Matrix, pinhole, rigid
-from wim_fast.recordings.lenses import Lens, lens_of
+from wim_fast.recordings.lenses import Lens, brown, fisheye
 
-# number in the binary format -> name, count of parameters
-MODELS = {
-    0: ("SIMPLE_PINHOLE", 3),
-    1: ("PINHOLE", 4),
-    2: ("SIMPLE_RADIAL", 4),
-    3: ("RADIAL", 5),
-    4: ("OPENCV", 8),
-    5: ("OPENCV_FISHEYE", 8),
-    6: ("FULL_OPENCV", 12),
-    7: ("FOV", 5),
-    8: ("SIMPLE_RADIAL_FISHEYE", 4),
-    9: ("RADIAL_FISHEYE", 5),
-    10: ("THIN_PRISM_FISHEYE", 12),
-}
-# name -> where in the parameters fx, fy, cx, cy are, then k1, k2, p1, p2, k3, k4, k5, k6
-_PARAMETERS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
-    "SIMPLE_PINHOLE": ((0, 0, 1, 2), ()),
-    "PINHOLE": ((0, 1, 2, 3), ()),
-    "SIMPLE_RADIAL": ((0, 0, 1, 2), (3,)),
-    "RADIAL": ((0, 0, 1, 2), (3, 4)),
-    "OPENCV": ((0, 1, 2, 3), (4, 5, 6, 7)),
-    "FULL_OPENCV": ((0, 1, 2, 3), (4, 5, 6, 7, 8, 9, 10, 11)),
-}
 _AGAIN = "write the model anew with COLMAP, or copy it again"
 
 Intrinsics = tuple[Matrix, Lens, tuple[int, int]]
+
+
+class Model(NamedTuple):
+    """A camera model: `focals` focal lengths (1 or 2), cx, cy, and `coefficients` numbers that `lens` understands."""
+
+    name: str
+    focals: int
+    coefficients: int
+    lens: Callable[[Path, str, list[float]], Lens] | None = None  # None: not read
+
+
+def _radial(file: Path, what: str, values: list[float]) -> Lens:
+    k1, k2 = [*values, 0.0][:2]
+    return brown(file, what, [k1, k2, 0.0, 0.0])
+
+
+def _fov(file: Path, what: str, values: list[float]) -> Lens:
+    (omega,) = values
+    if not 1e-6 < omega < np.pi:
+        raise UserError(file, f"{what}: omega is {omega:g}", "FOV's omega is an angle in radians; " + _AGAIN)
+    return Lens(projection="fov", omega=omega)
+
+
+def _thin_prism_fisheye(file: Path, what: str, values: list[float]) -> Lens:
+    k1, k2, p1, p2, k3, k4, sx, sy = values
+    return Lens((k1, k2, k3, k4), (), (p1, p2), (sx, sy), "equidistant")
+
+
+MODELS = {  # by their numbers in the binary format
+    0: Model("SIMPLE_PINHOLE", 1, 0, brown),
+    1: Model("PINHOLE", 2, 0, brown),
+    2: Model("SIMPLE_RADIAL", 1, 1, _radial),
+    3: Model("RADIAL", 1, 2, _radial),
+    4: Model("OPENCV", 2, 4, brown),
+    5: Model("OPENCV_FISHEYE", 2, 4, fisheye),
+    6: Model("FULL_OPENCV", 2, 8, brown),
+    7: Model("FOV", 2, 1, _fov),
+    8: Model("SIMPLE_RADIAL_FISHEYE", 1, 1, fisheye),
+    9: Model("RADIAL_FISHEYE", 1, 2, fisheye),
+    10: Model("THIN_PRISM_FISHEYE", 2, 8, _thin_prism_fisheye),
+    11: Model("RAD_TAN_THIN_PRISM_FISHEYE", 2, 12),
+    12: Model("SIMPLE_DIVISION", 1, 1),
+    13: Model("DIVISION", 2, 1),
+    14: Model("SIMPLE_FISHEYE", 1, 0, fisheye),
+    15: Model("FISHEYE", 2, 0, fisheye),
+    16: Model("EUCM", 2, 2),
+}
 
 
 def find_colmap(folder: Path) -> Path | None:
@@ -84,23 +108,24 @@ def read_colmap(folder: Path) -> list[CalibratedCamera]:
 def _intrinsics(
     file: Path, camera: int, model: str, width: int, height: int, values: Sequence[float]
 ) -> Intrinsics:
-    if model not in _PARAMETERS:
-        known = ", ".join(_PARAMETERS)
+    known = {m.name: m for m in MODELS.values() if m.lens}
+    if model not in known:
         raise UserError(
             file,
             f"camera {camera} has the lens model {model}",
-            f"known are {known}: undistort the images with `colmap image_undistorter` and give its model",
+            f"known are {', '.join(known)}: undistort the images with `colmap image_undistorter` and give its model",
         )
     if not (0 < width < 1 << 20 and 0 < height < 1 << 20):
         raise UserError(file, f"camera {camera} has images of {width} x {height}", _AGAIN)
-    where, lens = _PARAMETERS[model]
-    needed = max((*where, *lens)) + 1
+    _, focals, coefficients, lens = known[model]
+    assert lens is not None
+    needed = focals + 2 + coefficients
     if len(values) != needed or not np.isfinite(values).all():
         raise UserError(file, f"camera {camera}: {model} has {len(values)} parameters, not {needed}", _AGAIN)
-    fx, fy, cx, cy = (values[i] for i in where)
+    (cx, cy), more = values[focals : focals + 2], list(values[focals + 2 :])
     what = f"camera {camera}"
-    coefficients = lens_of(file, what, [*(values[i] for i in lens), *[0.0] * (5 - len(lens))])
-    return pinhole(file, what, fx, fy, cx, cy), coefficients, (height, width)
+    K = pinhole(file, what, values[0], values[focals - 1], cx, cy)
+    return K, lens(file, what, more), (height, width)
 
 
 def _text_cameras(file: Path) -> dict[int, Intrinsics]:
@@ -186,8 +211,9 @@ def _binary_cameras(file: Path) -> dict[int, Intrinsics]:
 
     def read() -> None:
         camera, number, width, height = content.take("IiQQ")
-        model, count = MODELS.get(number, (f"number {number}", 0))
-        found[camera] = _intrinsics(file, camera, model, width, height, content.take(f"{count}d"))
+        model = MODELS.get(number, Model(f"number {number}", 0, 0))
+        values = content.take(f"{model.focals + 2 + model.coefficients}d")
+        found[camera] = _intrinsics(file, camera, model.name, width, height, values)
 
     content.each(read)
     return found

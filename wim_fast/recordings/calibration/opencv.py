@@ -2,7 +2,8 @@
 
 EasyMocap's `intri.yml` and `extri.yml` (K_01, dist_01; Rot_01 or R_01, T_01), in two files or in one; or one file for
 each camera with a camera matrix, distortion, and rotation and translation under any of their usual names. World to
-camera, pixel centres at whole numbers: half a pixel is added.
+camera, pixel centres at whole numbers: half a pixel is added. A lens is a fisheye's where the file says so: by
+`fisheye_model: 1`, as OpenCV's calibration sample writes, or `distortion_model: equidistant`, as ROS has it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from wim_fast.recordings.calibration.conventions import (
     rotation_matrices,
 )
 from wim_fast.recordings.calibration.opencv_yaml import read_matrices
-from wim_fast.recordings.lenses import lens_of
+from wim_fast.recordings.lenses import Lens, brown, fisheye
 
 ENDINGS = (".yml", ".yaml")
 INTRINSICS = ("camera_matrix", "cameramatrix", "intrinsic_matrix", "intrinsics", "intrinsic", "k", "m", "mtx")
@@ -30,6 +31,11 @@ DISTORTION = ("distortion_coefficients", "distortion", "dist_coeffs", "distcoeff
 ROTATION = ("rotation_matrix", "rotation", "rot", "r", "rvec", "rodrigues")
 TRANSLATION = ("translation_vector", "translation", "t", "tvec", "trans")
 EXTRINSICS = ("extrinsic_matrix", "extrinsics", "extrinsic", "t_camera_world", "world_to_camera", "rt")
+_FISHEYE = re.compile(
+    r"""^\s*(?:(?:use_?)?fisheye(?:_?model)?\s*:\s*(?:1|true|yes)
+    |(?:distortion|camera|lens)_?(?:model|type)\s*:\s*["']?(?:\w*fisheye|equidistant|kannala_?brandt)["']?)\s*$""",
+    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
+)
 
 Matrices = Mapping[str, Matrix]
 
@@ -82,7 +88,7 @@ def _suffixed(inner: Path, outer: Path, name: str, matrices: Matrices) -> Calibr
         remedy = "calibrate this camera's pose too, or leave it out"
         raise UserError(outer, f"Rot_{name} or T_{name} is missing", remedy)
     K = opencv_intrinsics(inner, f"K_{name}", matrices[f"K_{name}"])
-    lens = lens_of(inner, f"dist_{name}", matrices.get(f"dist_{name}", matrices.get(f"D_{name}")))
+    lens = _lens(inner, f"dist_{name}", matrices.get(f"dist_{name}", matrices.get(f"D_{name}")))
     T = rigid(outer, f"Rot_{name}, T_{name}", _as_matrix(rotation), translation)
     return CalibratedCamera(name, K, T, lens)
 
@@ -102,10 +108,17 @@ def _single(file: Path, matrices: Matrices) -> CalibratedCamera:
         problem = f"camera {file.stem} has no rotation and translation (R, T or rvec, tvec)"
         remedy = "wim-fast needs to know where cameras stand: calibrate their poses too"
         raise UserError(file, problem, remedy)
-    lens = lens_of(file, f"the distortion of {file.stem}", _named(matrices, DISTORTION))
+    lens = _lens(file, f"the distortion of {file.stem}", _named(matrices, DISTORTION))
     T = rigid(file, f"R and T of {file.stem}", _as_matrix(rotation), translation)
     K = opencv_intrinsics(file, f"the camera matrix of {file.stem}", K)
     return CalibratedCamera(file.stem, K, T, lens, _image_size(file))
+
+
+def _lens(path: Path, what: str, numbers: Matrix | None) -> Lens:
+    """The lens of a file, or of a folder of files."""
+    files = opencv_files(path) if path.is_dir() else [path]
+    bent = any(_FISHEYE.search(read_text(file)) for file in files)
+    return (fisheye if bent else brown)(path, what, numbers)
 
 
 def _named(matrices: Matrices, names: tuple[str, ...]) -> Matrix | None:

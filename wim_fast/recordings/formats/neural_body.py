@@ -22,7 +22,7 @@ from wim_fast.errors import UserError
 from wim_fast.recordings.calibration.calibrated import CalibratedCamera
 from wim_fast.recordings.calibration.conventions import opencv_intrinsics, rigid
 from wim_fast.recordings.film import MaskedFilm
-from wim_fast.recordings.lenses import lens_of
+from wim_fast.recordings.lenses import brown
 from wim_fast.recordings.masks import body_parts
 from wim_fast.recordings.numpy_pickle import load_npy
 from wim_fast.recordings.pictures import Pictures
@@ -120,7 +120,7 @@ def _camera(
         f"camera {camera_id}",
         opencv_intrinsics(file, f"cams.K {what}", values["K"].reshape(3, 3)),
         rigid(file, f"cams.R, cams.T {what}", values["R"].reshape(3, 3), values["T"] / 1000),
-        lens_of(file, f"cams.D {what}", values["D"]),
+        brown(file, f"cams.D {what}", values["D"]),
     )
     folder = next(iter((pictures or masks).values())).parent
     film = MaskedFilm(Pictures(pictures, folder), Pictures(masks, folder), body_parts)

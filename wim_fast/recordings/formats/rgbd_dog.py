@@ -24,7 +24,7 @@ from wim_fast.recordings.calibration.calibrated import CalibratedCamera
 from wim_fast.recordings.calibration.conventions import opencv_intrinsics, rigid
 from wim_fast.recordings.film import MaskedFilm
 from wim_fast.recordings.image_files import numbered_files
-from wim_fast.recordings.lenses import lens_of
+from wim_fast.recordings.lenses import brown
 from wim_fast.recordings.masks import in_size_of, three_valued
 from wim_fast.recordings.pictures import Pictures
 from wim_fast.recordings.recording import FilmedCamera, Origin, Recording
@@ -113,7 +113,7 @@ def _read_calibration(file: Path) -> CalibratedCamera:
         file.name,
         opencv_intrinsics(file, "K", K),
         rigid(file, "T_camera_world", T[:3, :3], T[:3, 3]),
-        lens_of(file, "the distortion", numbers[27:]),
+        brown(file, "the distortion", numbers[27:]),
         size=(height, width),
     )
 
