@@ -184,25 +184,22 @@ def check_trainable(scene: Scene) -> None:
         )
     _check_masks(scene)
     empty = [i for i, seen in zip(scene.cameras.ids, scene.sees_object, strict=True) if not seen.any()]
-    if empty:
-        text = f"{scene.path}: camera {', '.join(map(str, empty))} never sees the object"
-        warnings.warn(text, SceneWarning, stacklevel=2)
+    never = [f"camera {', '.join(map(str, empty))} never sees the object"] if empty else []
+    for text in never + doubts_of_views(scene):
+        warnings.warn(f"{scene.path}: {text}", SceneWarning, stacklevel=2)
+
+
+def doubts_of_views(scene: Scene) -> list[str]:
+    """What is wrong with views that can be trained on: no background, or sides of the object that no camera sees."""
+    doubts = []
     if not scene.footage.counts[..., BACKGROUND].any():
-        text = f"{scene.path}: the object fills every image; is the alpha channel really a mask?"
-        warnings.warn(text, SceneWarning, stacklevel=2)
-    check_coverage(scene)
-
-
-def check_coverage(scene: Scene) -> None:
-    """SceneWarning when the cameras leave half or more of the directions round the object unseen."""
+        doubts.append("the object fills every image; is the alpha channel really a mask?")
     if scene.num_cameras == 1:
-        text = f"{scene.path}: with one camera, depth is a guess; add cameras round the object"
-        warnings.warn(text, SceneWarning, stacklevel=2)
-        return
+        return [*doubts, "with one camera, depth is a guess; add cameras round the object"]
     share = coverage(scene.cameras, look_at(scene.cameras, scene.mask[:, 0]))
     if share <= 0.5:
-        text = (
-            f"{scene.path}: its {scene.num_cameras} cameras see {share:.0%} of all sides of the object;"
+        doubts.append(
+            f"its {scene.num_cameras} cameras see {share:.0%} of all sides of the object;"
             " unseen sides will be poor, spread the cameras round the object"
         )
-        warnings.warn(text, SceneWarning, stacklevel=2)
+    return doubts
