@@ -17,7 +17,6 @@ from wim_fast.recordings.cameras import project
 from wim_fast.recordings.masks import soft
 from wim_fast.recordings.pictures import Pictures
 from wim_fast.recordings.sources import SourceCamera, find_sources, telling_numbers
-from wim_fast.recordings.windows import Window, common_size, whole_picture
 from wim_fast.scene.load import load_scene
 
 
@@ -97,18 +96,6 @@ def test_values_of_masks():
     assert read(0, 255) == ([0, 1], [False, False])
     assert read(0, 7, 19) == ([0, 1, 1], [False, False, False])
     assert read(0, 51, 255) == ([0, pytest.approx(0.2), 1], [False, False, False])
-
-
-def test_pictures_of_several_shapes_are_brought_to_one():
-    def common_shape(natives, longer):
-        return common_size([whole_picture(size) for size in natives], longer)
-
-    shape, windows = common_shape([(1080, 1920), (1920, 1080)], 960)
-    assert shape == (960, 960)
-    assert windows == [Window(0, -420, 1920, 1500), Window(-420, 0, 1500, 1920)]
-    assert common_shape([(1080, 1920)] * 2, 960) == ((540, 960), [Window(0, 0, 1920, 1080)] * 2)
-    assert common_shape([(2160, 3840)], 1024)[0] == (576, 1024)
-    assert common_shape([(480, 640)], None)[0] == (480, 640)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from wim_fast.drawing.figure import drawn, new_figure, points
 from wim_fast.drawing.sheets import CAPTION_COLOR, grid
-from wim_fast.importing.view_in_3d import SIZE, Hull, cameras_in_3d, hull_surface, resized
+from wim_fast.importing.view_in_3d import WIDTH, Hull, cameras_in_3d, hull_surface, resized
 from wim_fast.recordings.cameras import Cameras, project
 from wim_fast.recordings.masks import OBJECT, UNRELIABLE
 from wim_fast.recordings.selection import evenly
@@ -23,11 +23,15 @@ PICTURE = "import.png"
 SHEET = (1300, 1240)  # width, height in pixels that rows and columns of film may take
 MOST_CAMERAS, MOST_FRAMES, LEAST_FRAMES = 24, 6, 3
 ROWS_OF_A_BLOCK = 8  # more cameras stand in two blocks side by side
-LEAST_CELL = 300  # pixels: fewer frames are shown rather than smaller ones
+LEAST_VIEW = 700  # pixels: height of the cameras in 3-D
+LEAST_CELL, LARGEST_CELL = (
+    300,
+    480,
+)  # pixels of the longer side: fewer frames are shown rather than smaller ones
 OUTLINE, HULL, HATCH = (214, 0, 110), (0, 150, 220), (255, 190, 0)
 NO_COLOR = 225  # grey of pixels without any
 FADED = 0.5  # share of white over the background
-TEXT_SIZE, TEXT_WIDTH = 22, 84  # pixels, letters
+TEXT_SIZE, TEXT_WIDTH = 24, 76  # pixels, letters
 
 LEGEND = "pink: outline of the mask; blue: of the hull of all masks; hatched: unreliable"
 
@@ -44,21 +48,20 @@ def overview(filmed: Scene, unit: float, text: Sequence[str]) -> Picture:
         (H, W, 3) uint8.
     """
     hulls = [hull_surface(filmed.cameras, filmed.mask[:, t]) for t in range(filmed.num_frames)]
-    sheet = contact_sheet(filmed, hulls)
+    sheet, page = contact_sheet(filmed, hulls), _page([*text, LEGEND])
     middle = filmed.num_frames // 2
-    side = np.concatenate([cameras_in_3d(filmed, middle, hulls[middle], unit), _page([*text, LEGEND])])
+    room = max(LEAST_VIEW, len(sheet) - len(page))
+    side = np.concatenate([cameras_in_3d(filmed, middle, hulls[middle], unit, room), page])
     height = max(len(sheet), len(side))
-    return np.concatenate(
-        [np.pad(p, ((0, height - len(p)), (0, 0), (0, 0)), constant_values=255) for p in (sheet, side)],
-        axis=1,
-    )
+    parts = [np.pad(p, ((0, height - len(p)), (0, 0), (0, 0)), constant_values=255) for p in (sheet, side)]
+    return np.concatenate(parts, axis=1)
 
 
 def _page(paragraphs: Sequence[str]) -> Picture:
     """A text on white, as wide as the cameras in 3-D."""
     lines = [line for text in paragraphs for line in [*textwrap.wrap(text, TEXT_WIDTH), ""]]
     height = round(1.25 * TEXT_SIZE * len(lines)) + TEXT_SIZE
-    figure = new_figure(SIZE[0], height)
+    figure = new_figure(WIDTH, height)
     figure.text(
         0.04, 1.0, "\n".join(lines), fontsize=points(TEXT_SIZE), verticalalignment="top",
         color=CAPTION_COLOR, parse_math=False,
@@ -80,7 +83,8 @@ def contact_sheet(filmed: Scene, hulls: Sequence[Hull]) -> Picture:
     cameras = evenly(range(filmed.num_cameras), MOST_CAMERAS)
     blocks = 2 if len(cameras) > ROWS_OF_A_BLOCK else 1
     rows = -(-len(cameras) // blocks)
-    size, count = _cells(filmed.size, rows, blocks)
+    most = min(MOST_FRAMES // blocks, filmed.num_frames)
+    size, count = _cells(filmed.size, rows, blocks, most)
     chosen = evenly(range(filmed.num_frames), count)
     columns = [f"frame {filmed.frame_ids[t]}" for t in chosen]
     sheets = []
@@ -93,14 +97,15 @@ def contact_sheet(filmed: Scene, hulls: Sequence[Hull]) -> Picture:
     return np.concatenate(filled, axis=1)
 
 
-def _cells(picture: tuple[int, int], rows: int, blocks: int) -> tuple[tuple[int, int], int]:
-    """(width, height) of cells that show pictures of (height, width), and how many frames there is room for."""
+def _cells(picture: tuple[int, int], rows: int, blocks: int, most: int) -> tuple[tuple[int, int], int]:
+    """(width, height) of cells that show pictures of (height, width), and how many frames, of `most`, have room."""
     height, width = picture
-    for count in range(MOST_FRAMES // blocks, LEAST_FRAMES - 1, -1):
-        factor = min(SHEET[0] / (blocks * count) / width, SHEET[1] / rows / height)
+    for count in range(most, min(LEAST_FRAMES, most) - 1, -1):
+        room = SHEET[0] / (blocks * count) - 10, SHEET[1] / rows - 30  # beside gaps and captions
+        factor = min(room[0] / width, room[1] / height, LARGEST_CELL / max(picture))
         if factor * max(picture) >= LEAST_CELL:
             break
-    return (max(16, round(width * factor) - 10), max(16, round(height * factor) - 30)), count
+    return (max(16, round(width * factor)), max(16, round(height * factor))), count
 
 
 def _cell(filmed: Scene, camera: int, frame: int, hull: Hull, size: tuple[int, int]) -> Picture:
@@ -115,7 +120,7 @@ def _cell(filmed: Scene, camera: int, frame: int, hull: Hull, size: tuple[int, i
     y, x = np.indices(unsure.shape)
     picture[unsure & ((x + y) % 8 < 3)] = HATCH
     picture[_outline(_projected(hull, filmed.cameras.select([camera]), size), 1)] = HULL
-    picture[_outline(inside, 1)] = OUTLINE
+    picture[_outline(inside, 2)] = OUTLINE
     return picture.round().astype(np.uint8)
 
 

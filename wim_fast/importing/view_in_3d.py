@@ -16,7 +16,7 @@ from wim_fast.recordings.masks import BACKGROUND, OBJECT
 from wim_fast.scene.scene import Scene
 from wim_fast.scene.visual_hull import hull_bounds, look_at, visual_hull
 
-SIZE = (1000, 860)  # width, height
+WIDTH = 1000  # pixels of the picture
 UP = np.array([0.0, 0.0, 1.0])
 AZIMUTH, ELEVATION = 25.0, 28.0  # degrees: from the middle between two cameras, and above the floor
 FIELD = 40.0  # degrees across
@@ -35,7 +35,7 @@ class Hull(NamedTuple):
     faces: NDArray[np.int64]  # (M, 3) counter-clockwise from outside
 
 
-def cameras_in_3d(scene: Scene, frame: int, hull: Hull, unit: float) -> NDArray[np.uint8]:
+def cameras_in_3d(scene: Scene, frame: int, hull: Hull, unit: float, height: int) -> NDArray[np.uint8]:
     """The cameras round the object's hull, obliquely from above; z is up.
 
     Each frustum ends in the picture that the camera took, with its id; the floor lies under the hull, and on it a bar
@@ -45,9 +45,10 @@ def cameras_in_3d(scene: Scene, frame: int, hull: Hull, unit: float) -> NDArray[
         frame: position in the scene.
         hull: of that frame.
         unit: of the calibration, in units of the scene.
+        height: of the picture in pixels.
 
     Returns:
-        (860, 1000, 3) uint8.
+        (height, `WIDTH`, 3) uint8.
     """
     cameras, vertices = scene.cameras, hull.vertices
     center = look_at(cameras, scene.mask[:, frame])
@@ -61,13 +62,13 @@ def cameras_in_3d(scene: Scene, frame: int, hull: Hull, unit: float) -> NDArray[
     shown = np.concatenate(
         [vertices[:: max(1, len(vertices) // 500)], corners.reshape(-1, 3), cameras.centers, arrow[0]]
     )
-    painting = Painting(_eye(cameras, center, UP, shown))
+    painting = Painting(_eye(cameras, center, shown, (WIDTH, height)))
     lowest = float(vertices[:, 2].min()) if len(vertices) else float(center[2]) - 0.5 * extent
     below = np.array([center[0], center[1], lowest])
-    _paint_floor(painting, below, UP, reach)
+    _paint_floor(painting, below, reach)
     painting.polygons(vertices[hull.faces], np.broadcast_to(HULL_COLOR, (len(hull.faces), 3)))
     painting.lines(arrow, np.array(ARROW), 3.0)
-    bar, length = _scale_bar(painting.view, vertices, below, extent, unit)
+    bar, length = scale_bar(painting.view, vertices, below, extent, unit)
     painting.lines(bar, np.array(BAR), 3.0)
     colors = part_palette(len(cameras))
     for v in range(len(cameras)):
@@ -90,10 +91,20 @@ def _arrow(vertices: Array, extent: float) -> Array:
     return np.stack([np.stack([foot, tip]), *(np.stack([tip, tip + side]) for side in sides)])
 
 
-def _scale_bar(
+def scale_bar(
     view: Cameras, vertices: Array, below: Array, extent: float, unit: float
 ) -> tuple[Array, float]:
-    """Segments (3, 2, 3) of a bar on the floor in front of the object, with its ends; and its length in units."""
+    """A bar on the floor in front of an object, at most 0.7 times as long as it.
+
+    Args:
+        view: one level camera, from whose side it lies.
+        vertices: (N, 3) of the object.
+        below: (3,) the floor under it.
+        extent, unit: the object's longest side, and the unit of the bar.
+
+    Returns:
+        Segments (3, 2, 3): the bar and its ends; and its length in units, 1, 2 or 5 times a power of ten.
+    """
     most = 0.7 * extent / unit
     power = 10.0 ** math.floor(math.log10(most))
     length = power * max(n for n in (1, 2, 5) if n * power <= most)
@@ -137,21 +148,21 @@ def resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
     return np.asarray(Image.fromarray(image).resize(size, how))
 
 
-def _eye(cameras: Cameras, center: Array, up: Array, shown: Array) -> Cameras:
-    """A camera obliquely above that has all points (N, 3) in view."""
+def _eye(cameras: Cameras, center: Array, shown: Array, size: tuple[int, int]) -> Cameras:
+    """A camera obliquely above that has all points (N, 3) in view, with images of (width, height)."""
     outward = cameras.centers[0] - center
-    east = outward - (outward @ up) * up
+    east = outward - (outward @ UP) * UP
     if np.linalg.norm(east) < 1e-6:
-        east = np.cross(up, np.eye(3)[np.abs(up).argmin()])
+        east = np.cross(UP, np.eye(3)[np.abs(UP).argmin()])
     east /= np.linalg.norm(east)
-    north = np.cross(up, east)
+    north = np.cross(UP, east)
     azimuth, elevation = np.radians([AZIMUTH, ELEVATION])
-    towards = np.cos(elevation) * (np.cos(azimuth) * east + np.sin(azimuth) * north) + np.sin(elevation) * up
+    towards = np.cos(elevation) * (np.cos(azimuth) * east + np.sin(azimuth) * north) + np.sin(elevation) * UP
     middle = 0.5 * (shown.min(0) + shown.max(0))
     radius = float(np.linalg.norm(shown - middle, axis=1).max())
-    width, height = SIZE
+    width, height = size
     eye = middle + towards * radius / np.sin(np.radians(FIELD / 2))
-    right = np.cross(-towards, up)
+    right = np.cross(-towards, UP)
     right /= np.linalg.norm(right)
     T = np.eye(4)
     T[:3, :3] = right, np.cross(-towards, right), -towards
@@ -159,17 +170,17 @@ def _eye(cameras: Cameras, center: Array, up: Array, shown: Array) -> Cameras:
     K = np.diag([1.0, 1.0, 1.0])
     at = project(Cameras((0,), K[None], T[None], width, height), shown)[0][0]
     low, high = at.min(0), at.max(0)
-    focal = FILL * float((np.array(SIZE) / np.maximum(high - low, 1e-9)).min())
+    focal = FILL * float((np.array(size) / np.maximum(high - low, 1e-9)).min())
     K[:2] *= focal
-    K[:2, 2] = 0.5 * np.array(SIZE) - focal * 0.5 * (low + high)
+    K[:2, 2] = 0.5 * np.array(size) - focal * 0.5 * (low + high)
     return Cameras((0,), K[None], T[None], width, height)
 
 
-def _paint_floor(painting: Painting, below: Array, up: Array, reach: float) -> None:
+def _paint_floor(painting: Painting, below: Array, reach: float) -> None:
     """A square grid round a point (3,) of the floor, in little pieces so that each is as near as it looks."""
-    east = np.cross(up, np.eye(3)[np.abs(up).argmin()])
+    east = np.cross(UP, np.eye(3)[np.abs(UP).argmin()])
     east /= np.linalg.norm(east)
-    north = np.cross(up, east)
+    north = np.cross(UP, east)
     ticks = np.linspace(-1.1 * reach, 1.1 * reach, FLOOR_CELLS + 1)
     a, b = np.meshgrid(ticks, ticks, indexing="ij")
     nodes = below + a[..., None] * east + b[..., None] * north

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def scan_scene(path_or_name: str | Path, coordinate_scale: float) -> SceneConten
 
 
 def load_scene(
-    path_or_name: str | Path,
+    source: str | Path | Recording,
     *,
     cameras: Sequence[int] | None = None,
     frames: str | slice | Sequence[int] | None = None,
@@ -70,7 +71,7 @@ def load_scene(
 
     Parameters
     ----------
-    path_or_name : a folder, or the name of a scene that ships with wim-fast.
+    source : a folder, the name of a scene that ships with wim-fast, or what was read of one.
     cameras : ids of the cameras to read, in this order; None: all.
     frames : which of the sorted frames to read, as a slice, `"start:stop[:step]"` or positions; None: all.
         Start and stop may be shares of all frames, as in `"0:80%"`.
@@ -81,13 +82,18 @@ def load_scene(
 
     Raises UserError (file, what is wrong, what to do) for anything that cannot be read.
     """
-    path = find_scene(path_or_name)
+    path = source.path if isinstance(source, Recording) else find_scene(source)
+
+    @cache
+    def whole() -> Recording:
+        return source if isinstance(source, Recording) else read_recording(path)
+
     if isinstance(frames, str):
-        frames = parse_frames(frames, len(read_recording(path).frame_ids) if "%" in frames else None)
+        frames = parse_frames(frames, len(whole().frame_ids) if "%" in frames else None)
     cameras, frames = cameras and [int(i) for i in cameras], frames or slice(None)
 
     def read(new_footage: NewFootage) -> Scene:
-        recording = read_recording(path).select(cameras, frames)
+        recording = whole().select(cameras, frames)
         recording.check_missing(allow_missing)
         return scene_of(recording, size, new_footage=new_footage)
 
