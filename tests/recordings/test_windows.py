@@ -45,6 +45,11 @@ def test_a_widened_window_starts_at_a_pixel():
     assert widened(Window(10, 10, 15, 15), (10, 10), (50, 50)) == Window(8, 8, 18, 18)
 
 
+def test_what_lies_beyond_the_picture_is_kept():
+    """As the corners of what a lens drew inward do."""
+    assert widened(Window(-8, 10, 12, 40), (30, 40), (50, 60)) == Window(-8, 10, 32, 40)
+
+
 @pytest.mark.parametrize(
     ("box", "expected"),
     [

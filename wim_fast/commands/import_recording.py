@@ -53,17 +53,8 @@ def run(args: argparse.Namespace) -> None:
         for text in said:
             say(text) if isinstance(text, str) else console.print(text)
 
-    plan = scene_folder.plan_import(
-        args.source,
-        calibration=args.cameras,
-        format=args.format,
-        masks=args.masks,
-        empty=args.empty,
-        frames=args.frames,
-        size=args.size,
-        crop=not args.no_crop,
-        without=args.without,
-    )
+    named = {name: getattr(args, name) for name in ("format", "masks", "empty", "frames", "size", "without")}
+    plan = scene_folder.plan_import(args.source, calibration=args.cameras, crop=not args.no_crop, **named)
     show(tables.of_plan(plan))
     output = args.output or args.source.with_name(f"{args.source.resolve().name}-scene")
     recording = plan.framing.recording
@@ -80,5 +71,6 @@ def run(args: argparse.Namespace) -> None:
         )
     show(tables.of_import(imported))
     checked = scene_folder.check_import(imported)
-    scene_folder.require_usable(imported, checked)
-    show(tables.of_check(checked, output))
+    show(tables.of_check(checked))
+    scene_folder.require_usable(imported)
+    say(checked.verdict.line(f"wim-fast train --scene {output}"))

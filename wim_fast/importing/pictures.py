@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from wim_fast.drawing.figure import drawn, new_figure, points
 from wim_fast.drawing.sheets import CAPTION_COLOR, grid
@@ -132,11 +131,20 @@ def _outline(inside: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
 
 
 def _projected(hull: Hull, camera: Cameras, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Where a hull is in an image of (width, height)."""
-    pixels, depth = project(camera.resized(*size), hull.vertices)
-    canvas = Image.new("1", size)
-    draw = ImageDraw.Draw(canvas)
-    ahead = (depth[0] > 0)[hull.faces].all(1)
-    for corners in (pixels[0][hull.faces[ahead]] - 0.5).reshape(-1, 6).tolist():
-        draw.polygon(corners, fill=1, outline=1)
-    return np.asarray(canvas)
+    """Where a hull is in an image of (width, height): its vertices as pixels, and what lies between neighbours."""
+    from scipy.ndimage import binary_closing
+
+    width, height = size
+    if not len(hull.vertices):
+        return np.zeros((height, width), bool)
+    view = camera.resized(width, height)
+    (pixels,), (depth,) = project(view, hull.vertices)
+    edges = np.linalg.norm(hull.vertices[hull.faces[:, 0]] - hull.vertices[hull.faces[:, 1]], axis=1)
+    spacing = float(np.median(edges)) * view.intrinsics[0, 0, 0] / max(float(np.median(depth)), 1e-9)
+    reach = int(np.clip(np.ceil(spacing), 1, 12))
+    x, y = np.floor(pixels[depth > 0]).astype(np.int64).T + 2 * reach
+    canvas = np.zeros((height + 4 * reach, width + 4 * reach), bool)
+    there = (x >= 0) & (x < canvas.shape[1]) & (y >= 0) & (y < canvas.shape[0])
+    canvas[y[there], x[there]] = True
+    inside = slice(2 * reach, -2 * reach)
+    return np.asarray(binary_closing(canvas, iterations=reach)[inside, inside])

@@ -3,7 +3,7 @@
 plan = plan_import(Path("film"), size=512)
 imported = write_import(plan, Path("film-scene"))
 checked = check_import(imported)
-require_usable(imported, checked)
+require_usable(imported)
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from wim_fast.recordings.read import read_recording
 from wim_fast.recordings.recording import Framing, GroundTruth
 from wim_fast.recordings.selection import parse_frames
 from wim_fast.recordings.write import IMPORT_REPORT, write_cameras, write_truth
-from wim_fast.scene.load import check_trainable, load_scene
+from wim_fast.scene.load import OBJECT_EXTENT, load_scene
 from wim_fast.scene.pixel_cache import fingerprint
 from wim_fast.scene.scene import Scene
 
@@ -125,7 +125,7 @@ def write_import(
         say: told what becomes of an interrupted import.
         on_mask, on_image: called after each mask of the first pass, and each image of the second.
 
-    Raises UserError for what cannot be used, and warns (SceneWarning) of what is doubtful.
+    Raises UserError for what cannot be used.
     """
     with staged(output, overwrite, plan.made_of, say) as folder:
         sightings = survey(folder / WORK, plan.framing, on_mask)
@@ -158,14 +158,20 @@ def check_import(imported: Imported) -> Checked:
     calibration = check_calibration(scene, frames)
     verdict = judge(imported.framing, imported.sightings, imported.placement, scene, calibration)
     shown = sample.scene(folder, scene.cameras)
-    said = [*calibration.verdicts, *verdict.notes, verdict.line("wim-fast train")]
-    picture = write_png(folder / PICTURE, overview(shown, imported.placement.scale, said))
+    scale, (height, width) = imported.placement.scale, scene.size
+    said = [
+        f"images of {width} x {height} pixels; the object is {OBJECT_EXTENT / scale:.3g} units long",
+        *calibration.verdicts,
+        *verdict.notes,
+        verdict.line(f"wim-fast train --scene {folder.name}"),
+    ]
+    picture = write_png(folder / PICTURE, overview(shown, scale, said))
     told = {"check": calibration.to_dict(), "mend": verdict.mend, "notes": verdict.notes}
     _write_report(folder, {**_report(imported), **told})
     return Checked(scene, calibration, verdict, picture)
 
 
-def require_usable(imported: Imported, checked: Checked) -> None:
+def require_usable(imported: Imported) -> None:
     """UserError for a scene that nothing can be learned from."""
     from wim_fast.importing.pictures import PICTURE
 
@@ -176,8 +182,6 @@ def require_usable(imported: Imported, checked: Checked) -> None:
             f"look at {PICTURE}: are cameras matched to the right pictures, poses world to"
             " camera (or the other way round), frames in step, masks of the object?",
         )
-    if checked.scene.num_frames > 1:
-        check_trainable(checked.scene)
 
 
 def _placed(truth: GroundTruth, placement: Placement) -> GroundTruth:

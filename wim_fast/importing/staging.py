@@ -29,7 +29,7 @@ def staged(
     Args:
         overwrite: whether `output` may be replaced.
         made_of: changes with everything that the files depend on.
-        say: told what becomes of an unfinished folder that is there.
+        say: told what becomes of an unfinished folder.
     """
     check_output(output, overwrite)
     unfinished = output.with_name(f"{output.name}.unfinished")
@@ -40,6 +40,9 @@ def staged(
         if output.exists():
             shutil.rmtree(output)
         unfinished.rename(output)
+    except KeyboardInterrupt:
+        say(f"{unfinished} stays: the same command goes on from there")
+        raise
     except UserError:
         if _made_of(unfinished) is not None:
             shutil.rmtree(unfinished, ignore_errors=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rich.table import Table
 
 from wim_fast.importing.checks.check import CalibrationReport, in_pixels
@@ -68,8 +66,8 @@ def _of_background(imported: Imported) -> Said:
     ]
 
 
-def of_check(checked: Checked, scene: Path) -> Said:
-    """The numbers for each camera, what was found, the picture to look at, and the last word."""
+def of_check(checked: Checked) -> Said:
+    """The numbers for each camera, what was found but for the worst, and the picture to look at."""
     calibration, verdict = checked.calibration, checked.verdict
     return [
         calibration_table(calibration),
@@ -77,7 +75,6 @@ def of_check(checked: Checked, scene: Path) -> Said:
         *verdict.mend[1:],
         *verdict.notes,
         f"look at {checked.picture}",
-        verdict.line(f"wim-fast train --scene {scene}"),
     ]
 
 

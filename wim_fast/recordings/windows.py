@@ -66,15 +66,15 @@ def square_around(silhouettes: Iterable[NDArray[np.bool_]], size: Size) -> Windo
 
 def widened(window: Window, shape: tuple[float, float], picture: Size) -> Window:
     """A window of another (height, width), round the same middle or moved so that it lies in the picture, if that is
-    large enough; its corner is a pixel's."""
+    large enough; its corner is a pixel's. Where the window reaches beyond the picture, so may the new one."""
     low, high, side = (
         np.array([window.x0, window.y0]),
         np.array([window.x1, window.y1]),
         np.array(shape[::-1]),
     )
-    corner = np.round((low + high - side) / 2)
-    room = np.array(picture[::-1]) - side
-    corner = np.where(room >= 0, np.clip(corner, 0, np.maximum(room, 0)), np.round(room / 2))
+    first, last = np.minimum(low, 0), np.maximum(high, picture[::-1])
+    corner = np.clip((low + high - side) / 2, first, np.maximum(first, last - side))
+    corner = np.round(np.where(last - first >= side, corner, (first + last - side) / 2))
     return Window(*corner.tolist(), *(corner + side).tolist())
 
 
