@@ -9,18 +9,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from wim_fast.files import atomic_file, write_atomic
 from wim_fast.importing.workers import side_by_side
 from wim_fast.recordings.film import BackgroundFilm, MaskedFilm
-from wim_fast.recordings.masks import soft
+from wim_fast.recordings.masks import UNRELIABLE, as_greys, soft
 from wim_fast.recordings.pictures import Pictures
 from wim_fast.recordings.recording import FilmedCamera, Framing
 from wim_fast.recordings.windows import Size, Window, with_margin
@@ -77,25 +78,34 @@ def survey(work: Path, framing: Framing, on_mask: Callable[[], None]) -> list[Si
 def _look(
     work: Path, framing: Framing, v: int, on_mask: Callable[[], None], stop: threading.Event
 ) -> Sighting:
-    camera = framing.recording.cameras[v]
-    film = camera.film
+    film = framing.recording.cameras[v].film
     union = np.zeros(framing.natives[v], bool)
     frames = seen = cut_off = 0
-    for frame, silhouette in framing.silhouettes(v):
+    for silhouette in _silhouettes(work, framing, v):
         if stop.is_set():
             break
         union |= silhouette
         frames, seen = frames + 1, seen + bool(silhouette.any())
-        edges = silhouette[[0, -1]].any() or silhouette[:, [0, -1]].any()
-        cut_off += bool(edges)
-        if isinstance(film, BackgroundFilm):
-            with atomic_file(_mask_file(work, camera, frame)) as unfinished:
-                Image.fromarray(silhouette).save(unfinished, format="PNG")
+        cut_off += bool(silhouette[[0, -1]].any() or silhouette[:, [0, -1]].any())
         on_mask()
     background = None
     if isinstance(film, BackgroundFilm):
         background = {**film.found.numbers(), "warnings": film.found.warnings()}
     return Sighting(framing.box(v, union), frames, seen, cut_off, background)
+
+
+def _silhouettes(work: Path, framing: Framing, v: int) -> Iterator[NDArray[np.bool_]]:
+    """Where the object is (h, w) in each frame of a camera; masks that are made for it are kept as files."""
+    camera = framing.recording.cameras[v]
+    if not isinstance(camera.film, BackgroundFilm):
+        yield from (silhouette for _, silhouette in framing.silhouettes(v))
+        return
+    for taken in framing.film_frames(v):
+        silhouette = taken.alpha > 0.5
+        mask = np.where(taken.unreliable, UNRELIABLE, silhouette).astype(np.uint8)
+        with atomic_file(_mask_file(work, camera, taken.frame)) as unfinished:
+            Image.fromarray(as_greys(mask)).save(unfinished, format="PNG")
+        yield silhouette
 
 
 def _mask_file(work: Path, camera: FilmedCamera, frame: int) -> Path:
