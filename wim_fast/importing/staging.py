@@ -36,10 +36,10 @@ def staged(
     try:
         _begin(unfinished, made_of, say)
         yield unfinished
-        shutil.rmtree(unfinished / WORK)
         if output.exists():
             shutil.rmtree(output)
         unfinished.rename(output)
+        shutil.rmtree(output / WORK)
     except KeyboardInterrupt:
         say(f"{unfinished} stays: the same command goes on from there")
         raise
