@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,14 +42,6 @@ def _progress() -> Progress:
 
 
 @contextmanager
-def progress_bar(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar; yields what to call after each of `total` steps."""
-    with _progress() as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)
-
-
-@contextmanager
 def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     """A bar for one thing after another; yields what to call after each step: what is done, how much of it, of how much."""
     bars = _progress()
@@ -64,3 +57,9 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
         yield show
     finally:
         bars.stop()
+
+
+def counted(bars: Callable[[str, int, int], None], what: str, total: int) -> Callable[[], None]:
+    """What to call after each of `total` steps, from any thread, for `bars` of `progress_bars` to show them."""
+    done = itertools.count(1)
+    return lambda: bars(what, next(done), total)

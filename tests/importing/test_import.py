@@ -39,8 +39,9 @@ def make_film(lens=STRAIGHT, *, width=72, height=56, cameras=5, frames=3, up=Non
 Y_DOWN = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # film's z up becomes the calibration's -y
 
 
-def imported(tmp_path, *arguments):
-    assert main(["import", *map(str, arguments), "--output", str(tmp_path / "scene")]) == 0
+def imported(tmp_path, *arguments, crop=False):
+    arguments = [*map(str, arguments), *([] if crop else ["--no-crop"])]
+    assert main(["import", *arguments, "--output", str(tmp_path / "scene")]) == 0
     scene = load_scene(tmp_path / "scene", coordinate_scale=1.0)
     return scene, json.loads((tmp_path / "scene" / "import.json").read_text())
 
@@ -167,7 +168,9 @@ def test_the_up_axis_can_be_given(tmp_path):
     film, rig = make_film()
     write_flat(tmp_path / "film", film)
     write_opencv(tmp_path / "cameras", rig, [f"cam{v}" for v in range(5)], vectors=False)
-    _, report = imported(tmp_path, tmp_path / "film", "--cameras", tmp_path / "cameras", "--up=-y")
+    given = ["--cameras", tmp_path / "cameras", "--up=-y"]
+    _, report = imported(tmp_path, tmp_path / "film", *given)
+    assert report["notes"] == []
     M = np.array(report["T_scene_world"])[:3, :3] / report["scale"]
     np.testing.assert_allclose(M @ [0, -1, 0], [0, 0, 1], atol=1e-9)
 
@@ -177,12 +180,69 @@ def test_what_it_shows(tmp_path, capsys):
     write_flat(tmp_path / "film", film)
     write_opencv(tmp_path / "cameras", rig, [f"cam{v}" for v in range(5)], vectors=False)
     _, report = imported(tmp_path, tmp_path / "film", "--cameras", tmp_path / "cameras")
-    assert (tmp_path / "scene" / "contact_sheet.png").is_file()
-    assert (tmp_path / "scene" / "cameras.png").is_file()
+    assert (tmp_path / "scene" / "import.png").is_file()
+    assert not (tmp_path / "scene" / "work").exists()
     assert report["check"]["ok"]
     output = capsys.readouterr().out
     assert "frames: 3, 0 to 2" in output
-    assert f"wim-fast train --scene {tmp_path / 'scene'}" in output
+    last = output.strip().splitlines()[-1]
+    assert last == f"good to train: wim-fast train --scene {tmp_path / 'scene'}"
+
+
+@pytest.mark.parametrize("lens", [STRAIGHT, (-0.12, 0.05, 0.004, -0.003, 0.01)])
+def test_a_window_round_the_object_is_kept(tmp_path, lens):
+    """Smaller images of the same pixels: the object is whole in all of them, and the cameras fit."""
+    film, rig = make_film(lens, width=200, height=150)
+    write_folders(tmp_path / "film", film, [f"cam{v}" for v in range(5)], tmp_path / "film" / "masks")
+    write_opencv(tmp_path / "film" / "cameras", rig, [f"cam{v}" for v in range(5)], vectors=False)
+    whole, _ = imported(tmp_path / "whole", tmp_path / "film")
+    scene, report = imported(tmp_path / "crop", tmp_path / "film", crop=True)
+    assert whole.size == (150, 200)
+    assert scene.size[0] * scene.size[1] < 0.6 * 150 * 200
+    H, W = scene.size
+    for v in range(5):
+        x, y, x1, y1 = (int(n) for n in report["cameras"][str(v)]["window"])
+        assert (x1 - x, y1 - y) == (W, H)
+        for t in range(3):
+            mask = whole.mask[v, t]
+            np.testing.assert_array_equal(scene.mask[v, t], mask[y:y1, x:x1])
+            assert (scene.mask[v, t] == 1).sum() == (mask == 1).sum()
+            np.testing.assert_array_equal(scene.rgba[v, t], whole.rgba[v, t][y:y1, x:x1])
+        K, moved = whole.cameras.intrinsics[v], scene.cameras.intrinsics[v]
+        np.testing.assert_allclose(moved[:2, 2], K[:2, 2] - [x, y], atol=1e-6)
+        np.testing.assert_allclose(moved[[0, 1], [0, 1]], K[[0, 1], [0, 1]])
+
+
+def test_a_size_makes_windows_smaller_but_none_larger(tmp_path):
+    """Cameras at two distances: the nearer one's window is brought to the size, the farther one's stays."""
+    eyes = ring(4, elevation=25.0)
+    eyes[3] = eyes[3] * 2.2
+    film = Film(eyes=eyes, frames=2, width=240, height=240, lens=STRAIGHT)
+    write_folders(tmp_path / "film", film, [f"cam{v}" for v in range(4)], tmp_path / "film" / "masks")
+    write_opencv(tmp_path / "film" / "cameras", film, [f"cam{v}" for v in range(4)], vectors=False)
+    scene, report = imported(tmp_path, tmp_path / "film", "--size", "90", crop=True)
+    assert max(scene.size) == 90
+    focal = scene.cameras.intrinsics[:, 0, 0] / film.K[0, 0]
+    assert (focal[:3] < 0.95).all()
+    assert focal[3] == 1
+    assert [report["cameras"][str(v)]["frames_seen"] for v in range(4)] == [2] * 4
+
+
+def test_the_last_word_names_the_worst(tmp_path, capsys):
+    """One of five cameras is turned by 3 degrees, another has masks of one frame only."""
+    film, rig = make_film(width=160, height=120, frames=4)
+    write_folders(tmp_path / "film", film, [f"cam{v}" for v in range(5)], tmp_path / "film" / "masks")
+    for t in range(1, 4):
+        iio.imwrite(tmp_path / "film" / "masks" / "cam1" / f"{t:04d}.png", np.zeros((120, 160), np.uint8))
+    turn = np.radians(3)
+    spin = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
+    rig.R[3], rig.t[3] = spin @ rig.R[3], spin @ rig.t[3]
+    write_opencv(tmp_path / "film" / "cameras", rig, [f"cam{v}" for v in range(5)], vectors=False)
+    _, report = imported(tmp_path, tmp_path / "film", crop=True)
+    assert "camera 3 disagrees" in report["mend"][0]
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[-1].startswith("mend first: camera 3 disagrees")
+    assert "the masks of camera 1 (cam1) are empty in 3 of 4 frames" in lines
 
 
 def test_cameras_of_two_shapes(tmp_path):

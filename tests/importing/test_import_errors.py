@@ -159,22 +159,20 @@ def test_cameras_that_move(capsys, recording, film):
     assert "camera cam1 moves: its 3 poses differ" in refused(capsys, recording)
 
 
-def test_an_interruption_leaves_nothing(recording, monkeypatch):
-    def interrupted(folder, *rest):
-        (folder / "frame_00000_cam_000.png").touch()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("wim_fast.importing.scene_folder.write_images", interrupted)
-    assert main(["import", str(recording), "--output", str(recording.parent / "scene")]) == 130
-    assert [p.name for p in recording.parent.iterdir()] == ["film"]
-
-
 def test_a_full_disk_in_the_middle(capsys, recording, monkeypatch):
+    """What is there stays for the same command."""
+
     def full(*rest):
         raise OSError(28, "No space left on device", "frame_00000_cam_000.png")
 
+    output = recording.parent / "scene"
     monkeypatch.setattr("wim_fast.importing.pixels.write_image", full)
-    assert "cannot be written (No space left on device)" in refused(capsys, recording)
+    assert main(["import", str(recording), "--output", str(output)]) == 2
+    assert "cannot be written (No space left on device)" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert main(["import", str(recording), "--output", str(output)]) == 0
+    assert f"going on with {output}.unfinished" in capsys.readouterr().out
+    assert sorted(p.name for p in recording.parent.iterdir()) == ["film", "scene"]
 
 
 def test_output_that_is_there(capsys, recording):
@@ -201,7 +199,7 @@ def test_cameras_that_do_not_fit(capsys, recording, film):
     output = recording.parent / "scene"
     assert main(["import", str(recording), "--output", str(output)]) == 2
     assert "do not meet in space" in capsys.readouterr().err
-    assert (output / "contact_sheet.png").is_file()
+    assert (output / "import.png").is_file()
 
 
 def test_frames_that_not_all_have_are_left_out(capsys, recording):

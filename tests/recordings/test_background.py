@@ -130,15 +130,8 @@ def test_a_recording_without_masks(tmp_path, capsys):
     write_opencv(
         tmp_path / "c", turned(film, np.eye(3), 1.0, np.zeros(3)), [f"cam{v}" for v in range(4)], vectors=True
     )
-    arguments = [
-        "--cameras",
-        str(tmp_path / "c"),
-        "--masks",
-        "background",
-        "--output",
-        str(tmp_path / "scene"),
-    ]
-    assert main(["import", str(tmp_path / "film"), *arguments]) == 0
+    arguments = ["--cameras", str(tmp_path / "c"), "--masks", "background", "--no-crop"]
+    assert main(["import", str(tmp_path / "film"), *arguments, "--output", str(tmp_path / "scene")]) == 0
     output = capsys.readouterr().out
     assert "background subtraction is a fallback" in output
     assert "what never moves is lost" in output

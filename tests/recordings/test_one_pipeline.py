@@ -67,9 +67,9 @@ def with_easymocap(path: Path, film: Film, lens=None) -> None:
 
 
 def imported(tmp_path: Path, source: Path, up: str = "auto", **choices: object):
-    """The scene that import makes, and its report; without the checks and pictures of the command."""
+    """The scene that import makes of whole pictures, and its report; without the checks and pictures of the command."""
     output = tmp_path / f"{source.name}-imported"
-    write_import(plan_import(source, **choices), output, up=up)
+    write_import(plan_import(source, crop=False, **choices), output, up=up)
     return load_scene(output, coordinate_scale=1.0), json.loads((output / "import.json").read_text())
 
 
@@ -386,12 +386,14 @@ def test_nothing_is_decoded_before_it_is_asked_for(tmp_path, monkeypatch):
         recording.framing()
 
 
-def test_a_folder_with_a_colmap_model_is_trained_on(tmp_path, monkeypatch):
+def test_a_folder_with_a_colmap_model_is_trained_on(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    film = make_film((-0.12, 0.05, 0.004, -0.003, 0.01), frames=4)
+    film = make_film((-0.12, 0.05, 0.004, -0.003, 0.01), frames=5)
     source = write_film(tmp_path / "film", film)
     with_colmap(source, film)
+    (source / NAMES[1] / "0004.png").unlink()
     assert main(["train", "--scene", str(source), *flags(iterations=4)]) == 0
     assert (tmp_path / "runs" / "film_1" / "evaluation.json").is_file()
+    assert capsys.readouterr().err.count("frames that not every camera has are left out") == 1
     extent = 2 * 0.5 / load_scene(source).coordinate_scale
     assert 0.8 < extent < 1.25  # placed by nobody, scaled as other scenes are

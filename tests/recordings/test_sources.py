@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
+from filmed_scene import Film, write_video
+from paper_recordings import write_folders, write_opencv
 from scipy.spatial.transform import Rotation
 
 from wim_fast.errors import UserError
@@ -16,8 +19,8 @@ from wim_fast.recordings.calibration.read import Calibration
 from wim_fast.recordings.cameras import project
 from wim_fast.recordings.masks import soft
 from wim_fast.recordings.pictures import Pictures
+from wim_fast.recordings.read import read_recording
 from wim_fast.recordings.sources import SourceCamera, find_sources, telling_numbers
-from wim_fast.recordings.windows import Window, common_size, whole_picture
 from wim_fast.scene.load import load_scene
 
 
@@ -97,18 +100,6 @@ def test_values_of_masks():
     assert read(0, 255) == ([0, 1], [False, False])
     assert read(0, 7, 19) == ([0, 1, 1], [False, False, False])
     assert read(0, 51, 255) == ([0, pytest.approx(0.2), 1], [False, False, False])
-
-
-def test_pictures_of_several_shapes_are_brought_to_one():
-    def common_shape(natives, longer):
-        return common_size([whole_picture(size) for size in natives], longer)
-
-    shape, windows = common_shape([(1080, 1920), (1920, 1080)], 960)
-    assert shape == (960, 960)
-    assert windows == [Window(0, -420, 1920, 1500), Window(-420, 0, 1500, 1920)]
-    assert common_shape([(1080, 1920)] * 2, 960) == ((540, 960), [Window(0, 0, 1920, 1080)] * 2)
-    assert common_shape([(2160, 3840)], 1024)[0] == (576, 1024)
-    assert common_shape([(480, 640)], None)[0] == (480, 640)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -191,3 +182,21 @@ def test_views_of_pictures_in_one_folder():
     ]
     found = match_cameras(views("s0_cam1.png", "s1_cam1.png", "s0_cam0.png"), cameras)
     assert {name: camera.name for name, camera in found.items()} == {"0": "s0_cam0.png", "1": "s0_cam1.png"}
+
+
+def test_pictures_of_the_empty_set_are_of_no_camera(tmp_path):
+    """A folder `empty` beside `videos`: used for background subtraction without being named, else left out."""
+    film = Film(frames=3, width=40, height=32, lens=(0.0,) * 5)
+    names = [f"cam{v}" for v in range(4)]
+    for v, name in enumerate(names):
+        write_video(tmp_path / "film" / "videos" / f"{name}.mp4", [film.image(v, t) for t in range(3)])
+        (tmp_path / "film" / "empty").mkdir(exist_ok=True)
+        iio.imwrite(tmp_path / "film" / "empty" / f"{name}.png", film.image(v, 0))
+    write_opencv(tmp_path / "film", film, names, vectors=False)
+    recording = read_recording(tmp_path / "film", masks="background")
+    assert [camera.name for camera in recording.cameras] == names
+    assert recording.origin.masks.endswith("against the empty set in " + str(tmp_path / "film" / "empty"))
+    write_folders(tmp_path / "other", film, names, tmp_path / "film" / "masks")
+    recording = read_recording(tmp_path / "film")
+    assert [camera.name for camera in recording.cameras] == names
+    assert "empty/ is not used" in recording.origin.masks

@@ -9,7 +9,7 @@ from tiny_scene import ring, write_scene
 from wim_fast.errors import SceneWarning, UserError
 from wim_fast.recordings.cameras import project
 from wim_fast.recordings.selection import parse_frames
-from wim_fast.scene.load import check_coverage, check_trainable, load_scene
+from wim_fast.scene.load import check_trainable, load_scene
 
 
 def test_reads_what_was_written(tmp_path):
@@ -152,7 +152,7 @@ def test_spread_of_the_cameras(tmp_path):
     spread = load_scene(write_scene(tmp_path / "spread", eyes=ring(5)).path)
     assert warnings_of(check_trainable, spread) == []
     sector = load_scene(write_scene(tmp_path / "sector", eyes=ring(5, sector=85)).path)
-    (message,) = warnings_of(check_coverage, sector)
+    (message,) = warnings_of(check_trainable, sector)
     assert "5 cameras see 4" in message
     assert "spread the cameras" in message
     (message,) = warnings_of(check_trainable, spread.select((2,)))

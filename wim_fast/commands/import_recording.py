@@ -33,8 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     empty_help = "pictures of the set without the object (cam0.png, ...), for --masks background"
     add("--empty", type=Path, metavar="FOLDER", help=empty_help)
     add("--frames", metavar="A:B[:C]", help="which of the sorted frames (default: all)")
-    size_help = "longer side of the images (default: as filmed, at most 1024)"
+    size_help = "longest that the longer side of the images may be (default: pixels stay as filmed)"
     add("--size", type=image_size, metavar="N", help=size_help)
+    add("--no-crop", action="store_true", help="keep whole pictures, not a window round the object")
     up_help = "up axis of the calibration; write --up=-y (default: auto, by how cameras and object stand)"
     add("--up", choices=UPS, default="auto", help=up_help)
     add("--without", type=int, nargs="+", default=[], metavar="ID", help="cameras to leave out")
@@ -46,31 +47,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Reads, writes, checks and shows."""
     from wim_fast.importing import scene_folder, tables
-    from wim_fast.terminal import console, progress_bar, say
+    from wim_fast.terminal import console, counted, progress_bars, say
 
     def show(said: tables.Said) -> None:
         for text in said:
             say(text) if isinstance(text, str) else console.print(text)
 
-    framing = scene_folder.plan_import(
-        args.source,
-        calibration=args.cameras,
-        format=args.format,
-        masks=args.masks,
-        empty=args.empty,
-        frames=args.frames,
-        size=args.size,
-        without=args.without,
-    )
-    show(tables.of_plan(framing))
+    named = {name: getattr(args, name) for name in ("format", "masks", "empty", "frames", "size", "without")}
+    plan = scene_folder.plan_import(args.source, calibration=args.cameras, crop=not args.no_crop, **named)
+    show(tables.of_plan(plan))
     output = args.output or args.source.with_name(f"{args.source.resolve().name}-scene")
-    recording = framing.recording
-    with progress_bar("importing", len(recording.cameras) * len(recording.frame_ids)) as advance:
+    recording = plan.framing.recording
+    total = len(recording.cameras) * len(recording.frame_ids)
+    with progress_bars() as bars:
         imported = scene_folder.write_import(
-            framing, output, up=args.up, overwrite=args.overwrite, on_image=advance
+            plan,
+            output,
+            up=args.up,
+            overwrite=args.overwrite,
+            say=say,
+            on_mask=counted(bars, "finding the object", total),
+            on_image=counted(bars, "writing images", total),
         )
     show(tables.of_import(imported))
     checked = scene_folder.check_import(imported)
     show(tables.of_check(checked))
-    scene_folder.require_usable(imported, checked)
-    say(f"wrote {output}: wim-fast train --scene {output}")
+    scene_folder.require_usable(imported)
+    say(checked.verdict.line(f"wim-fast train --scene {output}"))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wim_fast.importing.staging import Room
+from wim_fast.importing.workers import side_by_side
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.recordings.masks import BACKGROUND, Pixels
 from wim_fast.recordings.recording import Framing
@@ -23,7 +22,6 @@ from wim_fast.scene.scene import Scene
 
 SAMPLE_SIZE = 6  # frames that the placement is found from and that are shown
 SHOWN_SIZE = 480  # longer side of pictures that are kept to be shown
-WORK_BYTES = 3 << 30  # what all workers may need together
 
 
 @dataclass
@@ -53,42 +51,45 @@ class SampleFrames:
 
 
 def write_images(folder: Path, framing: Framing, on_image: Callable[[], None]) -> SampleFrames:
-    """Every image of the scene; `on_image` is called after each."""
+    """Every image of the scene; `on_image` is called after each.
+
+    Images that are there already are not made again, but for those of the sample.
+    """
     recording = framing.recording
     frames = evenly(recording.frame_ids, SAMPLE_SIZE)
     shape = len(recording.cameras), len(frames), *framing.size
     sample = SampleFrames(frames, np.full(shape, BACKGROUND, np.uint8))
-    room = Room(folder, len(recording.cameras) * len(recording.frame_ids))
-    stop = threading.Event()
+    missing = [_missing(folder, framing, v, frames) for v in range(len(recording.cameras))]
+    room = Room(folder, sum(map(len, missing)))
+    for _ in range(len(missing) * len(recording.frame_ids) - room.total):
+        on_image()
 
-    def write(v: int) -> None:
-        try:
-            for frame, rgba, mask in _images(framing, v, sample):
-                if stop.is_set():
-                    return
-                camera = recording.cameras[v].id
-                write_image(folder, frame, camera, rgba, mask)
-                room.wrote(folder / image_name(frame, camera), folder / mask_name(frame, camera))
-                on_image()
-        except BaseException:
-            stop.set()
-            raise
+    def write(v: int, stop: threading.Event) -> None:
+        for frame, rgba, mask in _images(framing, v, missing[v], sample):
+            if stop.is_set():
+                return
+            camera = recording.cameras[v].id
+            write_image(folder, frame, camera, rgba, mask)
+            room.wrote(folder / image_name(frame, camera), folder / mask_name(frame, camera))
+            on_image()
 
-    with ThreadPoolExecutor(max_workers=_workers(framing)) as pool:
-        try:
-            for _ in pool.map(write, range(len(recording.cameras))):
-                pass
-        except BaseException:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-            raise
+    side_by_side(len(missing), _bytes_needed(framing), write)
     return sample
 
 
-def _images(framing: Framing, v: int, sample: SampleFrames) -> Iterator[tuple[int, Pixels, Pixels]]:
-    """(frame, image, mask) of a camera; what is looked at is kept on the way."""
+def _missing(folder: Path, framing: Framing, v: int, sample: Sequence[int]) -> list[int]:
+    """Frames of a camera that are not there yet, or are of the sample."""
+    camera = framing.recording.cameras[v].id
+    frames = framing.recording.frames_of(v)
+    return [f for f in frames if f in sample or not (folder / image_name(f, camera)).is_file()]
+
+
+def _images(
+    framing: Framing, v: int, frames: Sequence[int], sample: SampleFrames
+) -> Iterator[tuple[int, Pixels, Pixels]]:
+    """(frame, image, mask) of these frames of a camera; what is looked at is kept on the way."""
     resampling = framing.resampling(v)
-    for taken in framing.film_frames(v):
+    for taken in framing.film_frames(v, frames):
         rgba, mask = resampling(taken.rgb, taken.alpha, taken.unreliable)
         rgba[rgba[..., 3] == 0] = 0
         if taken.frame in sample.frames:
@@ -100,9 +101,8 @@ def _images(framing: Framing, v: int, sample: SampleFrames) -> Iterator[tuple[in
         yield taken.frame, rgba, mask
 
 
-def _workers(framing: Framing) -> int:
-    """Cameras at once: as many as there are processors and room."""
+def _bytes_needed(framing: Framing) -> int:
+    """By a camera: its pictures as filmed, and the weights of the resampling, up to four samples a pixel."""
     native = max(height * width for height, width in framing.natives)
-    samples = 4 * max(native, framing.size[0] * framing.size[1])  # weights of the resampling
-    need = 60 * samples + 100 * native + (1 << 28)
-    return max(1, min(len(framing.natives), os.cpu_count() or 1, 8, WORK_BYTES // need))
+    samples = max(framing.size[0] * framing.size[1], *(round(w.size[0] * w.size[1]) for w in framing.windows))
+    return 240 * samples + 60 * native + (1 << 28)

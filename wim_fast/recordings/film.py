@@ -65,6 +65,9 @@ class Film(Protocol):
     def stream(self, frames: Sequence[int]) -> Iterator[FilmFrame]:
         """These frames, ascending. UserError for what cannot be read."""
 
+    def silhouettes(self, frames: Sequence[int]) -> Iterator[tuple[int, Alpha]]:
+        """(frame, alpha (h, w)) of the same; colours are not read where that can be helped."""
+
 
 @dataclass(frozen=True)
 class _OfPictures:
@@ -110,6 +113,9 @@ class AlphaFilm(_OfPictures):
                 alpha, unreliable = coverage_with_greys(rgba[..., 3], greys, file)
             yield FilmFrame(frame, rgba[..., :3], alpha, unreliable)
 
+    def silhouettes(self, frames: Sequence[int]) -> Iterator[tuple[int, Alpha]]:
+        return ((taken.frame, taken.alpha) for taken in self.stream(frames))
+
 
 @dataclass(frozen=True)
 class MaskedFilm(_OfPictures):
@@ -131,6 +137,14 @@ class MaskedFilm(_OfPictures):
         for (frame, rgb), (_, labels) in pairs:
             labels = in_size_of(labels, (rgb.shape[0], rgb.shape[1]), self.masks.file(frame))
             yield FilmFrame(frame, rgb, *self.convention(labels))
+
+    def silhouettes(self, frames: Sequence[int]) -> Iterator[tuple[int, Alpha]]:
+        sizes: dict[tuple[int, ...], tuple[int, int]] = {}  # of the picture, by the mask's
+        for frame, labels in self.masks.labels(frames):
+            if labels.shape not in sizes:
+                sizes[labels.shape] = self.size(frame)
+            labels = in_size_of(labels, sizes[labels.shape], self.masks.file(frame))
+            yield frame, self.convention(labels)[0]
 
 
 @dataclass(frozen=True)
@@ -155,6 +169,9 @@ class BackgroundFilm(_OfPictures):
             mask = background.foreground(rgb)
             self.found.add(background, rgb, mask)
             yield FilmFrame(frame, rgb, mask.astype(np.float32), np.zeros(mask.shape, bool))
+
+    def silhouettes(self, frames: Sequence[int]) -> Iterator[tuple[int, Alpha]]:
+        return ((taken.frame, taken.alpha) for taken in self.stream(frames))
 
     def _learned(self, frames: list[int]) -> Background:
         size = self.size(frames[0])

@@ -27,7 +27,7 @@ from wim_fast.recordings.calibration.calibrated import CalibratedCamera
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.recordings.film import Film, FilmFrame
 from wim_fast.recordings.masks import Pixels
-from wim_fast.recordings.resampling import Resampling
+from wim_fast.recordings.resampling import Resampling, undistorted_box
 from wim_fast.recordings.selection import camera_positions, frame_positions
 from wim_fast.recordings.windows import Size, Window, common_size, whole_picture, window_intrinsics
 
@@ -167,12 +167,11 @@ class Recording:
             )
         return self.select(frames=[i for i, frame in enumerate(self.frame_ids) if frame in common])
 
-    def framing(self, longer: int | None = None, *, at_most: int | None = None) -> Framing:
+    def framing(self, longer: int | None = None) -> Framing:
         """How its pictures become images of one size; a picture of each camera is read for it.
 
         Args:
-            longer: side of the images in pixels; None: as filmed.
-            at_most: the same where `longer` is None and they were filmed larger.
+            longer: side of the images in pixels; None: pixels as filmed.
         """
         natives = [self._native(v) for v in range(len(self.cameras))]
         known = next((size for size in natives if size is not None), None)
@@ -180,9 +179,8 @@ class Recording:
             raise UserError(self.path, "none of the frames is there", "choose others")
         sizes = [size or known for size in natives]
         windows = [camera.window(size) for camera, size in zip(self.cameras, sizes, strict=True)]
-        if longer is None and at_most is not None:
-            longer = min(at_most, round(max(max(window.size) for window in windows)))
-        size, windows = common_size(windows, longer)
+        factors = [1.0 if longer is None else longer / max(window.size) for window in windows]
+        size, windows = common_size(windows, factors, sizes)
         return Framing(self, size, tuple(sizes), tuple(windows))
 
     def _native(self, index: int) -> Size | None:
@@ -221,6 +219,16 @@ class Framing:
         ids, up = self.recording.camera_ids, self.recording.up
         return Cameras(ids, np.stack(K), np.stack(T), width=width, height=height, up=up)
 
+    def of_windows(self, windows: Sequence[Window], at_most: int | None) -> Framing:
+        """The same pictures, of which other parts are kept: pixels as filmed.
+
+        Args:
+            at_most: longer side of the images; windows that are larger become smaller images.
+        """
+        factors = [1.0 if at_most is None else min(1.0, at_most / max(window.size)) for window in windows]
+        size, widened = common_size(windows, factors, self.natives)
+        return dataclasses.replace(self, size=size, windows=tuple(widened))
+
     def _ideal_intrinsics(self, index: int) -> NDArray[np.float64]:
         """K (3, 3) of a camera's images: lens and skew are undone."""
         K = self.recording.cameras[index].intrinsics(self.natives[index])
@@ -240,16 +248,31 @@ class Framing:
             frames: ids of frames that it has; None: all of them. They come in ascending order.
         """
         frames = self.recording.frames_of(index) if frames is None else frames
-        film, native = self.recording.cameras[index].film, self.natives[index]
+        film = self.recording.cameras[index].film
         for taken in film.stream(frames) if frames else ():
-            if taken.rgb.shape[:2] != native:
-                height, width = taken.rgb.shape[:2]
-                problem = (
-                    f"frame {taken.frame} is {width} x {height} pixels, the first {native[1]} x {native[0]}"
-                )
-                remedy = "all pictures of a camera must have the same size"
-                raise UserError(film.file(taken.frame), problem, remedy)
+            self._check_size(index, taken.frame, taken.alpha.shape)
             yield taken
+
+    def silhouettes(self, index: int) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+        """(frame, where the object is (h, w)) of all frames of a camera, in native pixels; colours are not read where
+        that can be helped."""
+        frames = self.recording.frames_of(index)
+        for frame, alpha in self.recording.cameras[index].film.silhouettes(frames) if frames else ():
+            self._check_size(index, frame, alpha.shape)
+            yield frame, alpha > 0.5
+
+    def box(self, index: int, silhouette: NDArray[np.bool_]) -> Window | None:
+        """The box round the pixels that are set (h, w), in the undistorted picture; None without any."""
+        camera = self.recording.cameras[index]
+        return undistorted_box(silhouette, camera.intrinsics(self.natives[index]), camera.calibrated.lens)
+
+    def _check_size(self, index: int, frame: int, size: tuple[int, ...]) -> None:
+        native = self.natives[index]
+        if size != native:
+            height, width = size
+            problem = f"frame {frame} is {width} x {height} pixels, the first {native[1]} x {native[0]}"
+            remedy = "all pictures of a camera must have the same size"
+            raise UserError(self.recording.cameras[index].film.file(frame), problem, remedy)
 
     def images(self, index: int, frames: Sequence[int] | None = None) -> Iterator[tuple[int, Pixels, Pixels]]:
         """(frame, image (H, W, 4) with straight alpha, mask (H, W)) of the same."""

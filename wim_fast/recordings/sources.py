@@ -14,7 +14,8 @@ from wim_fast.recordings.video import VIDEOS
 
 OTHER_VIDEOS = (".wmv", ".mpg", ".mpeg", ".mts", ".ts", ".flv", ".3gp")
 MASK_FOLDERS = ("masks", "mask", "mask_cihp", "mask-schp", "mask-schp-parsing")
-NOT_CAMERAS = (*MASK_FOLDERS, "sparse", "colmap", "smpl", "smplx", "depth", "depths")
+EMPTY_FOLDER = "empty"  # pictures of the set without the object
+NOT_CAMERAS = (*MASK_FOLDERS, EMPTY_FOLDER, "sparse", "colmap", "smpl", "smplx", "depth", "depths")
 MAX_ID = 9999
 _LABELLED = re.compile(r"(?:cam(?:era)?|view|c|v)[_-]?(\d+)(?!.*(?:cam|view)[a-z]*[_-]?\d)", re.IGNORECASE)
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST_SQUARE = 512  # pixels
-SQUARE_MARGIN = 0.05  # of the object's box, on every side
+MARGIN = 0.05  # of the object's box, on every side
+LEAST_MARGIN = 8  # pixels
 
 Size = tuple[int, int]  # (height, width)
 
@@ -33,46 +34,69 @@ def whole_picture(size: Size) -> Window:
     return Window(0, 0, size[1], size[0])
 
 
+def silhouette_box(silhouette: NDArray[np.bool_]) -> Window | None:
+    """The box round the pixels that are set (height, width); None without any."""
+    rows, columns = np.flatnonzero(silhouette.any(1)), np.flatnonzero(silhouette.any(0))
+    if not len(rows):
+        return None
+    return Window(float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
+
+
+def with_margin(box: Window, picture: Size) -> Window:
+    """A box grown by `MARGIN` on every side to whole pixels, but not over the edges of its picture (height, width)."""
+    low, high = np.array([box.x0, box.y0]), np.array([box.x1, box.y1])
+    margin = np.maximum(LEAST_MARGIN, MARGIN * (high - low))
+    first = np.floor(np.maximum(low - margin, np.minimum(low, 0)))
+    last = np.ceil(np.minimum(high + margin, np.maximum(high, picture[::-1])))
+    return Window(*first.tolist(), *last.tolist())
+
+
 def square_around(silhouettes: Iterable[NDArray[np.bool_]], size: Size) -> Window:
     """A square round the object in all silhouettes (height, width), with a margin for what lies between them.
 
     It is at least `LEAST_SQUARE` wide and lies in the picture, unless that is too small for it.
     """
-    low, high = np.array([np.inf, np.inf]), np.array([-np.inf, -np.inf])
+    union = np.zeros(size, bool)
     for silhouette in silhouettes:
-        y, x = np.nonzero(silhouette)
-        if len(x):
-            low = np.minimum(low, [x.min(), y.min()])
-            high = np.maximum(high, [x.max() + 1, y.max() + 1])
-    if not np.isfinite(low).all():
-        low, high = np.zeros(2), np.array([size[1], size[0]], float)
-    side = max(LEAST_SQUARE, float(np.ceil((high - low).max() * (1 + 2 * SQUARE_MARGIN))))
-    corner = np.round((low + high - side) / 2)
-    room = np.array([size[1], size[0]]) - side
-    corner = np.where(room >= 0, np.clip(corner, 0, np.maximum(room, 0)), np.round(room / 2))
-    return Window(corner[0], corner[1], corner[0] + side, corner[1] + side)
+        union |= silhouette
+    box = silhouette_box(union) or whole_picture(size)
+    side = max(LEAST_SQUARE, float(np.ceil(max(box.size) * (1 + 2 * MARGIN))))
+    return widened(box, (side, side), size)
 
 
-def resized_shape(size: tuple[float, float], longer: float | None) -> Size:
-    """(height, width) with the longer side `longer`; None: as it is."""
-    factor = 1.0 if longer is None else longer / max(size)
+def widened(window: Window, shape: tuple[float, float], picture: Size) -> Window:
+    """A window of another (height, width), round the same middle or moved so that it lies in the picture, if that is
+    large enough; its corner is a pixel's. Where the window reaches beyond the picture, so may the new one."""
+    low, high, side = (
+        np.array([window.x0, window.y0]),
+        np.array([window.x1, window.y1]),
+        np.array(shape[::-1]),
+    )
+    first, last = np.minimum(low, 0), np.maximum(high, picture[::-1])
+    corner = np.clip((low + high - side) / 2, first, np.maximum(first, last - side))
+    corner = np.round(np.where(last - first >= side, corner, (first + last - side) / 2))
+    return Window(*corner.tolist(), *(corner + side).tolist())
+
+
+def resized_shape(size: tuple[float, float], factor: float) -> Size:
+    """(height, width) times a factor, in whole pixels."""
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-def common_size(windows: Sequence[Window], longer: int | None) -> tuple[Size, list[Window]]:
-    """(height, width) of images for all, the longer side of each window `longer` (None: of the largest, as it is).
+def common_size(
+    windows: Sequence[Window], factors: Sequence[float], pictures: Sequence[Size]
+) -> tuple[Size, list[Window]]:
+    """(height, width) of images for all, each window resized by its factor.
 
-    Windows of several shapes are widened round their middles to one; that may reach beyond their pictures.
+    Windows of several shapes are widened to one, within their pictures where that is possible (see `widened`).
     """
-    longer = longer or round(max(max(window.size) for window in windows))
-    shapes = [resized_shape(window.size, longer) for window in windows]
+    shapes = [resized_shape(window.size, factor) for window, factor in zip(windows, factors, strict=True)]
     height, width = (max(s[k] for s in shapes) for k in (0, 1))
-    widened = []
-    for window, shape in zip(windows, shapes, strict=True):
+    found = []
+    for window, shape, picture in zip(windows, shapes, pictures, strict=True):
         h, w = window.size[0] * height / shape[0], window.size[1] * width / shape[1]
-        x, y = window.x0 + (window.size[1] - w) / 2, window.y0 + (window.size[0] - h) / 2
-        widened.append(Window(x, y, x + w, y + h))
-    return (height, width), widened
+        found.append(window if (h, w) == window.size else widened(window, (h, w), picture))
+    return (height, width), found
 
 
 def window_intrinsics(K: NDArray[np.float64], window: Window, size: Size) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wim_fast.files import atomic_file
 from wim_fast.recordings.calibration.raw_json import write_raw_camera, write_raw_view
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.recordings.masks import UNRELIABLE, as_greys
@@ -33,12 +34,20 @@ def camera_name(camera: int) -> str:
 def write_image(
     folder: Path, frame: int, camera: int, rgba: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None
 ) -> None:
-    """An image (H, W, 4), straight alpha; its mask (H, W) beside it if any pixel of that is unreliable."""
+    """An image (H, W, 4), straight alpha; its mask (H, W) beside it if any pixel of that is unreliable.
+
+    The image comes last and whole: where there is one, its mask is there too.
+    """
+    if mask is not None and (mask == UNRELIABLE).any():
+        _save_png(folder / mask_name(frame, camera), as_greys(mask))
+    _save_png(folder / image_name(frame, camera), rgba)
+
+
+def _save_png(file: Path, pixels: NDArray[np.uint8]) -> None:
     from PIL import Image
 
-    Image.fromarray(np.ascontiguousarray(rgba)).save(folder / image_name(frame, camera), optimize=True)
-    if mask is not None and (mask == UNRELIABLE).any():
-        Image.fromarray(as_greys(mask)).save(folder / mask_name(frame, camera), optimize=True)
+    with atomic_file(file) as unfinished:
+        Image.fromarray(np.ascontiguousarray(pixels)).save(unfinished, format="PNG")
 
 
 def write_cameras(folder: Path, cameras: Cameras) -> None:

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def scan_scene(path_or_name: str | Path, coordinate_scale: float) -> SceneConten
 
 
 def load_scene(
-    path_or_name: str | Path,
+    source: str | Path | Recording,
     *,
     cameras: Sequence[int] | None = None,
     frames: str | slice | Sequence[int] | None = None,
@@ -70,7 +71,7 @@ def load_scene(
 
     Parameters
     ----------
-    path_or_name : a folder, or the name of a scene that ships with wim-fast.
+    source : a folder, the name of a scene that ships with wim-fast, or what was read of one.
     cameras : ids of the cameras to read, in this order; None: all.
     frames : which of the sorted frames to read, as a slice, `"start:stop[:step]"` or positions; None: all.
         Start and stop may be shares of all frames, as in `"0:80%"`.
@@ -81,13 +82,18 @@ def load_scene(
 
     Raises UserError (file, what is wrong, what to do) for anything that cannot be read.
     """
-    path = find_scene(path_or_name)
+    path = source.path if isinstance(source, Recording) else find_scene(source)
+
+    @cache
+    def whole() -> Recording:
+        return source if isinstance(source, Recording) else read_recording(path)
+
     if isinstance(frames, str):
-        frames = parse_frames(frames, len(read_recording(path).frame_ids) if "%" in frames else None)
+        frames = parse_frames(frames, len(whole().frame_ids) if "%" in frames else None)
     cameras, frames = cameras and [int(i) for i in cameras], frames or slice(None)
 
     def read(new_footage: NewFootage) -> Scene:
-        recording = read_recording(path).select(cameras, frames)
+        recording = whole().select(cameras, frames)
         recording.check_missing(allow_missing)
         return scene_of(recording, size, new_footage=new_footage)
 
@@ -184,25 +190,22 @@ def check_trainable(scene: Scene) -> None:
         )
     _check_masks(scene)
     empty = [i for i, seen in zip(scene.cameras.ids, scene.sees_object, strict=True) if not seen.any()]
-    if empty:
-        text = f"{scene.path}: camera {', '.join(map(str, empty))} never sees the object"
-        warnings.warn(text, SceneWarning, stacklevel=2)
+    never = [f"camera {', '.join(map(str, empty))} never sees the object"] if empty else []
+    for text in never + doubts_of_views(scene):
+        warnings.warn(f"{scene.path}: {text}", SceneWarning, stacklevel=2)
+
+
+def doubts_of_views(scene: Scene) -> list[str]:
+    """What is wrong with views that can be trained on: no background, or sides of the object that no camera sees."""
+    doubts = []
     if not scene.footage.counts[..., BACKGROUND].any():
-        text = f"{scene.path}: the object fills every image; is the alpha channel really a mask?"
-        warnings.warn(text, SceneWarning, stacklevel=2)
-    check_coverage(scene)
-
-
-def check_coverage(scene: Scene) -> None:
-    """SceneWarning when the cameras leave half or more of the directions round the object unseen."""
+        doubts.append("the object fills every image; is the alpha channel really a mask?")
     if scene.num_cameras == 1:
-        text = f"{scene.path}: with one camera, depth is a guess; add cameras round the object"
-        warnings.warn(text, SceneWarning, stacklevel=2)
-        return
+        return [*doubts, "with one camera, depth is a guess; add cameras round the object"]
     share = coverage(scene.cameras, look_at(scene.cameras, scene.mask[:, 0]))
     if share <= 0.5:
-        text = (
-            f"{scene.path}: its {scene.num_cameras} cameras see {share:.0%} of all sides of the object;"
+        doubts.append(
+            f"its {scene.num_cameras} cameras see {share:.0%} of all sides of the object;"
             " unseen sides will be poor, spread the cameras round the object"
         )
-        warnings.warn(text, SceneWarning, stacklevel=2)
+    return doubts

@@ -14,8 +14,10 @@ from wim_fast import config as config_module
 from wim_fast.config import Config, SceneConfig
 from wim_fast.errors import SceneWarning, UserError
 from wim_fast.recordings.masks import OBJECT
+from wim_fast.recordings.read import read_recording
+from wim_fast.recordings.recording import Recording
 from wim_fast.recordings.selection import camera_positions, parse_frames
-from wim_fast.scene.load import check_trainable, load_scene, scan_scene, scene_names
+from wim_fast.scene.load import check_trainable, find_scene, load_scene, scene_names
 from wim_fast.scene.scene import Scene
 from wim_fast.training.checkpoint import TrainedOn
 from wim_fast.training.trainer import pixel_size
@@ -61,6 +63,7 @@ def read_views(
     cameras: Sequence[int] | None = None,
     frames: str | slice | Sequence[int] | None = None,
     size: int | None = None,
+    recording: Recording | None = None,
 ) -> Scene:
     """Views of the recording that the settings name, in their world units.
 
@@ -68,9 +71,10 @@ def read_views(
         cameras: ids; None: all there are.
         frames: a range or positions over all frames of the recording; None: those trained on.
         size: longer side of the images in pixels; None: as trained.
+        recording: what was read of it already.
     """
     return load_scene(
-        settings.scene,
+        recording or settings.scene,
         cameras=cameras,
         frames=settings.frames if frames is None else frames,
         size=settings.size if size is None else size,
@@ -82,29 +86,29 @@ def read_views(
 def read_split(config: Config) -> Split:
     """Read what is trained on, and some of what is not."""
     wanted = config.scene
-    contents = scan_scene(wanted.scene, 1.0)
+    recording = read_recording(find_scene(wanted.scene))
     test = wanted.test_cameras or ()
-    camera_positions(contents.path, contents.camera_ids, test or contents.camera_ids)
-    train = wanted.train_cameras or tuple(i for i in contents.camera_ids if i not in test)
+    camera_positions(recording.path, recording.camera_ids, test or recording.camera_ids)
+    train = wanted.train_cameras or tuple(i for i in recording.camera_ids if i not in test)
     if not train:
-        raise UserError(contents.path, "all cameras are test cameras", "leave some of them to train on")
-    scene = read_views(wanted, train)
+        raise UserError(recording.path, "all cameras are test cameras", "leave some of them to train on")
+    scene = read_views(wanted, train, recording=recording)
     check_trainable(scene)
     check_parts(scene, config.model.parts)
 
-    count = len(contents.frame_ids)
+    count = len(recording.frame_ids)
     frames = range(count)[parse_frames(wanted.frames, count) if wanted.frames else slice(None)]
     positions = np.unique(np.linspace(0, len(frames) - 1, VIEW_FRAMES).round().astype(int)).tolist()
     some = [frames[p] for p in positions]
     scaled = dataclasses.replace(wanted, coordinate_scale=scene.coordinate_scale)
-    test = test or tuple(i for i in contents.camera_ids if i not in train)
+    test = test or tuple(i for i in recording.camera_ids if i not in train)
     try:
-        views = read_views(scaled, train + test, some)
+        views = read_views(scaled, train + test, some, recording=recording)
     except UserError as error:
         if wanted.test_cameras:
             raise
         warnings.warn(f"the other cameras are not used for testing: {error}", SceneWarning, stacklevel=2)
-        views, test = read_views(scaled, train, some), ()
+        views, test = read_views(scaled, train, some, recording=recording), ()
     config = config_module.replace(
         config,
         scene=lasting_name(wanted.scene),

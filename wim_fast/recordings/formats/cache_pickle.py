@@ -21,7 +21,7 @@ from wim_fast.errors import UserError
 from wim_fast.recordings.calibration.calibrated import CalibratedCamera
 from wim_fast.recordings.calibration.conventions import intrinsics, rigid
 from wim_fast.recordings.film import FilmFrame
-from wim_fast.recordings.masks import three_valued
+from wim_fast.recordings.masks import Alpha, three_valued
 from wim_fast.recordings.numpy_pickle import load_pickle_file, unpack_blosc
 from wim_fast.recordings.recording import FilmedCamera, GroundTruth, Origin, Recording
 
@@ -70,6 +70,9 @@ class _PackedFilm:
         for frame in sorted(frames):
             image, labels = _image(self.cache, self.rows[frame])
             yield FilmFrame(frame, image, *three_valued(labels))
+
+    def silhouettes(self, frames: Sequence[int]) -> Iterator[tuple[int, Alpha]]:
+        return ((taken.frame, taken.alpha) for taken in self.stream(frames))
 
 
 def is_cache_pickle(path: Path) -> bool:

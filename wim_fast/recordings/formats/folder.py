@@ -19,7 +19,14 @@ from wim_fast.recordings.masks import compressed, soft
 from wim_fast.recordings.pictures import Pictures
 from wim_fast.recordings.recording import FilmedCamera, Origin, Recording
 from wim_fast.recordings.selection import ids_left
-from wim_fast.recordings.sources import MASK_FOLDERS, SourceCamera, find_sources, holds_film, telling_numbers
+from wim_fast.recordings.sources import (
+    EMPTY_FOLDER,
+    MASK_FOLDERS,
+    SourceCamera,
+    find_sources,
+    holds_film,
+    telling_numbers,
+)
 from wim_fast.recordings.video import VIDEOS
 
 
@@ -43,7 +50,8 @@ def read_folder(
         calibration: file or folder; None: in the folder itself, or in `cameras` in it.
         format: of the calibration, see `calibration.read.FORMATS`; auto: what is found.
         masks: `alpha`, `background` or a folder; None: a folder of masks in `path`, or alpha.
-        empty: pictures of the set without the object, which background subtraction starts from.
+        empty: pictures of the set without the object, which background subtraction starts from; None: the folder
+            `empty` in `path`, if `masks` is `background` and it is there.
         without: ids of cameras to leave out.
 
     Raises UserError for what cannot be used, and warns (SceneWarning) of frames that are left out.
@@ -53,7 +61,12 @@ def read_folder(
     sources = [source for source in sources if source.id in left]
     views = read_calibration(calibration or path, format)
     calibrated = match_cameras(views, sources)
+    beside = path / EMPTY_FOLDER if (path / EMPTY_FOLDER).is_dir() else None
+    if masks == "background" and empty is None:
+        empty = beside
     film_of, what = _masks(masks, path, sources, empty)
+    if beside is not None and empty != beside:
+        what += f" ({EMPTY_FOLDER}/ is not used: it is for --masks background)"
     films = {source.name: film_of(source) for source in sources}
     for source in sources:
         _check_frames(path, source.name, films[source.name])
@@ -146,7 +159,7 @@ def _background(sources: Sequence[SourceCamera], empty: Path | None) -> tuple[Fi
     if empty is None:
         return lambda source: BackgroundFilm(source.pictures), "background subtraction"
     sets = _empty_sets(empty, sources)
-    what = "background subtraction, against the empty set"
+    what = f"background subtraction, against the empty set in {empty}"
     return lambda source: BackgroundFilm(source.pictures, sets[source.name], Found(empty=True)), what
 
 
