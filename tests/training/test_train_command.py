@@ -17,6 +17,7 @@ from wim_fast.cli import main
 from wim_fast.config import Config, from_yaml
 from wim_fast.ops.backend import select_backend
 from wim_fast.processes import ALONE
+from wim_fast.recordings.calibration.raw_json import read_raw_camera
 from wim_fast.runs.new_run import RUNS
 from wim_fast.runs.run import load_run
 from wim_fast.training import losses, pace
@@ -262,3 +263,22 @@ def test_the_trajectory_follows_the_object(scene):
     moved = middle[-1] - middle[0]
     assert np.linalg.norm(moved - [0.25, 0, 0]) < 0.1
     assert Path("runs") == RUNS
+
+
+def test_cameras_that_were_found_are_told(scene):
+    """In the layout of a camera file each, with what changed."""
+    assert train(scene, "--train-cameras", "0", "2", "4", preview_minutes=100.0) == 0
+    cameras = json.loads(Path("runs/tiny_1/cameras.json").read_text())["cameras"]
+    assert set(cameras) == {"0", "2", "4"}
+    for name, camera in cameras.items():
+        file = Path(f"cam_{int(name):03d}.json")
+        file.write_text(json.dumps(camera))
+        found, given = read_raw_camera(file), read_raw_camera(scene / file.name)
+        changed = camera["changed"]
+        moved = np.linalg.norm(found.center - given.center)
+        assert moved == pytest.approx(changed["moved"], abs=1e-4)
+        assert found.K[0, 0] / given.K[0, 0] == pytest.approx(changed["focal_length"], rel=1e-5)
+        assert np.shape(changed["color"]) == (3, 3)
+        assert {"pixels", "degrees", "principal_point", "frames"} < set(changed)
+    assert train(scene, "--no-learn-cameras", preview_minutes=100.0) == 0
+    assert not Path("runs/tiny_2/cameras.json").exists()
