@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from filmed_scene import LENS, Film
 
-from wim_fast.recordings.lenses import NO_LENS
+from wim_fast.recordings.lenses import NO_LENS, brown
 from wim_fast.recordings.resampling import Resampling, undistorted_box
 from wim_fast.recordings.windows import (
     LEAST_MARGIN,
@@ -62,9 +62,10 @@ def test_a_margin_stays_in_the_picture(box, expected):
     assert with_margin(box, (480, 640)) == expected
 
 
-@pytest.mark.parametrize("lens", [LENS, (0.3, -0.1, 0.0, 0.0, 0.0)])
-def test_the_box_is_that_of_the_undistorted_picture(lens):
-    film = Film(width=160, height=120, frames=1, lens=lens, aim=(0.5, 0.3, 0.0))
+@pytest.mark.parametrize("coefficients", [LENS, (0.3, -0.1, 0.0, 0.0, 0.0)])
+def test_the_box_is_that_of_the_undistorted_picture(coefficients):
+    lens = brown("film", "lens", coefficients)
+    film = Film(width=160, height=120, frames=1, lens=coefficients, aim=(0.5, 0.3, 0.0))
     straight = Film(width=160, height=120, frames=1, lens=(0.0,) * 5, aim=(0.5, 0.3, 0.0))
     K = film.K.copy()
     K[:2, 2] += 0.5
@@ -83,7 +84,7 @@ def test_a_box_without_a_lens_is_exact():
     assert undistorted_box(silhouette, np.eye(3), NO_LENS) == Window(7, 4, 8, 9)
 
 
-@pytest.mark.parametrize("lens", [NO_LENS, LENS])
+@pytest.mark.parametrize("lens", [NO_LENS, brown("film", "lens", LENS)])
 def test_a_window_is_a_part_of_the_whole(lens):
     """Only what it needs of the picture is read for it."""
     rng = np.random.default_rng(0)

@@ -39,7 +39,7 @@ def test_recording_poses() -> None:
     poses = RecordingPoses(run, recording(35, GroundTruth(None, later.astype(np.float32))))
     assert poses.driver is not None
     assert poses.driver.name == "points"
-    learned, driven = poses.posed(12), poses.posed(32)
+    learned, driven = poses.posed(12, 0), poses.posed(32, 0)
     np.testing.assert_allclose(
         driven.translation.numpy(), learned.translation.numpy() + np.array([0.5, 0, 0]), atol=0.02
     )
@@ -50,4 +50,4 @@ def test_recording_poses() -> None:
     still = RecordingPoses(run, recording(35, None))
     assert still.driver is None
     with pytest.raises(ValueError, match="not trained on"):
-        still.posed(31)
+        still.posed(31, 0)

@@ -16,7 +16,7 @@ from wim_fast.evaluation.summary import summarize
 from wim_fast.files import write_atomic
 from wim_fast.runs.evaluate import evaluate_views
 from wim_fast.runs.trained_model import TrainedModel
-from wim_fast.runs.turntable_check import unconfirmed_share
+from wim_fast.runs.turntable_check import unconfirmed_share_of
 from wim_fast.training.run_folder import RunFolder
 from wim_fast.training.split import Split
 
@@ -51,7 +51,8 @@ def evaluate_split(run: TrainedModel, split: Split) -> FinalEvaluation:
         groups[name] = summarize(rows)
     if len(groups) == 2:
         warn_of_gap(*(summary.get("psnr", float("nan")) for summary in groups.values()))
-    return FinalEvaluation(groups, unconfirmed_share(run), trained_joint_error(run, split))
+    unconfirmed = unconfirmed_share_of(run, views, split.view_positions)
+    return FinalEvaluation(groups, unconfirmed, trained_joint_error(run, split))
 
 
 def trained_joint_error(run: TrainedModel, split: Split) -> JointError | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from wim_fast.evaluation.confirmation import Unconfirmed, surface_of, unconfirmed, witnesses
@@ -12,6 +14,7 @@ from wim_fast.recordings.masks import in_size_of
 from wim_fast.rendering.image import Image, render_image
 from wim_fast.runs.camera_path import circle_round, resized_to
 from wim_fast.runs.trained_model import TrainedModel
+from wim_fast.scene.scene import Scene
 
 FRAMES = 3  # trained on that are looked at, spread evenly
 VIEWS = 4  # of each, spread round the object; those of a frame stand between those of the others
@@ -25,12 +28,23 @@ def unconfirmed_share(run: TrainedModel) -> Unconfirmed:
     """
     chosen = np.unique(np.linspace(0, len(run.frame_ids) - 1, FRAMES).round().astype(int)).tolist()
     trained = run.trained_positions(run.scan_recording())
+    scene = run.load_scene(cameras=run.camera_ids, frames=[trained[k] for k in chosen])
+    return unconfirmed_share_of(run, scene, chosen)
+
+
+def unconfirmed_share_of(run: TrainedModel, scene: Scene, positions: Sequence[int]) -> Unconfirmed:
+    """The same from a scene with the training cameras as they were found.
+
+    Args:
+        positions: where the scene's frames are among those trained on; some of them are looked at.
+    """
     in_step = [camera for camera in run.camera_ids if abs(run.found.lateness(camera)) < 0.5]
-    scene = run.load_scene(cameras=in_step or run.camera_ids, frames=[trained[k] for k in chosen])
+    scene = scene.select(in_step or run.camera_ids)
+    chosen = np.unique(np.linspace(0, scene.num_frames - 1, FRAMES).round().astype(int)).tolist()
     cameras = resized_to(scene.cameras, min(LARGEST_PICTURE, max(scene.size)))
     found = []
     for turn, frame in enumerate(chosen):
-        motion = run.motion.at([frame])
+        motion = run.motion.at([positions[frame]])
         circle = circle_round(cameras, motion, run.semi_axes, VIEWS * len(chosen))
         views = circle.select(range(turn, len(circle), len(chosen)))
         posed = posed_at(run.model, motion, 0)
@@ -38,7 +52,7 @@ def unconfirmed_share(run: TrainedModel) -> Unconfirmed:
         points, opacity = (np.concatenate(parts) for parts in zip(*shown, strict=True))
         images = [_picture(run, posed, cameras, k) for k in range(len(cameras))]
         size = cameras.height, cameras.width
-        masks = np.stack([in_size_of(mask, size, scene.path) for mask in scene.mask[:, turn]])
+        masks = np.stack([in_size_of(mask, size, scene.path) for mask in scene.mask[:, frame]])
         found.append((*witnesses(points, cameras, masks, images), opacity))
     return unconfirmed(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 

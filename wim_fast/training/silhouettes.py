@@ -116,7 +116,8 @@ def _find_nearest(masks: Layer, every: int) -> tuple[Tensor, ...]:
         v, t = divmod(image, T)
         mask = _coarse(masks[v, t], every)
         reliable[v, t] = mask != UNRELIABLE
-        mask[~possible_pixels(mask)] = BACKGROUND
+        if (mask == OBJECT).any():
+            mask[~possible_pixels(mask)] = BACKGROUND
         nearest[v, t] = _nearest_mask_pixels(mask)
         return np.argwhere(mask == OBJECT)[:, ::-1].astype(np.uint8)
 

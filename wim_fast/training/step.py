@@ -139,8 +139,9 @@ def training_losses(
         "mask": weights.mask_weight * losses.mask_loss(rendered.opacity, batch.alpha, believed),
         "eikonal": weights.eikonal_weight * losses.eikonal_loss(gradient),
         "volume": weights.volume_weight * losses.volume_loss(tap_sdf, inv_s),
-        "void": weights.void_weight * losses.void_loss(void_sdf, inv_s, is_void),
     }
+    if weights.void_weight > 0:
+        terms["void"] = weights.void_weight * losses.void_loss(void_sdf, inv_s, is_void)
 
     # what lies deep in the visual hull is the object (drawn in any case: no weight changes what other terms draw)
     core, has_core = images.silhouettes.core_points(frame, sampling.core_points, generator)
