@@ -1,11 +1,11 @@
 """What is learned of the cameras: small corrections of each one's calibration, its colours, and how late its pictures are.
 
 Film does not determine everything. Turning, moving and scaling the world with all its cameras changes no picture, nor
-does shifting the time of all cameras. Moving the object while every camera turns to follow it, or scaling it while every
-camera zooms, changes pictures by the perspective alone, less than a model in training is wrong by. These eleven directions
-and those of time and colour (the gauge) are taken out of every correction, such that most cameras stay as they were given.
-What else film hardly tells (a turn from a shift of the principal point) is left to a prior: how far each number is off,
-usually.
+does shifting the time of all cameras. Moving the object while every camera turns to follow it (or every principal point
+does), or scaling it while every camera zooms, changes pictures by the perspective alone, less than a model in training is
+wrong by. These fourteen directions and those of time and colour (the gauge) are taken out of every correction, such that
+most cameras stay as they were given. What else film hardly tells (a turn from a shift of the principal point) is left to
+a prior: how far each number is off, usually.
 """
 
 from __future__ import annotations
