@@ -96,7 +96,7 @@ class CamerasConfig:
     lr_calibration: float = field(
         0.03, "learning rate of calibrations, in what is usual of each number (about a pixel)", minimum=0
     )
-    lr_lateness: float = field(0.03, "learning rate of the cameras' lateness, frames", minimum=0)
+    lr_lateness: float = field(0.01, "learning rate of the cameras' lateness, frames", minimum=0)
     lr_color: float = field(0.001, "learning rate of the cameras' colour matrices", minimum=0)
     camera_start: float = field(
         0.3, "share of the iterations from which cameras are corrected", minimum=0, maximum=1
