@@ -15,9 +15,10 @@ from wim_fast.scene.scene import Scene
 from wim_fast.scene.visual_hull import visual_hull
 
 MOST = 6  # frames that are looked for, each way
-MOMENTS = 6  # compared
+MOMENTS = 5  # compared
 OTHERS = 6  # cameras whose hull is compared with
-COARSE = 96  # pixels of the masks' longer side: a voxel of the hull is about one
+COARSE = 56  # pixels of the masks' longer side: a voxel of the hull is about one
+VOXELS = 40  # along the hull's longest side
 MENDED = 0.85  # of the misfit at most is left when a camera is put into step
 
 
@@ -56,7 +57,7 @@ def _misfits(
     for moment in np.unique(np.clip(moments, 0, scene.num_frames - 1)):
         frames = np.clip(moment - late[others], 0, scene.num_frames - 1)
         masks = np.stack([scene.mask[v, f] for v, f in zip(others, frames, strict=True)])
-        points = visual_hull(scene.cameras.select(others), masks)
+        points = visual_hull(scene.cameras.select(others), masks, VOXELS)
         if not len(points):
             continue
         for k, lag in enumerate(lags):
