@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from arm_scene import arm_scene
+from tiny_scene import ring, write_scene
 
 from wim_fast.recordings.masks import UNRELIABLE
 from wim_fast.scene.lateness import late_frames
+from wim_fast.scene.load import load_scene
 
 
 @pytest.fixture(scope="module")
@@ -15,6 +17,12 @@ def scene():
 
 def test_cameras_in_step_stay_so(scene):
     assert late_frames(scene).tolist() == [0] * 6
+
+
+def test_a_hull_that_is_too_large_makes_no_camera_late(tmp_path):
+    """From one side an ellipsoid on its way has a fat hull, which fits the masks of other frames better."""
+    write_scene(tmp_path / "tiny", frames=14, eyes=ring(6), width=24, solid="ellipsoid")
+    assert late_frames(load_scene(tmp_path / "tiny", cameras=[0, 1, 2, 3], frames="0:10")).tolist() == [0] * 4
 
 
 @pytest.mark.parametrize("lag", [2, -3])

@@ -20,6 +20,10 @@ OTHERS = 6  # cameras whose hull is compared with
 COARSE = 56  # pixels of the masks' longer side: a voxel of the hull is about one
 VOXELS = 40  # along the hull's longest side
 MENDED = 0.85  # of the misfit at most is left when a camera is put into step
+CONTRADICTED = (
+    0.005  # share of a mask outside of the others' hull from which on the camera may be out of step
+)
+EXPLAINED = 0.5  # of that share at most is left when it is put into step
 
 
 def late_frames(scene: Scene) -> NDArray[np.int64]:
@@ -34,26 +38,42 @@ def late_frames(scene: Scene) -> NDArray[np.int64]:
         return late
     lags = np.arange(-most, most + 1)
     for _ in range(scene.num_cameras // 2):  # the others are the majority that says what is in step
-        misfits = np.stack([_misfits(scene, v, late, lags) for v in range(scene.num_cameras)])
-        now = misfits[np.arange(scene.num_cameras), late + most]
-        left = misfits.min(1) / np.maximum(now, 1e-9)
-        worst = int(left.argmin())
-        if not left[worst] < MENDED:
+        fits = [_put_into_step(scene, v, late, lags) for v in range(scene.num_cameras)]
+        worst = min(range(scene.num_cameras), key=lambda v: fits[v][0])
+        left, best = fits[worst]
+        if not left < MENDED:
             break
-        late[worst] = lags[misfits[worst].argmin()]
+        late[worst] = best
     return late
+
+
+def _put_into_step(
+    scene: Scene, camera: int, late: NDArray[np.int64], lags: NDArray[np.int64]
+) -> tuple[float, int]:
+    """Share of a camera's misfit that is left at the lateness that fits best, and that lateness.
+
+    A hull may be larger than the object, so a better fit alone says little. What is impossible in step is a mask that
+    reaches beyond the hull: without that, or if it stays, all of the misfit is left.
+    """
+    misfit, outside = _misfits(scene, camera, late, lags)
+    now, best = int(np.flatnonzero(lags == late[camera])[0]), int(misfit.argmin())
+    if outside[now] < CONTRADICTED or outside[best] > EXPLAINED * outside[now]:
+        return 1.0, int(late[camera])
+    return float(misfit[best] / max(misfit[now], 1e-9)), int(lags[best])
 
 
 def _misfits(
     scene: Scene, camera: int, late: NDArray[np.int64], lags: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """(K,) what the mask of a camera and the silhouette of the others' hull do not share, of what either has, if the
-    camera ran so late."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """If a camera ran so late, (K,): what its mask and the silhouette of the others' hull do not share, and what of
+    its mask lies outside of that silhouette, both as shares of what either has."""
+    from scipy.ndimage import binary_dilation
+
     others = [v for v in range(scene.num_cameras) if v != camera]
     others = [others[i] for i in np.unique(np.linspace(0, len(others) - 1, OTHERS).astype(int))]
     margin = int(np.abs(lags).max() + np.abs(late).max())
     moments = np.linspace(margin, scene.num_frames - 1 - margin, MOMENTS).astype(int)
-    shared, either = np.zeros(len(lags)), np.zeros(len(lags))
+    shared, either, outside = np.zeros((3, len(lags)))
     for moment in np.unique(np.clip(moments, 0, scene.num_frames - 1)):
         frames = np.clip(moment - late[others], 0, scene.num_frames - 1)
         masks = np.stack([scene.mask[v, f] for v, f in zip(others, frames, strict=True)])
@@ -67,7 +87,8 @@ def _misfits(
                 cast, seen = _coarse(scene, camera, points, mask)
                 shared[k] += (cast & (seen == OBJECT)).sum()
                 either[k] += ((cast & (seen == BACKGROUND)) | (seen == OBJECT)).sum()
-    return 1 - shared / np.maximum(either, 1)
+                outside[k] += ((seen == OBJECT) & ~binary_dilation(cast)).sum()
+    return 1 - shared / np.maximum(either, 1), outside / np.maximum(either, 1)
 
 
 def _coarse(
