@@ -26,16 +26,10 @@ USUAL = (1.0, 1.0, 0.5, 0.3, 0.3, 0.3, 0.5, 0.3, 0.3)
 NUMBERS = len(USUAL)
 GAUGE = 14
 USUAL_COLOR = 0.1  # of a number of a colour matrix
-BELIEVED = (
-    0.25,
-    0.2,
-    0.1,
-)  # pixels, frames, norm of colour matrices: all cameras below are taken to be as given
-LEAST_PIXELS, LEAST_FRAMES, LEAST_COLOR = (
-    0.05,
-    0.1,
-    0.02,
-)  # below them no camera is more trustworthy than another
+# where all cameras' corrections are smaller (pixels, frames, norm of the colour matrix), they are taken to be as given
+BELIEVED = 0.25, 0.2, 0.1
+# below them no camera is more trustworthy than another
+LEAST_PIXELS, LEAST_FRAMES, LEAST_COLOR = 0.05, 0.1, 0.02
 
 
 class CameraCorrection(NamedTuple):
@@ -147,9 +141,7 @@ class CameraCorrections(nn.Module):
         numbers = self._pixels() * self.units.float()
         zoom, principal = (1 + numbers[:, 6]), numbers[:, 7:]
         lens = torch.diag_embed(torch.stack([zoom, zoom, torch.ones_like(zoom)], -1))
-        lens = torch.cat(
-            [lens[:, :, :2], torch.cat([principal, torch.ones_like(zoom)[:, None]], 1)[..., None]], 2
-        )
+        lens = lens + torch.nn.functional.pad(principal[..., None], (2, 0, 0, 1))
         turn, color = rotation_about(numbers[:, :3]), self._color() + torch.eye(3, device=lens.device)
         return CameraCorrection(turn, numbers[:, 3:6], lens, self._lateness(), color)
 
@@ -208,8 +200,7 @@ class CameraCorrections(nn.Module):
         with torch.no_grad():
             correction = self().detached()
             lateness = self.first_lateness.cpu() + correction.lateness
-            pixels = self.pixels().cpu().numpy()
-            return FoundCameras(ids, correction._replace(lateness=lateness), pixels)
+            return FoundCameras(ids, correction._replace(lateness=lateness))
 
 
 def _without_mean(values: Tensor, weights: Tensor) -> Tensor:
@@ -236,12 +227,10 @@ class FoundCameras:
     Attributes:
         ids: of the V cameras trained on.
         correction: of each; float64, on the CPU.
-        pixels: (V, 9) the same as pixels at the object: turn, shift, focal length, principal point.
     """
 
     ids: tuple[int, ...] = ()
     correction: CameraCorrection | None = None
-    pixels: np.ndarray | None = None
 
     def corrected(self, cameras: Cameras) -> Cameras:
         """Those of the cameras that were trained on as they were found, the others as given; images may have any size."""

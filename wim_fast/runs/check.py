@@ -65,10 +65,14 @@ def check_masks(run: TrainedModel, frames: Sequence[int] | None = None) -> Itera
 
     UserError for frames that are not there.
     """
+    return _checked(run, run.load_scene(cameras=run.camera_ids), _frames_of(run, frames))
+
+
+def _frames_of(run: TrainedModel, frames: Sequence[int] | None) -> Sequence[int]:
     frames = some_frames(run) if frames is None else frames
     for frame in frames:
         check_frame(run, frame)
-    return _checked(run, run.load_scene(cameras=run.camera_ids), frames)
+    return frames
 
 
 def some_frames(run: TrainedModel) -> list[int]:
@@ -132,7 +136,7 @@ def write_check(
         frames: see `check_masks`.
     """
     scene = run.load_scene(cameras=run.camera_ids)
-    checked = list(check_masks(run, frames))
+    checked = list(_checked(run, scene, _frames_of(run, frames)))
     rows: dict[int, list[np.ndarray]] = {}
     for c in checked:
         rgb = scene.rgba[scene.cameras.ids.index(c.camera), scene.frame_ids.index(c.frame)][..., :3]

@@ -80,8 +80,7 @@ class Silhouettes:
 
     def project(self, points: Tensor, projection: Tensor) -> Tensor:
         """World points (B, N, 3) to pixels (B, N, 2) by matrices (B, 3, 4), in units of the longer image side."""
-        P = projection
-        homogeneous = points @ P[:, :, :3].transpose(1, 2) + P[:, None, :, 3]
+        homogeneous = points @ projection[:, :, :3].transpose(1, 2) + projection[:, None, :, 3]
         return homogeneous[..., :2] / homogeneous[..., 2:].clamp_min(1e-3) / self.image_side
 
     @stage("data")

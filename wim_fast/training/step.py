@@ -232,7 +232,7 @@ def unjudged_points(
     direction = torch.randn(*shape, 3, generator=generator, device=generator.device)
     grown = torch.nn.functional.normalize(direction, dim=-1) * (posed.semi_axes[:, None] + residual_max)
     local = grown * uniform[0, ..., None] ** (1 / 3)  # evenly in the grown ellipsoids
-    world = (torch.einsum("fpab,fpnb->fpna", posed.rotation, local) + posed.translation[:, :, None]).detach()
+    world = torch.einsum("fpab,fpnb->fpna", posed.rotation, local) + posed.translation[:, :, None]
     counts = ~silhouettes.judged(world.view(frames, -1, 3), frame, projection).view(-1)
     pick = (counts + uniform[1].view(-1)).topk(count).indices
     return world.view(-1, 3)[pick], (pick // (parts * shape[2])).int(), counts[pick]
