@@ -34,7 +34,7 @@ def late_frames(scene: Scene) -> NDArray[np.int64]:
     """
     late = np.zeros(scene.num_cameras, np.int64)
     most = min(MOST, (scene.num_frames - 1) // 4)
-    if scene.num_cameras < 3 or most < 1:
+    if scene.num_cameras < 3 or most < 1 or not _contradicted(scene):
         return late
     lags = np.arange(-most, most + 1)
     for _ in range(scene.num_cameras // 2):  # the others are the majority that says what is in step
@@ -45,6 +45,18 @@ def late_frames(scene: Scene) -> NDArray[np.int64]:
             break
         late[worst] = best
     return late
+
+
+def _contradicted(scene: Scene) -> bool:
+    """Whether a mask reaches beyond the hull of all cameras: if none does, none does beyond that of the others."""
+    outside, either = np.zeros((2, scene.num_cameras))
+    for moment in _moments(scene, 0):
+        points = visual_hull(scene.cameras, scene.mask[:, moment], VOXELS)
+        for v in range(scene.num_cameras):
+            _, of_either, beyond = _compared(scene, v, points, scene.mask[v, moment])
+            either[v] += of_either
+            outside[v] += beyond
+    return bool((outside >= CONTRADICTED * np.maximum(either, 1)).any())
 
 
 def _put_into_step(
@@ -67,14 +79,10 @@ def _misfits(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """If a camera ran so late, (K,): what its mask and the silhouette of the others' hull do not share, and what of
     its mask lies outside of that silhouette, both as shares of what either has."""
-    from scipy.ndimage import binary_dilation
-
     others = [v for v in range(scene.num_cameras) if v != camera]
     others = [others[i] for i in np.unique(np.linspace(0, len(others) - 1, OTHERS).astype(int))]
-    margin = int(np.abs(lags).max() + np.abs(late).max())
-    moments = np.linspace(margin, scene.num_frames - 1 - margin, MOMENTS).astype(int)
     shared, either, outside = np.zeros((3, len(lags)))
-    for moment in np.unique(np.clip(moments, 0, scene.num_frames - 1)):
+    for moment in _moments(scene, int(np.abs(lags).max() + np.abs(late).max())):
         frames = np.clip(moment - late[others], 0, scene.num_frames - 1)
         masks = np.stack([scene.mask[v, f] for v, f in zip(others, frames, strict=True)])
         points = visual_hull(scene.cameras.select(others), masks, VOXELS)
@@ -83,12 +91,28 @@ def _misfits(
         for k, lag in enumerate(lags):
             frame = moment - lag
             if 0 <= frame < scene.num_frames:
-                mask = scene.mask[camera, frame]
-                cast, seen = _coarse(scene, camera, points, mask)
-                shared[k] += (cast & (seen == OBJECT)).sum()
-                either[k] += ((cast & (seen == BACKGROUND)) | (seen == OBJECT)).sum()
-                outside[k] += ((seen == OBJECT) & ~binary_dilation(cast)).sum()
+                found = _compared(scene, camera, points, scene.mask[camera, frame])
+                shared[k], either[k], outside[k] = np.add((shared[k], either[k], outside[k]), found)
     return 1 - shared / np.maximum(either, 1), outside / np.maximum(either, 1)
+
+
+def _moments(scene: Scene, margin: int) -> NDArray[np.int64]:
+    """Some frames, `margin` from the ends where there are as many."""
+    moments = np.linspace(margin, scene.num_frames - 1 - margin, MOMENTS).astype(int)
+    return np.unique(np.clip(moments, 0, scene.num_frames - 1))
+
+
+def _compared(
+    scene: Scene, camera: int, points: NDArray[np.float64], mask: NDArray[np.uint8]
+) -> tuple[int, int, int]:
+    """Pixels, thinned out, that points (M, 3) cast into a camera share with its mask, that either has, and that the
+    mask alone has farther than a pixel off."""
+    from scipy.ndimage import binary_dilation
+
+    cast, seen = _coarse(scene, camera, points, mask)
+    inside = seen == OBJECT
+    either = (cast & (seen == BACKGROUND)) | inside
+    return int((cast & inside).sum()), int(either.sum()), int((inside & ~binary_dilation(cast)).sum())
 
 
 def _coarse(
