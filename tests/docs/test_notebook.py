@@ -13,7 +13,10 @@ NOTEBOOK = Path(__file__).parents[2] / "docs" / "from_film_to_pose.ipynb"
 
 @pytest.mark.slow
 def test_it_runs(tmp_path: Path) -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    """As a reader would, but for the length of its training."""
+    text = NOTEBOOK.read_text()
+    assert text.count("iterations=1000") == 1
+    notebook = nbformat.reads(text.replace("iterations=1000", "iterations=250"), as_version=4)
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert sum("image/png" in output.get("data", {}) for output in outputs) >= 5
