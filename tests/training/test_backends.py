@@ -26,7 +26,12 @@ def make_trainer(scene, name: str) -> Trainer:
     config = Config()
     model = dataclasses.replace(config.model, parts=3, hash_log2_entries=8, pose_width=16, decoder_width=16)
     render = dataclasses.replace(config.render, images_per_step=2, rays_per_image=12)
-    few = {"eikonal_points": 8, "void_points": 8, "core_points": 8, "surface_points": 4}  # Triton's interpreter is slow
+    few = {
+        "eikonal_points": 8,
+        "void_points": 8,
+        "core_points": 8,
+        "surface_points": 4,
+    }  # Triton's interpreter is slow
     sampling = dataclasses.replace(config.sampling, **few)
     schedule = dataclasses.replace(config.schedule, merge_start=0.0)
     config = dataclasses.replace(config, model=model, render=render, sampling=sampling, schedule=schedule)

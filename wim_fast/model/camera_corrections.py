@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -73,6 +73,12 @@ class CameraCorrections(nn.Module):
         ):
             self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
         self.doubted.fill_(1)
+        self.believed = False  # in all of these; kept apart, for reading `doubted` waits for a GPU
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        loaded = super().load_state_dict(*args, **kwargs)
+        self.believed = not bool(self.doubted.any())
+        return loaded
 
     @classmethod
     def of(
@@ -162,6 +168,7 @@ class CameraCorrections(nn.Module):
         for k, (size, least) in enumerate(zip(sizes, BELIEVED, strict=True)):
             if float(size.max()) < least:
                 self.doubted[k] = 0
+        self.believed = not bool(self.doubted.any())
 
     @torch.no_grad()
     def free(self) -> None:

@@ -2,49 +2,51 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import torch
 
+from wim_fast.training.schedule import Phase
 from wim_fast.training.step import StepReport
 
 WARM_UP = 3  # steps taken as they are, on a stream of their own, before one is recorded
 
 
 class RecordedStep:
-    """Replays `take_step(merging)`: a graph for each value of `merging`.
+    """Replays `take_step(phase)`: a graph for each phase.
 
     Memory that the graphs use must stay where it is: after parameters or the optimiser's state were replaced, `forget`.
     """
 
-    def __init__(self, take_step: Callable[[bool], StepReport], generator: torch.Generator) -> None:
+    def __init__(self, take_step: Callable[[Phase], StepReport], generator: torch.Generator) -> None:
         self._take_step = take_step
         self._generator = generator
         self.forget()
 
     def forget(self) -> None:
         """Record anew at the next steps."""
-        self._graphs: dict[bool, tuple[torch.cuda.CUDAGraph, StepReport]] = {}
-        self._taken = {False: 0, True: 0}
+        self._graphs: dict[Phase, tuple[torch.cuda.CUDAGraph, StepReport]] = {}
+        self._taken: Counter[Phase] = Counter()
 
-    def __call__(self, merging: bool) -> StepReport:
-        if merging not in self._graphs:
-            if self._taken[merging] < WARM_UP:
-                self._taken[merging] += 1
-                return self._on_its_own_stream(merging)
+    def __call__(self, phase: Phase) -> StepReport:
+        if phase not in self._graphs:
+            if self._taken[phase] < WARM_UP:
+                self._taken[phase] += 1
+                return self._on_its_own_stream(phase)
             graph = torch.cuda.CUDAGraph()
             graph.register_generator_state(self._generator)
             with torch.cuda.graph(graph):
-                report = self._take_step(merging)
-            self._graphs[merging] = graph, report
-        graph, report = self._graphs[merging]
+                report = self._take_step(phase)
+            self._graphs[phase] = graph, report
+        graph, report = self._graphs[phase]
         graph.replay()
         return report._replace(values=report.values.clone())
 
-    def _on_its_own_stream(self, merging: bool) -> StepReport:
+    def _on_its_own_stream(self, phase: Phase) -> StepReport:
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            report = self._take_step(merging)
+            report = self._take_step(phase)
         torch.cuda.current_stream().wait_stream(stream)
         return report

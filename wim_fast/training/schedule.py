@@ -27,6 +27,13 @@ class ScheduleValues(NamedTuple):
     camera_share: Tensor
 
 
+class Phase(NamedTuple):
+    """What a step consists of."""
+
+    merging: bool = False  # the merge loss counts
+    learning_cameras: bool = False
+
+
 def values_at(step: int, progress: float, num_frames: int, final_inv_s: float, config: Config) -> list[float]:
     """The fields of `ScheduleValues` at a step."""
     schedule = config.schedule

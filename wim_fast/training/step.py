@@ -76,7 +76,8 @@ def training_losses(
 ) -> StepResult:
     """Draw a batch, render it, and compare: every weighted term of eq. 10 of the supplement.
 
-    Nothing in it waits for a GPU, so that it can be recorded; `merging` says whether the merge loss counts.
+    Nothing in it waits for a GPU, so that it can be recorded. Without `corrections` cameras are as given; `merging` says
+    whether the merge loss counts.
     """
     render, weights, sampling = config.render, config.loss, config.sampling
     device, inv_s = backend.device, now.inv_s

@@ -89,34 +89,46 @@ class Trainer:
     def inv_s(self) -> float:
         return schedule.inv_s(self.progress, self.final_inv_s, self.config.render)
 
+    @property
+    def phase(self) -> schedule.Phase:
+        """What the next step consists of."""
+        config, progress = self.config, self.progress
+        cameras = self.corrections
+        return schedule.Phase(
+            merging=progress >= config.schedule.merge_start and config.loss.merge_weight > 0,
+            learning_cameras=cameras is not None
+            and progress >= config.cameras.camera_start
+            and not cameras.believed,
+        )
+
     def train_step(self) -> StepReport:
         """One iteration: losses, gradients, clipping, update; every so often, the tree."""
         progress, config = self.progress, self.config
         now = schedule.values_at(self.step, progress, self.images.num_frames, self.final_inv_s, config)
         for tensor, value in zip(self.schedule_values.unbind(), now, strict=True):
             tensor.fill_(value)  # unlike a copy, this does not wait for a GPU
-        merging = progress >= config.schedule.merge_start and config.loss.merge_weight > 0
+        phase = self.phase
         with self.backend.computing():
-            report = self.recorded(merging) if self.recorded else self._take_step(merging)
+            report = self.recorded(phase) if self.recorded else self._take_step(phase)
         if self.step % config.structure.tree_every == 0:
             self.choose_tree()
-        if self.corrections is not None and self.step % GAUGE_EVERY == 0:
+        if phase.learning_cameras and self.corrections is not None and self.step % GAUGE_EVERY == 0:
             self.corrections.settle_gauge()
             if progress > config.cameras.camera_decision:
                 self.corrections.believe_small_ones()
         self.step += 1
         return report
 
-    def _take_step(self, merging: bool) -> StepReport:
+    def _take_step(self, phase: schedule.Phase) -> StepReport:
         """All of a step that a GPU does: nothing here waits for it."""
         now = schedule.ScheduleValues(*self.schedule_values.unbind())
         result = training_losses(
             self.model,
-            self.corrections,
+            self.corrections if phase.learning_cameras else None,
             self.images,
             self.config,
             now,
-            merging,
+            phase.merging,
             self.backend,
             self.generator,
             self.processes,

@@ -13,7 +13,7 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from wim_fast.ops.articulated.reference import MAX_CANDIDATES, PartLookup, cutoff
+from wim_fast.ops.articulated.reference import CUTOFF_NATS, MAX_CANDIDATES, PartLookup
 from wim_fast.ops.compiled import device, kernel
 from wim_fast.ops.ellipsoid.cpu import (
     LENGTH,
@@ -56,8 +56,8 @@ def pose_rows(rotation: Tensor, translation: Tensor) -> np.ndarray:
     """(F, 12 * PITCH) float32 of rotation (F, P, 3, 3) and translation (F, P, 3): one value of all parts after another."""
     frames, parts = translation.shape[:2]
     rows = np.zeros((frames, 12, PITCH), np.float32)
-    rows[:, :9, :parts] = rotation.detach().reshape(frames, parts, 9).transpose(1, 2).numpy()
-    rows[:, 9:, :parts] = translation.detach().transpose(1, 2).numpy()
+    rows[:, :9, :parts] = rotation.detach().numpy().reshape(frames, parts, 9).transpose(0, 2, 1)
+    rows[:, 9:, :parts] = translation.detach().numpy().transpose(0, 2, 1)
     return rows.reshape(frames, -1)
 
 
@@ -251,7 +251,7 @@ class _ArticulatedLookup(torch.autograd.Function):
         )
         if n:
             _forward(points_, pose_ids_, poses, ellipsoid_shapes(semi_axes), n_parts, *sharpness,
-                     np.float32(cutoff(b, a).item()), top_k, union.numpy(), ids.numpy(), weights.numpy(), local.numpy(),
+                     CUTOFF_NATS / min(sharpness), top_k, union.numpy(), ids.numpy(), weights.numpy(), local.numpy(),
                      normal.numpy(), *candidates)  # fmt: skip
         ctx.inputs = (points_, pose_ids_, poses, *sharpness, union.numpy())
         ctx.candidates = candidates

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from wim_fast.ops.compiled import device
@@ -35,9 +34,13 @@ _CONVERGED = np.float32(5e-4)  # convergence is quadratic: the step just taken l
 
 def ellipsoid_shapes(semi_axes: Tensor) -> np.ndarray:
     """(8 * PITCH,) float32: the rows RX to R_MIN of `semi_axes` (P, 3)."""
-    axes = semi_axes.detach().t()
+    axes = semi_axes.detach().numpy().T
+    parts = axes.shape[1]
     rows = np.ones((8, PITCH), np.float32)
-    rows[:, : axes.shape[1]] = torch.cat([axes, 1 / axes, axes.amax(0, True), axes.amin(0, True)]).numpy()
+    rows[:3, :parts] = axes
+    rows[3:6, :parts] = 1 / axes
+    rows[6, :parts] = axes.max(0)
+    rows[7, :parts] = axes.min(0)
     return rows.ravel()
 
 
