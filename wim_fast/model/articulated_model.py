@@ -117,3 +117,8 @@ class ArticulatedModel(nn.Module):
         lookup = backend.articulated_lookup(points, pose_ids, *posed, self.top_parts)
         residual, rgb = self.field(lookup, backend)
         return FieldValues(lookup.union + residual, rgb, lookup.part_ids[:, 0])
+
+    def signed_distance(self, points: Tensor, pose_ids: Tensor, posed: Posed, backend: Backend) -> Tensor:
+        """The first of `evaluate` alone, (N,), world units."""
+        lookup = backend.articulated_lookup(points, pose_ids, *posed, self.top_parts)
+        return lookup.union + self.field.residual(lookup, backend)

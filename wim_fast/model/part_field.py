@@ -54,14 +54,23 @@ class PartField(nn.Module):
     @stage("decoder")
     def forward(self, lookup: PartLookup, backend: Backend) -> tuple[Tensor, Tensor]:
         """Residual (N,), world units, and colour (N, 3), in [0, 1] before lighting, of looked-up points."""
-        x = backend.part_encoding(
-            lookup.local, lookup.part_ids, lookup.part_weights, self.table, self.layout, self.atlas
-        )
-        x = torch.tanh(backend.decoder_mlp(x, [layer.weight for layer in self.decoder], "relu"))
+        x = torch.tanh(self._decoded(lookup, backend))
         residual, rgb = self.residual_max * x[:, 0], 0.5 + 0.5 * x[:, 1:]
         if self.lighting is not None:
             rgb = rgb * (1 + lighting_basis(lookup.normal) @ self.lighting)
         return residual, rgb
+
+    @stage("decoder")
+    def residual(self, lookup: PartLookup, backend: Backend) -> Tensor:
+        """The residual alone, (N,), world units."""
+        return self.residual_max * torch.tanh(self._decoded(lookup, backend)[:, 0])
+
+    def _decoded(self, lookup: PartLookup, backend: Backend) -> Tensor:
+        """(N, 4) residual and colour, before they are bounded."""
+        x = backend.part_encoding(
+            lookup.local, lookup.part_ids, lookup.part_weights, self.table, self.layout, self.atlas
+        )
+        return backend.decoder_mlp(x, [layer.weight for layer in self.decoder], "relu")
 
 
 def lighting_basis(normal: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from wim_fast.model.articulated_model import Posed
+from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.model.camera_corrections import CameraCorrection
 from wim_fast.ops.backend import Backend
 
@@ -137,3 +137,35 @@ def sample_rays(
     if capacity is not None:
         points = torch.where(is_real[:, None], points, 0)
     return RaySamples(points, pose_ids, samples.t, samples.offsets, samples.overflow)
+
+
+@torch.no_grad()
+def visible(
+    model: ArticulatedModel,
+    posed: Posed,
+    samples: RaySamples,
+    inv_s: float | Tensor,
+    backend: Backend,
+    capacity: int | None = None,
+) -> Tensor:
+    """Which of N samples show, (N,) bool, as `Backend.visible_samples` says of their signed distances.
+
+    Only every other one is decoded, and the first and last of each ray. Between two of them the distance is taken to
+    change evenly: a step is short beside what shows.
+
+    Args:
+        capacity: how many samples there is room for to decode; None for exactly as many as it takes.
+    """
+    t, offsets, last = samples.t, samples.offsets, len(samples.t) - 1
+    if last < 0:
+        return backend.visible_samples(t, offsets, inv_s)
+    decoded = torch.arange(len(t), device=t.device) % 2 == 0
+    decoded[offsets.clamp_max(last)] = True
+    decoded[(offsets - 1).clamp_min(0)] = True
+    some = samples.select(decoded, capacity)
+    sdf = model.signed_distance(some.points, some.pose_ids, posed, backend)
+    before = (decoded.cumsum(0) - 1).clamp_max(len(sdf) - 1)  # the last decoded one, up to each sample
+    after = (before + ~decoded).clamp_max(len(sdf) - 1)
+    way = some.t[after] - some.t[before]
+    share = torch.where(way > 0, (t - some.t[before]) / way, 0.0)
+    return backend.visible_samples(torch.lerp(sdf[before], sdf[after], share), offsets, inv_s)

@@ -13,7 +13,7 @@ from wim_fast.model.camera_corrections import CameraCorrections
 from wim_fast.ops.backend import Backend
 from wim_fast.processes import Processes
 from wim_fast.profiling import stage
-from wim_fast.rendering.rays import RaySamples, sample_rays
+from wim_fast.rendering.rays import RaySamples, sample_rays, visible
 from wim_fast.training import losses, schedule
 from wim_fast.training.batch import TrainingImages
 from wim_fast.training.silhouettes import Silhouettes
@@ -102,9 +102,7 @@ def training_losses(
     posed = model.pose(moment, backend)
     jitter = torch.rand(num_rays, generator=generator, device=device)
     samples = sample_rays(posed, batch.rays, jitter, model.field.residual_max, inv_s, backend, marched)
-    with torch.no_grad():
-        sdf = model.evaluate(samples.points, samples.pose_ids, posed, backend).sdf
-    samples = samples.select(backend.visible_samples(sdf, samples.offsets, inv_s), decoded)
+    samples = samples.select(visible(model, posed, samples, inv_s, backend, marched), decoded)
     rows = len(samples.points)
     num_tapped = sampling.eikonal_points if weights.eikonal_weight > 0 or weights.volume_weight > 0 else 0
     taps, tap_pose_ids = eikonal_taps(samples, num_tapped, sampling.eikonal_tap, generator)
