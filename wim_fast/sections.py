@@ -254,11 +254,11 @@ class RenderConfig:
     final_inv_s: float | None = field(
         None, "final sharpness s, 1 / world units; none: from inv_s_pixels", above=0
     )
-    initial_inv_s_share: float = field(
-        1 / 6, "sharpness at the first step, as a share of the final one", above=0, maximum=1
+    initial_inv_s: float = field(
+        50.0, "sharpness at the first step, 1 / world units, at most the final one", above=0
     )
     sharpening_end: float = field(
-        0.5, "share of the iterations at which the sharpness is the final one", minimum=0, maximum=1
+        0.8, "share of the iterations at which the sharpness is the final one", minimum=0, maximum=1
     )
     marched_per_ray: int = field(
         32, "samples per ray, on average, that a GPU has room for while marching", minimum=1

@@ -4,11 +4,12 @@ import torch
 from kernel_cases import posed_ellipsoids
 from tiny_scene import ring, view_matrix
 
-from wim_fast.model.articulated_model import Posed
+from wim_fast.config import ModelConfig
+from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.ops.articulated.reference import articulated_lookup
 from wim_fast.ops.backend import select_backend
 from wim_fast.recordings.cameras import pixel_rays
-from wim_fast.rendering.rays import RayCameras, Rays, sample_rays
+from wim_fast.rendering.rays import RayCameras, Rays, RaySamples, sample_rays, visible
 
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 
@@ -126,3 +127,41 @@ def test_select_with_fixed_capacity(room, padding):
     selected = padded.select(torch.nn.functional.pad(keep, (0, padding)), capacity)
     assert_padded(selected, exact.select(keep), capacity)
     assert int(padded._replace(overflow=torch.tensor(3)).select(padded.t > 0, 0).overflow) == len(exact.t) + 3
+
+
+@pytest.mark.parametrize("padding", [None, 0, 40])
+def test_what_shows_is_nearly_what_decoding_all_says(padding):
+    """With padding as without; what is wrongly left out hardly weighs."""
+    torch.manual_seed(0)
+    model = ArticulatedModel(ModelConfig(parts=6), 2)
+    with torch.no_grad():
+        model.field.table.mul_(30)  # rough residuals
+    posed = Posed(*posed_ellipsoids(2, 6))
+    rays, jitter = some_rays(2, 300)
+    backend, inv_s = select_backend("numba"), 150.0
+    samples = sample_rays(posed, rays, jitter, model.field.residual_max, inv_s, backend)
+    count = len(samples.t)
+    if padding is not None:
+        backend = backend._replace(needs_capacity=True)
+        capacity = count + padding
+        samples = sample_rays(posed, rays, jitter, model.field.residual_max, inv_s, backend, capacity)
+    with torch.no_grad():
+        values = model.evaluate(samples.points, samples.pose_ids, posed, backend)
+    exact = backend.visible_samples(values.sdf, samples.offsets, inv_s)
+    found = visible(model, posed, samples, inv_s, backend)
+    assert len(found) == len(samples.t)
+    assert not found[count:].any()
+    assert float((found & exact).sum()) > 0.85 * float((found | exact).sum()) > 300
+
+    def seen(keep):
+        kept = samples.select(keep)
+        sdf, rgb = values.sdf[keep], values.rgb[keep]
+        return backend.composite(sdf, rgb, kept.t, kept.offsets, inv_s).opacity
+
+    torch.testing.assert_close(seen(found), seen(exact), atol=0.01, rtol=0)
+
+
+def test_nothing_shows_of_no_samples():
+    samples = RaySamples(torch.zeros(0, 3), torch.zeros(0).int(), torch.zeros(0), torch.zeros(4).long())
+    model, posed = ArticulatedModel(ModelConfig(parts=6), 2), Posed(*posed_ellipsoids(2, 6))
+    assert visible(model, posed, samples, 150.0, select_backend("numba")).shape == (0,)

@@ -96,10 +96,14 @@ def test_silhouette_losses_fade_after_all_frames_are_in():
 
 
 def test_sharpness_rises_to_its_final_value():
-    values = [schedule.inv_s(p / 100, 240.0, RenderConfig()) for p in range(101)]
-    assert 0 < values[0] < 240
-    assert values[-1] == 240
+    """By equal factors; where it is to stay below the first one, at once."""
+    render = RenderConfig(initial_inv_s=60.0, sharpening_end=0.8)
+    values = [schedule.inv_s(p / 100, 240.0, render) for p in range(101)]
+    assert values[0] == 60
+    assert values[40] == pytest.approx(120)
+    assert values[80:] == pytest.approx([240] * 21)
     assert values == sorted(values)
+    assert schedule.inv_s(0.0, 30.0, render) == schedule.inv_s(1.0, 30.0, render) == 30
 
 
 def test_learning_rate():

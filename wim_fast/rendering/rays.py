@@ -146,15 +146,10 @@ def visible(
     samples: RaySamples,
     inv_s: float | Tensor,
     backend: Backend,
-    capacity: int | None = None,
 ) -> Tensor:
     """Which of N samples show, (N,) bool, as `Backend.visible_samples` says of their signed distances.
 
-    Only every other one is decoded, and the first and last of each ray. Between two of them the distance is taken to
-    change evenly: a step is short beside what shows.
-
-    Args:
-        capacity: how many samples there is room for to decode; None for exactly as many as it takes.
+    Only every other one is decoded, and the first and last of each ray; between them the distance is interpolated.
     """
     t, offsets, last = samples.t, samples.offsets, len(samples.t) - 1
     if last < 0:
@@ -162,10 +157,27 @@ def visible(
     decoded = torch.arange(len(t), device=t.device) % 2 == 0
     decoded[offsets.clamp_max(last)] = True
     decoded[(offsets - 1).clamp_min(0)] = True
-    some = samples.select(decoded, capacity)
+    room = len(t) // 2 + 2 * len(offsets) if backend.needs_capacity else None
+    some = samples.select(decoded, room)
     sdf = model.signed_distance(some.points, some.pose_ids, posed, backend)
-    before = (decoded.cumsum(0) - 1).clamp_max(len(sdf) - 1)  # the last decoded one, up to each sample
-    after = (before + ~decoded).clamp_max(len(sdf) - 1)
-    way = some.t[after] - some.t[before]
-    share = torch.where(way > 0, (t - some.t[before]) / way, 0.0)
-    return backend.visible_samples(torch.lerp(sdf[before], sdf[after], share), offsets, inv_s)
+    return backend.visible_samples(_between(some.t, sdf, t, decoded), offsets, inv_s)
+
+
+def _between(knots: Tensor, values: Tensor, t: Tensor, known: Tensor) -> Tensor:
+    """Values (N,) at samples `t` (N,) of rays, from those (K,) at `knots` (K,), the samples where `known` (N,) is true.
+
+    A cubic through the two nearest on either side, where they are as far apart as the nearest, else a straight line: along
+    a ray that grazes a part the distance is bent.
+    """
+    last = len(values) - 1
+    left = (known.cumsum(0) - 1).clamp_max(last)
+    right = (left + ~known).clamp_max(last)
+    before, behind = (left - 1).clamp_min(0), (right + 1).clamp_max(last)
+    way = knots[right] - knots[left]
+    even = 0.1 * way
+    is_even = (knots[left] - knots[before] - way).abs() < even
+    is_even &= (knots[behind] - knots[right] - way).abs() < even
+    share = torch.where(way > 0, (t - knots[left]) / way, 0.0)
+    line = torch.lerp(values[left], values[right], share)
+    bend = (values[left] + values[right] - values[before] - values[behind]) / 16  # of the cubic, half way
+    return torch.where(is_even, line + bend, line)

@@ -93,9 +93,9 @@ def doubt(progress: float, config: Config) -> float:
 
 
 def inv_s(progress: float, final: float, render: RenderConfig) -> float:
-    """Sharpness of the surface, 1 / world units: from a share of its final value linearly to all of it."""
-    first = render.initial_inv_s_share
-    return final * (first + (1 - first) * ramp(progress, 0.0, render.sharpening_end))
+    """Sharpness of the surface, 1 / world units: geometrically from its first value to its final one."""
+    first = min(render.initial_inv_s, final)
+    return first * (final / first) ** ramp(progress, 0.0, render.sharpening_end)
 
 
 def learning_rate_share(step: int, progress: float, config: Config) -> float:

@@ -102,7 +102,7 @@ def training_losses(
     posed = model.pose(moment, backend)
     jitter = torch.rand(num_rays, generator=generator, device=device)
     samples = sample_rays(posed, batch.rays, jitter, model.field.residual_max, inv_s, backend, marched)
-    samples = samples.select(visible(model, posed, samples, inv_s, backend, marched), decoded)
+    samples = samples.select(visible(model, posed, samples, inv_s, backend), decoded)
     rows = len(samples.points)
     num_tapped = sampling.eikonal_points if weights.eikonal_weight > 0 or weights.volume_weight > 0 else 0
     taps, tap_pose_ids = eikonal_taps(samples, num_tapped, sampling.eikonal_tap, generator)
