@@ -249,7 +249,7 @@ class RenderConfig:
     images_per_step: int = field(8, "images per training step", minimum=1)
     rays_per_image: int = field(128, "rays per image and step", minimum=1)
     inv_s_pixels: float = field(
-        3.0, "final sharpness s of the surface, in 1 / size of a pixel at the object", above=0
+        2.0, "final sharpness s of the surface, in 1 / size of a pixel at the object", above=0
     )
     final_inv_s: float | None = field(
         None, "final sharpness s, 1 / world units; none: from inv_s_pixels", above=0
