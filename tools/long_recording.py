@@ -172,10 +172,11 @@ def work(path: Path, parts: int, steps: int, threads: int, pipe: Connection) -> 
 
 
 def drawing(trainer: Any, clock: Any, repeats: int = 200) -> float:
-    """Seconds per step for what a step takes from the images."""
+    """Seconds per step for what a step takes from the images: pixels of rays, and the losses of silhouettes."""
     import torch
 
-    render, images = trainer.config.render, trainer.images
+    render, sampling, images = trainer.config.render, trainer.config.sampling, trainer.images
+    projection = images.cameras.projection()
     generator = torch.Generator(images.device).manual_seed(1)
     seconds = 0.0
     for _ in range(repeats):
@@ -183,11 +184,14 @@ def drawing(trainer: Any, clock: Any, repeats: int = 200) -> float:
             torch.randint(n, (render.images_per_step,), generator=generator)
             for n in (images.num_cameras, images.num_frames)
         )
-        points = torch.rand(render.images_per_step, 640, 2, generator=generator)
+        with torch.no_grad():
+            posed = trainer.model.pose(frame.float(), trainer.backend)[:3]
+        direction = torch.randn(len(posed[2]), sampling.surface_points, 3, generator=generator)
+        uniform = torch.rand(len(frame), sampling.mask_pixels, generator=generator)
+        seen = camera, frame, projection, images.silhouettes.masks
         start = clock()
         images.draw(camera, frame, render.rays_per_image, generator)
-        images.silhouettes.draw(camera, frame, 96, generator)
-        images.silhouettes.nearest_in_mask(camera, frame, points)
+        trainer.backend.silhouette_losses(*posed, direction, uniform, *seen, sampling.dead_zone)
         seconds += clock() - start
     return seconds / repeats
 

@@ -21,10 +21,11 @@ from wim_fast.training.trainer import Trainer
 # The fields of Backend that are kernels, and the stage that each belongs to.
 KERNELS = {
     "march": "march", "articulated_lookup": "lookup", "part_encoding": "encoding", "decoder_mlp": "decoder",
-    "pose_mlp": "pose", "composite": "composite", "visible_samples": "composite",
+    "pose_mlp": "pose", "composite": "composite", "visible_samples": "composite", "silhouette_losses": "silhouette",
+    "unjudged_points": "silhouette",
 }  # fmt: skip
-FORWARD = ("data", "pose", "march", "lookup", "encoding", "decoder", "composite", "losses")
-DIFFERENTIATED = ("composite", "decoder", "encoding", "lookup", "pose")
+FORWARD = ("data", "pose", "march", "lookup", "encoding", "decoder", "composite", "silhouette", "losses")
+DIFFERENTIATED = ("silhouette", "composite", "decoder", "encoding", "lookup", "pose")
 # In the order in which they run. "losses" is what remains of the forward pass, "autograd" of the backward one, and
 # "optimiser" of the step: clipping, update, the tree.
 STAGES = (*FORWARD, *(f"{name} backward" for name in DIFFERENTIATED), "autograd", "optimiser")

@@ -8,6 +8,7 @@ from kernel_cases import gradients, points_near, posed_ellipsoids
 
 from wim_fast.ops.backend import select_backend
 from wim_fast.ops.part_encoding.reference import FEATURES, grid_layout, part_atlas
+from wim_fast.ops.silhouette.reference import MaskTables
 
 NUMBA = select_backend("numba")
 
@@ -49,7 +50,24 @@ def composite():
     return gradients(lambda a, b: NUMBA.composite(a, b, t, offsets, 150.0), [sdf, rgb], (0, 1))
 
 
-@pytest.mark.parametrize("kernel", [lookup, encoding, march, composite])
+def silhouettes():
+    generator = torch.Generator().manual_seed(0)
+    side, views, frames = 32, 5, 3
+    shape = views, frames, side, side
+    first = torch.arange(0, 100 * views * frames + 1, 100)
+    pixels = torch.randint(side, (int(first[-1]), 2), generator=generator, dtype=torch.uint8)
+    nearest = torch.randint(side, (*shape, 2), generator=generator, dtype=torch.uint8)
+    masks = MaskTables(nearest, torch.ones(shape, dtype=torch.bool), pixels, first, 64.0, 32.0)
+    projection = torch.tensor([[60.0, 0, 32, 96], [0, 60, 32, 96], [0, 0, 1, 3]]).expand(views, 3, 4)
+    camera, frame = torch.arange(11) % views, torch.arange(11) % frames
+    direction = torch.randn(20, 9, 3, generator=generator)
+    uniform = torch.rand(11, 33, generator=generator)
+    others = direction, uniform, camera, frame, projection, masks, 0.01
+    posed = posed_ellipsoids(11, 20)[:3]
+    return gradients(lambda *x: NUMBA.silhouette_losses(*x, *others), posed, (0, 1, 2))
+
+
+@pytest.mark.parametrize("kernel", [lookup, encoding, march, composite, silhouettes])
 def test_results_do_not_depend_on_the_number_of_threads(kernel):
     if numba.config.NUMBA_NUM_THREADS < 2:
         pytest.skip("numba was started with one thread")

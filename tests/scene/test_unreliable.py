@@ -11,6 +11,7 @@ from tiny_scene import ring, write_scene
 from wim_fast import config as config_module
 from wim_fast.config import Config
 from wim_fast.ops.backend import select_backend
+from wim_fast.ops.silhouette.reference import NOWHERE, draw_mask_pixels, nearest_in_mask
 from wim_fast.processes import ALONE
 from wim_fast.recordings.cameras import project
 from wim_fast.recordings.masks import OBJECT, UNRELIABLE
@@ -18,7 +19,7 @@ from wim_fast.scene.load import load_scene
 from wim_fast.scene.visual_hull import possible_pixels
 from wim_fast.training import losses, schedule
 from wim_fast.training.batch import TrainingImages
-from wim_fast.training.silhouettes import NOWHERE, Silhouettes
+from wim_fast.training.silhouettes import Silhouettes
 from wim_fast.training.step import training_losses
 from wim_fast.training.trainer import Trainer
 
@@ -135,23 +136,23 @@ def pixels_of(scene, batch, camera):
 
 def test_silhouettes_have_no_gradient_there(scene):
     """Points on or nearest to unreliable pixels are not pulled by the mask."""
-    images = Silhouettes(scene, 0.03)
+    masks = Silhouettes(scene, 0.03).masks
     generator = torch.Generator().manual_seed(0)
     camera, frame = torch.tensor([1, 2, 3]), torch.tensor([0, 1, 2])
     y, x = np.mgrid[:48, :48]
     every = torch.from_numpy(np.stack([x, y], -1).reshape(1, -1, 2) + 0.5).float() / 48
     pixels = every.repeat(3, 1, 1).requires_grad_()
-    nearest = images.nearest_in_mask(camera, frame, pixels)
-    mask_pixels = images.draw(camera, frame, 32, generator)
+    nearest = nearest_in_mask(masks, camera, frame, pixels)
+    mask_pixels, has_mask = draw_mask_pixels(masks, camera, frame, torch.rand(3, 32, generator=generator))
     gradient = torch.autograd.grad(((pixels - nearest) ** 2).sum(), pixels)[0].view(3, 48, 48, 2)
     mask = torch.from_numpy(scene.mask[:])[camera, frame]
     kept_apart = torch.tensor(np.stack([(m == OBJECT).any() & ~possible_pixels(m) for m in mask.numpy()]))
     assert (gradient[(mask == UNRELIABLE) & ~kept_apart] == 0).all()
     assert (gradient[mask == 0] != 0).any()
-    for i, m in enumerate(mask_pixels.pixels):
+    for i, m in enumerate(mask_pixels):
         column, row = (48 * m).long().T
-        assert mask_pixels.weight[i] == 0 or (mask[i, row, column] == OBJECT).all()
-    assert mask_pixels.weight[1] == 0  # the image that is missing
+        assert has_mask[i] == 0 or (mask[i, row, column] == OBJECT).all()
+    assert has_mask[1] == 0  # the image that is missing
 
 
 def test_the_hull_is_known_only_where_all_is_reliable(scene):
@@ -172,9 +173,9 @@ def test_coarse_masks_of_large_images_are_unreliable_where_any_part_is(scene):
     y, x = (int(v.mean()) for v in np.nonzero(mask[0, 0] == OBJECT))
     y, x = y // 3 * 3, x // 3 * 3  # the corner of a coarse pixel, not its middle
     mask[0, 0, y, x] = UNRELIABLE
-    images = Silhouettes(with_images(large, rgba, mask), 0.03)
+    masks = Silhouettes(with_images(large, rgba, mask), 0.03).masks
     point = torch.tensor([[[(x + 0.5) / 288, (y + 0.5) / 288]]])
-    assert images.side == 96
-    assert (images.nearest[0, 0, y // 3, x // 3] == NOWHERE).all()
-    found = images.nearest_in_mask(torch.tensor([0]), torch.tensor([0]), point)
+    assert masks.side == 96
+    assert (masks.nearest[0, 0, y // 3, x // 3] == NOWHERE).all()
+    found = nearest_in_mask(masks, torch.tensor([0]), torch.tensor([0]), point)
     assert torch.equal(found, point)

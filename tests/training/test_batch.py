@@ -7,6 +7,8 @@ from arm_scene import arm_scene, with_images
 
 from wim_fast.config import Config
 from wim_fast.ops.backend import select_backend
+from wim_fast.ops.silhouette.reference import draw_mask_pixels, judged, nearest_in_mask
+from wim_fast.ops.silhouette.reference import project as project_points
 from wim_fast.recordings.cameras import project
 from wim_fast.recordings.masks import OBJECT, UNRELIABLE
 from wim_fast.training import losses
@@ -15,6 +17,10 @@ from wim_fast.training.batch import TrainingImages
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def uniform(*shape):
+    return torch.rand(*shape, generator=generator())
 
 
 @pytest.fixture(scope="module")
@@ -125,13 +131,15 @@ def test_silhouettes_never_pull_to_unreliable_pixels(scene):
     unsure = changed_mask(scene, lower_half)
     images = TrainingImages(unsure, Config())
     camera, frame = torch.tensor([0, 2]), torch.tensor([1, 3])
-    mask_pixels = images.silhouettes.draw(camera, frame, 300, generator())
+    mask_pixels, _ = draw_mask_pixels(images.silhouettes.masks, camera, frame, uniform(2, 300))
     for b in range(2):
         mask = unsure.mask[camera[b], frame[b]]
-        x, y = (40 * mask_pixels.pixels[b]).long().T.numpy()
+        x, y = (40 * mask_pixels[b]).long().T.numpy()
         assert (mask[y, x] == OBJECT).all()
         points = torch.rand(1, 500, 2, generator=generator())
-        found = images.silhouettes.nearest_in_mask(camera[b : b + 1], frame[b : b + 1], points)[0].numpy()
+        found = nearest_in_mask(images.silhouettes.masks, camera[b : b + 1], frame[b : b + 1], points)[
+            0
+        ].numpy()
         y, x = np.nonzero(mask)
         own = np.floor(40 * points[0].numpy()) + 0.5  # the centre of each point's pixel
         distance = np.linalg.norm(own[:, None] - np.stack([x, y], -1) - 0.5, axis=-1)
@@ -149,18 +157,13 @@ def test_nearest_mask_pixel_by_brute_force(scene, images):
     for b in range(2):
         y, x = np.nonzero(scene.mask[camera[b], frame[b]])
         mask = torch.from_numpy(np.stack([x + 0.5, y + 0.5], -1) / 40).float()
-        found = images.silhouettes.nearest_in_mask(camera[b : b + 1], frame[b : b + 1], centers[None])[0]
+        found = nearest_in_mask(images.silhouettes.masks, camera[b : b + 1], frame[b : b + 1], centers[None])[
+            0
+        ]
         distance = (found[:, None] - mask).norm(dim=-1).min(1).values
         assert distance.max() < 1e-6  # each is a mask pixel
         expected = (centers[:, None] - mask).norm(dim=-1).min(1).values
         torch.testing.assert_close((found - centers).norm(dim=-1), expected, atol=1e-6, rtol=0)
-
-
-def test_points_outside_of_the_image_are_pulled_in(images):
-    far = torch.tensor([[[-3.0, 0.5], [9.0, 9.0], [0.5, -1.0]]])
-    found = images.silhouettes.nearest_in_mask(torch.tensor([0]), torch.tensor([0]), far)
-    assert (found > 0).all()
-    assert (found < 1).all()
 
 
 def test_empty_masks_weigh_nothing(scene):
@@ -168,9 +171,10 @@ def test_empty_masks_weigh_nothing(scene):
         mask[1, 2] = 0
 
     images = TrainingImages(changed_mask(scene, erase), Config())
-    mask_pixels = images.silhouettes.draw(torch.tensor([1, 1]), torch.tensor([2, 1]), 20, generator())
-    assert mask_pixels.weight.tolist() == [0.0, 1.0]
-    assert mask_pixels.pixels.isfinite().all()
+    camera, frame = torch.tensor([1, 1]), torch.tensor([2, 1])
+    mask_pixels, has_mask = draw_mask_pixels(images.silhouettes.masks, camera, frame, uniform(2, 20))
+    assert has_mask.tolist() == [0.0, 1.0]
+    assert mask_pixels.isfinite().all()
     assert images.draw(torch.tensor([1]), torch.tensor([2]), 50, generator()).rgb.shape == (50, 3)
 
 
@@ -178,16 +182,17 @@ def test_large_images_are_looked_at_coarsely():
     """Masks of at most 128 pixels a side still agree with the masks."""
     scene = arm_scene(size=300, frames=1, oversampling=1)
     images = TrainingImages(scene, Config())
-    mask_pixels = images.silhouettes.draw(torch.tensor([0]), torch.tensor([0]), 200, generator())
-    assert max(images.silhouettes.nearest.shape[2:4]) <= 128
-    x, y = (300 * mask_pixels.pixels[0]).long().T.numpy()
+    masks, zero = images.silhouettes.masks, torch.tensor([0])
+    mask_pixels, _ = draw_mask_pixels(masks, zero, zero, uniform(1, 200))
+    assert max(masks.nearest.shape[2:4]) <= 128
+    x, y = (300 * mask_pixels[0]).long().T.numpy()
     assert (scene.mask[0, 0][y, x] == OBJECT).mean() > 0.97
 
 
 def test_project_is_that_of_the_scene_cameras(scene, images):
     points = torch.rand(3, 20, 3, generator=generator()) - 0.5
     camera = torch.tensor([4, 0, 2])
-    found = images.silhouettes.project(points, images.cameras.projection()[camera])
+    found = project_points(points, images.cameras.projection()[camera], image_side=40)
     for b in range(3):
         expected = project(scene.cameras, points[b].double().numpy())[0][int(camera[b])]
         np.testing.assert_allclose(40 * found[b], expected, atol=1e-3)
@@ -213,7 +218,7 @@ def test_judged_is_what_falls_on_reliable_pixels(scene):
     unsure = changed_mask(scene, borders)
     images = TrainingImages(unsure, Config())
     points = 3 * torch.rand(1, 400, 3, generator=generator()) - 1.5
-    found = images.silhouettes.judged(points, torch.tensor([1]), images.cameras.projection())[0]
+    found = judged(images.silhouettes.masks, points, torch.tensor([1]), images.cameras.projection())[0]
     pixels, depth = project(unsure.cameras, points[0].double().numpy())
     x, y = np.floor(pixels).clip(-1, 40).astype(int).transpose(2, 0, 1)
     inside = (depth > 0) & (x >= 0) & (y >= 0) & (x < 40) & (y < 40)
@@ -233,7 +238,7 @@ def test_unreliable_borders_beyond_a_ring_of_background_pull_in(scene):
 
     silhouettes = TrainingImages(changed_mask(scene, border), Config()).silhouettes
     at_border = torch.tensor([[[0.02, 0.5]]])
-    found = silhouettes.nearest_in_mask(torch.tensor([0]), torch.tensor([0]), at_border)
+    found = nearest_in_mask(silhouettes.masks, torch.tensor([0]), torch.tensor([0]), at_border)
     assert (found[0, 0, 0] > 0.1).all()
 
 

@@ -94,50 +94,6 @@ def eikonal(sdf):
     return losses.eikonal_loss(losses.tap_gradient(sdf, 1e-3))
 
 
-def brute_chamfer(pixels, mask, weight, dead_zone):
-    """Both directions over all pairs, image by image."""
-    total = 0.0
-    for points, target, w in zip(pixels.numpy(), mask.numpy(), weight.tolist(), strict=True):
-        distance = np.linalg.norm(points[:, None] - target[None], axis=-1)
-        for nearest in (distance.min(1), distance.min(0)):
-            total += w * np.where(nearest < dead_zone, 0, nearest**2).mean()
-    return total / len(pixels)
-
-
-@pytest.mark.parametrize("dead_zone", [0.0, 0.06])
-def test_chamfer_by_brute_force(dead_zone):
-    pixels, mask, weight = (
-        random(4, 40, 2),
-        0.5 * random(4, 70, 2, seed=1),
-        torch.tensor([1.0, 0, 1, 1]).double(),
-    )
-    index = torch.cdist(pixels, mask).argmin(-1)
-    nearest = torch.gather(mask, 1, index[..., None].expand(-1, -1, 2))
-    loss = losses.silhouette_chamfer_loss(pixels, nearest, mask, weight, dead_zone)
-    assert float(loss) == pytest.approx(brute_chamfer(pixels, mask, weight, dead_zone))
-
-
-def test_chamfer_pulls_both_ways():
-    """Points outside of the mask move in; mask pixels without a point near them draw the closest."""
-    pixels = torch.tensor([[[0.9, 0.5], [0.4, 0.5]]], requires_grad=True)
-    mask = torch.tensor([[[0.1, 0.5], [0.4, 0.5]]])
-    losses.silhouette_chamfer_loss(pixels, mask[:, 1:].expand(1, 2, 2), mask, torch.ones(1), 0.0).backward()
-    gradient = pixels.grad[0]
-    assert gradient[0, 0] > 0  # descends to the left, into the mask
-    assert gradient[1, 0] > 0  # descends to the left, to the pixel at 0.1
-    assert (gradient[:, 1] == 0).all()
-
-
-def test_image_without_a_mask_adds_nothing():
-    pixels = random(2, 10, 2).requires_grad_()
-    weight = torch.tensor([0.0, 1.0]).double()
-    losses.silhouette_chamfer_loss(
-        pixels, pixels.detach() + 0.1, random(2, 5, 2, seed=1), weight, 0.0
-    ).backward()
-    assert (pixels.grad[0] == 0).all()
-    assert (pixels.grad[1] != 0).any()
-
-
 def test_joint_loss():
     first, second = random(3, 5, 3), random(3, 5, 3, seed=1)
     expected = ((first - second).numpy() ** 2).sum(-1).mean()

@@ -1,22 +1,12 @@
 import torch
-from kernel_cases import posed_ellipsoids
 
-from wim_fast.model.articulated_model import Posed
 from wim_fast.rendering.rays import RaySamples
 from wim_fast.training import losses
-from wim_fast.training.step import eikonal_taps, surface_points
+from wim_fast.training.step import eikonal_taps
 
 
 def generator():
     return torch.Generator().manual_seed(0)
-
-
-def test_surface_points_lie_on_their_ellipsoids():
-    posed = Posed(*posed_ellipsoids(3, 4))
-    points = surface_points(posed, 50, generator()).view(3, 4, 50, 3)
-    local = torch.einsum("fpab,fpna->fpnb", posed.rotation, points - posed.translation[:, :, None])
-    on_sphere = (local / posed.semi_axes[:, None]).norm(dim=-1)
-    torch.testing.assert_close(on_sphere, torch.ones(3, 4, 50), atol=1e-5, rtol=0)
 
 
 def test_taps_are_tetrahedra_round_samples():

@@ -33,6 +33,8 @@ class Backend(NamedTuple):
     march: Callable
     composite: Callable
     visible_samples: Callable
+    silhouette_losses: Callable
+    unjudged_points: Callable
 
     def computing(self) -> AbstractContextManager[None]:
         """To be held around steps and images: kernels that are compiled for the CPU have its cores to themselves."""
@@ -71,9 +73,10 @@ def _numba(device_index: int) -> Backend:
     from wim_fast.ops.march.cpu import march
     from wim_fast.ops.mlp.reference import mlp
     from wim_fast.ops.part_encoding.cpu import part_encoding
+    from wim_fast.ops.silhouette.cpu import silhouette_losses, unjudged_points
 
     return Backend("numba", torch.device("cpu"), False, False, "intervals", articulated_lookup, part_encoding, mlp, mlp, march,
-                   composite, visible_samples)  # fmt: skip
+                   composite, visible_samples, silhouette_losses, unjudged_points)  # fmt: skip
 
 
 def _torch(device_index: int) -> Backend:
@@ -84,10 +87,11 @@ def _torch(device_index: int) -> Backend:
     from wim_fast.ops.march.reference import march
     from wim_fast.ops.mlp.reference import mlp
     from wim_fast.ops.part_encoding.reference import part_encoding
+    from wim_fast.ops.silhouette.reference import silhouette_losses, unjudged_points
 
     device = torch.device("cuda", device_index) if torch.cuda.is_available() else torch.device("cpu")
     return Backend("torch", device, False, False, "none", articulated_lookup, part_encoding, mlp, mlp, march, composite,
-                   visible_samples)  # fmt: skip
+                   visible_samples, silhouette_losses, unjudged_points)  # fmt: skip
 
 
 def _triton(device_index: int) -> Backend:
@@ -99,11 +103,12 @@ def _triton(device_index: int) -> Backend:
     from wim_fast.ops.march.triton import march
     from wim_fast.ops.mlp.triton import mlp
     from wim_fast.ops.part_encoding.triton import part_encoding
+    from wim_fast.ops.silhouette.reference import silhouette_losses, unjudged_points
 
     # half precision is for what is bounded: the residual and the colour, not the poses
     pose_mlp = partial(mlp, precision="float")
     return Backend("triton", device, True, device.type == "cuda", "intervals", articulated_lookup, part_encoding, mlp, pose_mlp,
-                   march, composite, visible_samples)  # fmt: skip
+                   march, composite, visible_samples, silhouette_losses, unjudged_points)  # fmt: skip
 
 
 def _tcnn(device_index: int) -> Backend:
@@ -111,11 +116,12 @@ def _tcnn(device_index: int) -> Backend:
     from wim_fast.ops import nerfacc, tcnn
     from wim_fast.ops.articulated.triton import articulated_lookup
     from wim_fast.ops.composite.triton import visible_samples
+    from wim_fast.ops.silhouette.reference import silhouette_losses, unjudged_points
 
     tcnn.tinycudann()
     nerfacc.nerfacc()
     return Backend("tcnn", device, True, False, "grid", articulated_lookup, tcnn.part_encoding, tcnn.mlp, tcnn.mlp,
-                   nerfacc.march, nerfacc.composite, visible_samples)  # fmt: skip
+                   nerfacc.march, nerfacc.composite, visible_samples, silhouette_losses, unjudged_points)  # fmt: skip
 
 
 def _gpu(name: str, index: int) -> torch.device:

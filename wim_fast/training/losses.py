@@ -1,4 +1,7 @@
-"""The losses (paper section 3.6, and of our own: volume, hull, void). Pure functions of tensors, without their weights."""
+"""The losses (paper section 3.6, and of our own: volume, hull, void). Pure functions of tensors, without their weights.
+
+Those of silhouettes are an op: `ops.silhouette`.
+"""
 
 from __future__ import annotations
 
@@ -49,28 +52,6 @@ def volume_loss(sdf: Tensor, inv_s: Tensor) -> Tensor:
 def tetrahedron(device: torch.device) -> Tensor:
     """Its corners (4, 3)."""
     return torch.tensor([[1.0, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]], device=device)
-
-
-def silhouette_chamfer_loss(
-    pixels: Tensor, nearest: Tensor, mask_pixels: Tensor, mask_weight: Tensor, dead_zone: float
-) -> Tensor:
-    """2D chamfer between projected points and a mask, both ways, mean squared; distances in units of the image side.
-
-    Args:
-        pixels: (B, N, 2) projected points. nearest: (B, N, 2) the mask pixel nearest to each (no gradient).
-        mask_pixels: (B, M, 2) some pixels of the mask. mask_weight: (B,) 0 where an image has no mask.
-        dead_zone: distances below it count 0.
-    """
-    to_mask = ((pixels - nearest) ** 2).sum(-1)
-    with torch.no_grad():
-        to_points = torch.cdist(mask_pixels, pixels).argmin(-1)
-    chosen = torch.gather(pixels, 1, to_points[..., None].expand(-1, -1, 2))
-    to_points_distance = ((chosen - mask_pixels) ** 2).sum(-1)
-    total = pixels.new_zeros(())
-    for squared in (to_mask, to_points_distance):
-        squared = torch.where(squared > dead_zone**2, squared, 0.0)
-        total = total + (squared.mean(1) * mask_weight).mean()
-    return total
 
 
 def hull_loss(union: Tensor, inside: Tensor) -> Tensor:

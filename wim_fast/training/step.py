@@ -16,7 +16,6 @@ from wim_fast.profiling import stage
 from wim_fast.rendering.rays import RaySamples, sample_rays, visible
 from wim_fast.training import losses, schedule
 from wim_fast.training.batch import TrainingImages
-from wim_fast.training.silhouettes import Silhouettes
 
 CANDIDATES = 8  # random points for each of the void loss, which takes those that no camera judges
 
@@ -80,7 +79,7 @@ def training_losses(
     whether the merge loss counts.
     """
     render, weights, sampling = config.render, config.loss, config.sampling
-    device, inv_s = backend.device, now.inv_s
+    device, inv_s, masks = backend.device, now.inv_s, images.silhouettes.masks
 
     # data; all processes draw the same images, and each takes its share
     frame = schedule.draw_frames(render.images_per_step, now, config.schedule, generator)
@@ -98,7 +97,7 @@ def training_losses(
     decoded = num_rays * render.decoded_per_ray if backend.needs_capacity else None
 
     # rendering: samples along the rays, less those that would not show; taps round some of them for the losses of shape;
-    # points that no camera judges (drawn in any case); all of it decoded in one go
+    # points that no camera judges (their numbers drawn in any case); all of it decoded in one go
     posed = model.pose(moment, backend)
     jitter = torch.rand(num_rays, generator=generator, device=device)
     samples = sample_rays(posed, batch.rays, jitter, model.field.residual_max, inv_s, backend, marched)
@@ -106,17 +105,13 @@ def training_losses(
     rows = len(samples.points)
     num_tapped = sampling.eikonal_points if weights.eikonal_weight > 0 or weights.volume_weight > 0 else 0
     taps, tap_pose_ids = eikonal_taps(samples, num_tapped, sampling.eikonal_tap, generator)
-    void, void_pose_ids, is_void = unjudged_points(
-        posed,
-        frame,
-        images.silhouettes,
-        projection,
-        model.field.residual_max,
-        sampling.void_points,
-        generator,
+    num_void = sampling.void_points if weights.void_weight > 0 else 0
+    direction, uniform = void_candidates(posed, sampling.void_points, generator)
+    void = backend.unjudged_points(
+        *posed[:3], model.field.residual_max, direction, uniform, frame, projection, masks, num_void
     )
-    points = torch.cat([samples.points, taps, void])
-    pose_ids = torch.cat([samples.pose_ids, tap_pose_ids, void_pose_ids])
+    points = torch.cat([samples.points, taps, void.points])
+    pose_ids = torch.cat([samples.pose_ids, tap_pose_ids, void.pose_ids])
     sdf, rgb, _ = model.evaluate(points, pose_ids, posed, backend)
     sdf, tap_sdf, void_sdf = sdf[:rows], sdf[rows : rows + len(taps)], sdf[rows + len(taps) :]
     rendered = backend.composite(sdf, rgb[:rows], samples.t, samples.offsets, inv_s)
@@ -140,7 +135,7 @@ def training_losses(
         "volume": weights.volume_weight * losses.volume_loss(tap_sdf, inv_s),
     }
     if weights.void_weight > 0:
-        terms["void"] = weights.void_weight * losses.void_loss(void_sdf, inv_s, is_void)
+        terms["void"] = weights.void_weight * losses.void_loss(void_sdf, inv_s, void.unjudged)
 
     # what lies deep in the visual hull is the object (drawn in any case: no weight changes what other terms draw)
     core, has_core = images.silhouettes.core_points(frame, sampling.core_points, generator)
@@ -152,18 +147,19 @@ def training_losses(
         terms["hull"] = weights.hull_weight * losses.hull_loss(union, inside)
 
     # silhouettes
-    silhouettes = images.silhouettes
-    mask = silhouettes.draw(camera, frame, sampling.mask_pixels, generator)
-    surface = surface_points(posed, sampling.surface_points, generator)
-    for name, points, weight, dead_zone in (
-        ("silhouette", surface, weights.silhouette_weight, sampling.dead_zone),
-        ("part_center", posed.translation, weights.part_center_weight, 0.0),
-    ):
-        if weight > 0:
-            pixels = silhouettes.project(points, projection[camera])
-            nearest = silhouettes.nearest_in_mask(camera, frame, pixels)
-            loss = losses.silhouette_chamfer_loss(pixels, nearest, mask.pixels, mask.weight, dead_zone)
-            terms[name] = weight * now.silhouette_share * loss
+    uniform = torch.rand(len(frame), sampling.mask_pixels, generator=generator, device=device)
+    shape = len(posed.semi_axes), sampling.surface_points, 3
+    direction = torch.randn(shape, generator=generator, device=device)
+    if weights.silhouette_weight > 0 or weights.part_center_weight > 0:
+        found = backend.silhouette_losses(
+            *posed[:3], direction, uniform, camera, frame, projection, masks, sampling.dead_zone
+        )
+        for name, weight, loss in (
+            ("silhouette", weights.silhouette_weight, found.silhouette),
+            ("part_center", weights.part_center_weight, found.part_center),
+        ):
+            if weight > 0:
+                terms[name] = weight * now.silhouette_share * loss
 
     if corrections is not None:
         terms["cameras"] = config.cameras.camera_prior_weight * corrections.prior()
@@ -202,36 +198,12 @@ def eikonal_taps(
     return taps.reshape(-1, 3), samples.pose_ids[pick].repeat(4)
 
 
-def surface_points(posed: Posed, count: int, generator: torch.Generator) -> Tensor:
-    """Random points (F, P * count, 3) of the ellipsoids' surfaces, world."""
-    frames, parts = posed.translation.shape[:2]
-    sphere = torch.randn(parts, count, 3, generator=generator, device=generator.device)
-    local = torch.nn.functional.normalize(sphere, dim=-1) * posed.semi_axes[:, None]
-    world = torch.einsum("fpab,pnb->fpna", posed.rotation, local) + posed.translation[:, :, None]
-    return world.reshape(frames, parts * count, 3)
+def void_candidates(posed: Posed, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Random numbers of at least `CANDIDATES * count` candidates, n for each part of each pose.
 
-
-@torch.no_grad()
-def unjudged_points(
-    posed: Posed,
-    frame: Tensor,
-    silhouettes: Silhouettes,
-    projection: Tensor,
-    residual_max: float,
-    count: int,
-    generator: torch.Generator,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Random points (count, 3), world, where density can be and no camera (V, 3, 4) judges; their pose ids (count,).
-
-    Where there are fewer such points the rest are others: the last of the returned, (count,) bool, says which count.
+    Normal ones (F, P, n, 3) and some in [0, 1), (2, F, P, n): `direction` and `uniform` of the op `unjudged_points`.
     """
     frames, parts = posed.translation.shape[:2]
     shape = frames, parts, -(-CANDIDATES * count // (frames * parts))
     uniform = torch.rand(2, *shape, generator=generator, device=generator.device)
-    direction = torch.randn(*shape, 3, generator=generator, device=generator.device)
-    grown = torch.nn.functional.normalize(direction, dim=-1) * (posed.semi_axes[:, None] + residual_max)
-    local = grown * uniform[0, ..., None] ** (1 / 3)  # evenly in the grown ellipsoids
-    world = torch.einsum("fpab,fpnb->fpna", posed.rotation, local) + posed.translation[:, :, None]
-    counts = ~silhouettes.judged(world.view(frames, -1, 3), frame, projection).view(-1)
-    pick = (counts + uniform[1].view(-1)).topk(count).indices
-    return world.view(-1, 3)[pick], (pick // (parts * shape[2])).int(), counts[pick]
+    return torch.randn(*shape, 3, generator=generator, device=generator.device), uniform
