@@ -60,7 +60,11 @@ def test_every_term_is_at_work(terms):
 def test_a_loss_switched_off_changes_no_other_term(scene, terms, name):
     off = first_step(scene, **WEIGHTS[name])
     assert off.pop(name, 0.0) == 0
-    assert off == {other: value for other, value in terms.items() if other != name}  # bit for bit
+    others = {other: value for other, value in terms.items() if other != name}
+    if name == "void":  # its points are not decoded: products of fewer rows round differently
+        assert off == pytest.approx(others, rel=1e-5)
+    else:
+        assert off == others  # bit for bit
 
 
 def test_doubt_changes_what_masks_say_and_nothing_else(scene):
