@@ -12,6 +12,7 @@ from wim_fast.errors import UserError
 from wim_fast.ops.backend import BACKENDS, select_backend
 from wim_fast.scene.load import load_scene
 from wim_fast.training.checkpoint import TrainedOn, load_checkpoint, restore, save_checkpoint, snapshot
+from wim_fast.training.pace import Pace
 from wim_fast.training.trainer import Trainer
 
 
@@ -26,7 +27,12 @@ def make_trainer(scene, name: str) -> Trainer:
     config = Config()
     model = dataclasses.replace(config.model, parts=3, hash_log2_entries=8, pose_width=16, decoder_width=16)
     render = dataclasses.replace(config.render, images_per_step=2, rays_per_image=12)
-    few = {"eikonal_points": 8, "void_points": 8, "core_points": 8, "surface_points": 4}  # Triton's interpreter is slow
+    few = {
+        "eikonal_points": 8,
+        "void_points": 8,
+        "core_points": 8,
+        "surface_points": 4,
+    }  # Triton's interpreter is slow
     sampling = dataclasses.replace(config.sampling, **few)
     schedule = dataclasses.replace(config.schedule, merge_start=0.0)
     config = dataclasses.replace(config, model=model, render=render, sampling=sampling, schedule=schedule)
@@ -85,7 +91,7 @@ def test_training_on_a_gpu(scene, name):
     if not torch.cuda.is_available():
         pytest.skip("no GPU")
     trainer = make_trainer(scene, name)
-    trainer.iterations = 200
+    trainer.pace = Pace.steady(200)
     reports = [trainer.train_step() for _ in range(100)]
     assert all(r.values.isfinite().all() for r in reports)
     assert reports[-1].losses["photo"] < reports[0].losses["photo"]
