@@ -72,6 +72,7 @@ def growing(progress: float) -> float:
         lambda progress, now: growing(progress) * (1.5 if now > 60 else 1),
         lambda progress, now: growing(progress) * (1 if now > 60 else 1.5),
         lambda progress, now: growing(progress) * (1.25 if now % 20 > 10 else 1),
+        lambda progress, now: growing(progress) * (3 if now > 118 else 1),
         lambda progress, now: growing(progress) + (2.0 if now % 30 < 0.03 else 0),  # checkpoints and previews
         lambda progress, now: 2.0 if now == 0 else 0.003,  # a GPU records its first steps
         lambda progress, now: 7.0,
@@ -83,6 +84,7 @@ def growing(progress: float) -> float:
         "a half",
         "faster",
         "to and fro",
+        "at the end",
         "hiccups",
         "recording",
         "few steps",

@@ -39,9 +39,10 @@ class Timekeeper:
             trainer.pace = trainer.pace.changed(trainer.step, iterations)
 
     def _is_due(self) -> bool:
-        """Soon after the start, when little is known, after 1, 2, 4, 8 ... steps; then every so often."""
-        taken = self.trainer.step - self.first_step
-        return taken.bit_count() == 1 or time.monotonic() - self.marks[-1][0] >= BETWEEN * self.seconds
+        """At first, when little is known, after 1, 2, 4, 8 ... steps; then every so often, and more often at the end."""
+        now, taken = time.monotonic(), self.trainer.step - self.first_step
+        between = min(BETWEEN * self.seconds, (self.deadline - now) / 4)
+        return taken.bit_count() == 1 or now - self.marks[-1][0] >= between
 
     def _steps_that_fit(self, report: StepReport) -> int:
         """Which step will be the last."""
