@@ -126,7 +126,8 @@ class LiveView:
             console=console,
             expand=True,
         )
-        self.task = self.progress.add_task("", total=1.0, completed=progress, count=str(step), left="-:--")
+        self.task = self.progress.add_task("", total=1.0, count=str(step), left="-:--")
+        self.progress.update(self.task, completed=progress)
         self.row: Mapping[str, Any] | None = None
         self.live = Live(console=console, refresh_per_second=2, get_renderable=self.render)
 
