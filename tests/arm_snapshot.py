@@ -30,7 +30,7 @@ def arm_snapshot() -> Snapshot:
         model.field.table.uniform_(-1, 1)
     model.requires_grad_(False)
     learned = Motion(motion.rotation, motion.translation)
-    return Snapshot(model, select_backend("numba"), INV_S, learned, 1, 1)
+    return Snapshot(model, select_backend("numba"), INV_S, learned, 1, "step 1 of 1")
 
 
 def arm_cameras() -> Cameras:

@@ -22,6 +22,7 @@ from wim_fast.rendering.image import render_image
 from wim_fast.scene.scene import Scene
 from wim_fast.training.batch import Batch
 from wim_fast.training.cuda_graph import WARM_UP
+from wim_fast.training.pace import Pace
 from wim_fast.training.split import read_split
 from wim_fast.training.trainer import Trainer
 
@@ -99,7 +100,7 @@ def trained(config: Config, args: argparse.Namespace) -> Subject:
     split = read_split(config)
     trainer = Trainer(split.scene, split.config, args.warm_steps, backend)
     reports = [trainer.train_step() for _ in range(args.warm_steps)]
-    trainer.iterations, trainer.step = ITERATIONS, round(LATE * ITERATIONS)
+    trainer.pace, trainer.step = Pace.steady(ITERATIONS), round(LATE * ITERATIONS)
     clock = clock_for(backend.device, args.threads)
     return Subject(trainer, split.scene, clock, sum(report.num_dropped for report in reports))
 

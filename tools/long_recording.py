@@ -140,8 +140,8 @@ def work(path: Path, parts: int, steps: int, threads: int, pipe: Connection) -> 
     from wim_fast.config import load_config
     from wim_fast.ops.backend import select_backend
     from wim_fast.scene.load import load_scene
-    from wim_fast.training.pace import warm_up
     from wim_fast.training.trainer import Trainer
+    from wim_fast.training.warm_up import warm_up
 
     torch.set_num_threads(threads)
     numba.set_num_threads(threads)

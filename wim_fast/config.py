@@ -60,7 +60,7 @@ _SECTIONS: dict[str, Any] = {
 }
 
 # Setting one of these on a later layer (flags over file over preset over defaults) unsets the others.
-_EXCLUSIVE = ("iterations", "minutes")
+_EXCLUSIVE = ("iterations", "minutes", "pace")
 
 _RENAMED = {"guide_final_share": "silhouette_final_share"}  # what older runs call it
 

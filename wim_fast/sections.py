@@ -199,10 +199,18 @@ class StructureConfig:
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """When. Shares are of all iterations."""
+    """When. Shares are of all iterations; with minutes, of the time."""
 
     iterations: int | None = field(None, "training steps N", minimum=1)
-    minutes: float | None = field(10.0, "training time; the steps that fit are measured and fixed", above=0)
+    minutes: float | None = field(
+        10.0,
+        "time from the first step to the last, checkpoints and previews among it; reading, compiling kernels and the "
+        "measurements at the end come on top",
+        above=0,
+    )
+    pace: str | None = field(
+        None, "instead: repeat the pace that kept a run's minutes, as its config.yaml says in the end"
+    )
     initial_frames: int = field(10, "frames T_0 to begin with", minimum=1)
     growth_start: float = field(0.05, "share tau_0 at which frames begin to be added", minimum=0, maximum=1)
     growth_end: float = field(0.40, "share tau_1 at which all frames are in", minimum=0, maximum=1)
@@ -305,9 +313,9 @@ def check_together(config: Config, where: str) -> None:
         "a camera can be in one of them only",
     )
     require(
-        (schedule.iterations is None) != (schedule.minutes is None),
-        "training needs a length, schedule.iterations or schedule.minutes",
-        "give exactly one of the two",
+        (schedule.iterations, schedule.minutes, schedule.pace).count(None) == 2,
+        "training needs a length, schedule.iterations or schedule.minutes or schedule.pace",
+        "give exactly one of them",
     )
     require(
         schedule.growth_start <= schedule.growth_end,

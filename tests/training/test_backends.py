@@ -12,6 +12,7 @@ from wim_fast.errors import UserError
 from wim_fast.ops.backend import BACKENDS, select_backend
 from wim_fast.scene.load import load_scene
 from wim_fast.training.checkpoint import TrainedOn, load_checkpoint, restore, save_checkpoint, snapshot
+from wim_fast.training.pace import Pace
 from wim_fast.training.trainer import Trainer
 
 
@@ -90,7 +91,7 @@ def test_training_on_a_gpu(scene, name):
     if not torch.cuda.is_available():
         pytest.skip("no GPU")
     trainer = make_trainer(scene, name)
-    trainer.iterations = 200
+    trainer.pace = Pace.steady(200)
     reports = [trainer.train_step() for _ in range(100)]
     assert all(r.values.isfinite().all() for r in reports)
     assert reports[-1].losses["photo"] < reports[0].losses["photo"]

@@ -11,7 +11,9 @@ import pytest
 import torch
 from tiny_run import flags, newest_checkpoint, tiny_scene
 
+from wim_fast.config import from_yaml
 from wim_fast.processes import ALONE
+from wim_fast.training.pace import Pace
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,18 @@ def test_two_processes_train(scene, tmp_path):
     assert done.stdout.count("12 iterations; writing to") == 1  # one speaks for all
     assert newest_checkpoint(run)["step"] == 12
     assert (run / "trajectory.npz").is_file()
+
+
+def test_two_processes_keep_minutes(scene, tmp_path):
+    """One clock decides: with two, the one that ends later would wait for ever."""
+    run = tmp_path / "run"
+    command = ["train", "--scene", str(scene), "--output", str(run), *flags(iterations=None, minutes=0.05)]
+    done = torchrun(2, "-m", "wim_fast", *command)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("0.05 minutes; writing to") == 1
+    pace = from_yaml(run / "config.yaml").schedule.pace
+    assert pace is not None
+    assert Pace.parse(pace).iterations == newest_checkpoint(run)["step"]
 
 
 def test_images_that_cannot_be_shared(scene, tmp_path):

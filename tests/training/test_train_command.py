@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import re
-import time
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -14,14 +13,11 @@ import torch
 from tiny_run import flags, newest_checkpoint, tiny_scene
 
 from wim_fast.cli import main
-from wim_fast.config import Config, from_yaml
-from wim_fast.ops.backend import select_backend
-from wim_fast.processes import ALONE
+from wim_fast.config import from_yaml
 from wim_fast.recordings.calibration.raw_json import read_raw_camera
 from wim_fast.runs.new_run import RUNS
 from wim_fast.runs.run import load_run
-from wim_fast.training import losses, pace
-from wim_fast.training.step import StepReport
+from wim_fast.training import losses
 
 OFTEN = 0.00001  # minutes: a checkpoint after every step
 
@@ -124,44 +120,6 @@ def test_other_cameras_that_cannot_be_read_are_no_obstacle(tmp_path, capsys):
     arguments = ["--train-cameras", "0", "1", "2", "--test-cameras", "4"]
     assert train(scene, *arguments, iterations=2) == 2
     assert "frame 5 of camera 4 is missing" in capsys.readouterr().err
-
-
-def test_minutes_are_kept(scene, capsys):
-    started = time.monotonic()
-    assert train(scene, iterations=None, minutes=0.05, threads=1) == 0
-    taken = time.monotonic() - started
-    match = re.search(r"(\d+) iterations fit into 0.05 minutes", capsys.readouterr().out)
-    assert match
-    iterations = int(match[1])
-    assert from_yaml("runs/tiny_1/config.yaml").schedule.iterations == iterations
-    assert newest_checkpoint(Path("runs/tiny_1"))["step"] == iterations
-    assert taken < 60  # the machine of a test may be busy: it is the order that counts
-
-
-class FakeTrainer:
-    """Steps that cost 0.1 s and, in the second half, three times as much, on a clock of its own."""
-
-    def __init__(self) -> None:
-        self.now, self.step, self.iterations, self.config = 0.0, 0, 1, Config()
-        self.processes, self.backend = ALONE, select_backend("numba")
-
-    def train_step(self) -> StepReport:
-        self.now += 0.1 if self.step < 0.5 * self.iterations else 0.3
-        self.step += 1
-        return StepReport((), torch.zeros(3), 1)
-
-
-def test_iterations_follow_the_cost_of_steps(monkeypatch):
-    trainer = FakeTrainer()
-    monkeypatch.setattr(pace, "snapshot", lambda trainer: None)
-    monkeypatch.setattr(pace, "restore", lambda trainer, state: None)
-    for clock in ("monotonic", "perf_counter"):
-        monkeypatch.setattr(pace.time, clock, lambda: trainer.now)
-    count = pace.iterations_until(trainer, deadline=3000.0, measure_seconds=60.0, overhead=lambda: 10.0)
-    left = 3000.0 - 10.0 - trainer.now
-    assert 30.0 < trainer.now < 60.0
-    assert count == pytest.approx(left / (0.2 * pace.MATURITY), rel=0.03)
-    assert trainer.config == Config()
 
 
 def test_a_loss_that_is_no_number_stops_the_run(scene, capsys, monkeypatch):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-import time
 from pathlib import Path
 
 from wim_fast.config import add_config_flags, config_overrides
@@ -36,7 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train a new run, or go on with one, and show what came out."""
-    started = time.monotonic()
     from rich.console import Console
 
     from wim_fast.processes import local_rank, use_threads
@@ -54,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     if args.view is not None and local_rank() == 0:
         check_viewer(HOST, args.view)
     observer = TerminalObserver(console, args.view)
-    trained = train_run(config, folder, resume=args.resume, observer=observer, started=started)
+    trained = train_run(config, folder, resume=args.resume, observer=observer)
     show_result(trained, folder, console)
     if trained.stopped:
         raise SystemExit(128 + (observer.stop.signal or signal.SIGTERM))

@@ -83,8 +83,9 @@ def resumed_config(folder: RunFolder, settings: Mapping[str, Any]) -> Config:
     if not folder.config.is_file():
         raise UserError(folder.path, "is not a run: it has no config.yaml", remedy)
     config = config_module.from_yaml(folder.config)
-    # minutes have become iterations; the backend may be another one
-    given = {name: value for name, value in settings.items() if name != "minutes"}
+    given = dict(settings)
+    if config.schedule.minutes is None:
+        given.pop("minutes", None)  # they have become a pace
     config = config_module.replace(config, backend=given.pop("backend", config.render.backend))
     if "scene" in given:
         given["scene"] = lasting_name(given["scene"])

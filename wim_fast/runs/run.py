@@ -32,6 +32,7 @@ from wim_fast.runs.repose import repose_frame
 from wim_fast.runs.trained_model import TrainedModel, check_frame
 from wim_fast.scene.scene import Scene
 from wim_fast.training.checkpoint import load_checkpoint, trained_on
+from wim_fast.training.pace import Pace
 from wim_fast.training.run_folder import RunFolder
 
 
@@ -251,6 +252,6 @@ def load_run(path: str | Path, backend: str = "auto") -> Run:
         camera_ids=facts.camera_ids,
         coordinate_scale=facts.coordinate_scale,
         step=content["step"],
-        iterations=content["iterations"],
+        iterations=Pace.parse(content["pace"]).iterations,
         found=AS_GIVEN if corrections is None else corrections.found(facts.camera_ids),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,13 +23,13 @@ from wim_fast.training.checkpoint import TrainedOn, load_checkpoint, restore, tr
 from wim_fast.training.loop import disk_error, training_loop
 from wim_fast.training.metrics_log import MetricsLog
 from wim_fast.training.observer import Callback, Observer, TrainingStep
-from wim_fast.training.pace import iterations_until, warm_up
+from wim_fast.training.pace import GUESS, Pace
 from wim_fast.training.preview import preview_picture
 from wim_fast.training.run_folder import RunFolder
 from wim_fast.training.split import Split, read_split
 from wim_fast.training.trainer import Trainer
+from wim_fast.training.warm_up import warm_up
 
-MEASURE_SHARE, MEASURE_SECONDS = 0.04, 8.0  # of the time, at most so long, to find the iterations that fit
 COMPILING_SECONDS = 4.0  # that pass in silence while kernels are compiled
 
 
@@ -76,7 +75,7 @@ class Trained:
     """How far a training came. One that was stopped is not measured."""
 
     step: int
-    iterations: int
+    progress: float
     stopped: bool
     evaluation: FinalEvaluation | None
 
@@ -87,16 +86,11 @@ def train_run(
     *,
     resume: bool = False,
     observer: Observer,
-    started: float | None = None,
 ) -> Trained:
     """Trains a run, or goes on with one, and measures what came out.
 
-    Args:
-        started: time (`time.monotonic`) that `minutes` are counted from; None: now.
-
     Of several processes all train; the first alone writes, measures, and tells `observer` of steps.
     """
-    started = started or time.monotonic()
     keep_memory()
     backend = select_backend(config.render.backend, local_rank())
     processes = join_processes(backend.device)
@@ -108,7 +102,9 @@ def train_run(
         f"{scene.name}: {scene.num_cameras} cameras, {scene.num_frames} frames"
         f" of {scene.size[1]} x {scene.size[0]}; {config.model.parts} parts"
     )
-    trainer = Trainer(scene, config, config.schedule.iterations or 1, backend, processes)
+    trainer = Trainer(scene, config, config.schedule.iterations or GUESS, backend, processes)
+    if config.schedule.pace is not None:
+        trainer.pace = Pace.parse(config.schedule.pace)
     for camera in scene.cameras.ids:
         if late := trainer.found.lateness(camera):
             when = f"{abs(late):g} frame{'' if abs(late) == 1 else 's'} {'late' if late > 0 else 'early'}"
@@ -117,20 +113,22 @@ def train_run(
             )
     if resume:
         restore_newest(trainer, folder, split.trained_on)
-    started += compile_kernels(trainer, observer)
-    if config.schedule.iterations is None:
-        config = fix_iterations(trainer, split, started, observer)
-    stopped = take_steps(trainer, split, config, folder, observer)
+    compile_kernels(trainer, observer)
+    stopped = take_steps(trainer, split, folder, observer)
     evaluation = None
     if processes.is_first and not stopped:
         evaluation = evaluate_split(load_run(folder.path, config.render.backend), split)
         write_final_evaluation(evaluation, trainer.step, folder)
-    return Trained(trainer.step, trainer.iterations, stopped, evaluation)
+    return Trained(trainer.step, trainer.progress, stopped, evaluation)
 
 
-def take_steps(trainer: Trainer, split: Split, config: Config, folder: RunFolder, observer: Observer) -> bool:
-    """All steps, and everything that is written meanwhile. Returns whether it stopped early."""
-    trained_on = split.trained_on
+def take_steps(trainer: Trainer, split: Split, folder: RunFolder, observer: Observer) -> bool:
+    """All steps, and everything that is written meanwhile. Returns whether it stopped early.
+
+    In the end config.yaml holds the pace that kept the minutes, in place of these.
+    """
+    config, trained_on = split.config, split.trained_on
+    minutes = config.schedule.minutes
     if not trainer.processes.is_first:
         with observer.watching(trainer, folder, trained_on):
             return training_loop(trainer, folder, trained_on, observer, None, lambda: None)
@@ -144,10 +142,13 @@ def take_steps(trainer: Trainer, split: Split, config: Config, folder: RunFolder
                 log.picture(image, trainer.step)
 
             with observer.watching(trainer, folder, trained_on):
-                observer.say(f"{trainer.iterations} iterations; writing to {folder.path}")
+                length = f"{minutes:g} minutes" if minutes else f"{trainer.iterations} iterations"
+                observer.say(f"{length}; writing to {folder.path}")
                 stopped = training_loop(trainer, folder, trained_on, observer, log, preview)
             if not stopped:
                 preview()
+                if minutes:
+                    folder.create(to_yaml(config_module.replace(config, pace=str(trainer.pace))))
         return stopped
     except OSError as error:
         raise disk_error(error, folder) from None
@@ -173,12 +174,10 @@ def restore_newest(trainer: Trainer, folder: RunFolder, expected: TrainedOn) -> 
     restore(trainer, content)
 
 
-def compile_kernels(trainer: Trainer, observer: Observer) -> float:
-    """Have everything compiled, and say so if that takes long. Returns the seconds it took."""
-    start = time.monotonic()
+def compile_kernels(trainer: Trainer, observer: Observer) -> None:
+    """Have everything compiled, and say so if that takes long."""
     with after_seconds(COMPILING_SECONDS, lambda: observer.say("compiling kernels (first run only) ...")):
         warm_up(trainer)
-    return time.monotonic() - start
 
 
 @contextmanager
@@ -191,25 +190,6 @@ def after_seconds(seconds: float, action: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-
-
-def fix_iterations(trainer: Trainer, split: Split, started: float, observer: Observer) -> Config:
-    """Measure how many iterations fit into `minutes` from `started` on, and settle on them."""
-    minutes = split.config.schedule.minutes
-    assert minutes is not None
-
-    def previews() -> float:
-        start = time.monotonic()
-        picture(trainer, split)
-        return int(minutes / split.config.schedule.preview_minutes) * (time.monotonic() - start)
-
-    measure = min(MEASURE_SHARE * 60 * minutes, MEASURE_SECONDS)
-    least = time.monotonic() + 30 * minutes  # however long reading took, half of the time is for training
-    deadline = max(started + 60 * minutes, least)
-    iterations = iterations_until(trainer, deadline, measure, previews)
-    observer.say(f"{iterations} iterations fit into {minutes:g} minutes")
-    trainer.iterations = iterations
-    return config_module.replace(split.config, iterations=iterations)
 
 
 def picture(trainer: Trainer, split: Split) -> Any:

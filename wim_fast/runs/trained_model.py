@@ -32,7 +32,7 @@ class TrainedModel:
         inv_s: sharpness of the surface when it was saved, 1 / world units.
         frame_ids, camera_ids: of the recording, trained on.
         coordinate_scale: units of the recording's files per world unit.
-        step, iterations: how far training had come, and how far it was to go.
+        step, iterations: how far training had come, and how far it was to go; with `minutes`, as it looked then.
         found: what training found out about the cameras.
     """
 
@@ -47,6 +47,12 @@ class TrainedModel:
     step: int
     iterations: int
     found: FoundCameras = AS_GIVEN
+
+    @property
+    def how_far(self) -> str:
+        """`step` and `iterations` for a person to read."""
+        about = "about " if self.config.schedule.minutes and self.step < self.iterations else ""
+        return f"step {self.step} of {about}{self.iterations}"
 
     @cached_property
     def motion(self) -> Motion:

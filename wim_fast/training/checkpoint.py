@@ -12,10 +12,11 @@ import torch
 
 from wim_fast.errors import UserError
 from wim_fast.files import write_atomic
+from wim_fast.training.pace import Pace
 from wim_fast.training.trainer import Trainer
 
 FORMAT = "wim-fast checkpoint"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 KEPT = 2  # newest checkpoints of a run that stay on disk
 
 
@@ -49,7 +50,7 @@ def _state(trainer: Trainer) -> dict[str, Any]:
     """Everything that changes while training."""
     return {
         "step": trainer.step,
-        "iterations": trainer.iterations,
+        "pace": str(trainer.pace),
         "model": trainer.model.state_dict(),
         "cameras": trainer.corrections and trainer.corrections.state_dict(),
         "optimizer": trainer.optimizer.state_dict(),
@@ -98,7 +99,7 @@ def restore(trainer: Trainer, content: dict[str, Any]) -> None:
         trainer.corrections.load_state_dict(content["cameras"])
     trainer.optimizer.load_state_dict(content["optimizer"])
     trainer.prepare_optimizer()
-    trainer.step, trainer.iterations = content["step"], content["iterations"]
+    trainer.step, trainer.pace = content["step"], Pace.parse(content["pace"])
     if content["device"] == trainer.backend.device.type:
         trainer.generator.set_state(content["generator"])
     else:

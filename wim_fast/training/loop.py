@@ -16,6 +16,7 @@ from wim_fast.training.metrics_log import MetricsLog
 from wim_fast.training.observer import Observer, Stop
 from wim_fast.training.run_folder import RunFolder
 from wim_fast.training.step import StepReport
+from wim_fast.training.timekeeper import Timekeeper
 from wim_fast.training.trainer import Trainer
 
 STEPS_BETWEEN_CHECKS = 20  # of the losses on a GPU
@@ -29,9 +30,10 @@ def training_loop(
     log: MetricsLog | None,
     preview: Callable[[], object],
 ) -> bool:
-    """Train to the last iteration, or until asked to stop; the state is saved either way.
+    """Train to the last iteration, which `minutes` put where they are over, or until asked to stop.
 
-    Nothing here touches the numbers: a run that stops and goes on ends as one that did not.
+    The state is saved either way. But for the pace that keeps `minutes`, nothing here touches the numbers: a run that
+    stops and goes on ends as one that did not.
 
     Args:
         log: of several processes, which all train, those without one write nothing.
@@ -44,10 +46,13 @@ def training_loop(
     settings = trainer.config.schedule
     saved, shown = Timer(60 * settings.checkpoint_minutes), Timer(60 * settings.preview_minutes)
     check = FiniteCheck(trainer, folder)
+    timekeeper = Timekeeper(trainer, settings.minutes) if settings.minutes else None
     try:
         while trainer.step < trainer.iterations and not stopping(observer.stop, trainer):
             report = take_step(trainer, folder)
             check(report)
+            if timekeeper:
+                timekeeper.stepped(report)
             if log is None:
                 continue
             if row := log.add(report, trainer):

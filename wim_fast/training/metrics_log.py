@@ -87,6 +87,7 @@ class MetricsLog:
         return {
             "step": trainer.step,
             "iterations": trainer.iterations,
+            "progress": trainer.progress,
             "psnr": psnr(squared_error),
             "loss": sum(losses.values()),
             "losses": losses,

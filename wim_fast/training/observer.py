@@ -54,11 +54,14 @@ class TrainingStep:
     """A step that was taken, of so many iterations. Reading losses or psnr of a GPU waits for it.
 
     Attributes:
+        iterations: with `minutes`, as it looks now.
+        progress: share of the schedule done, 1 after the last step.
         seconds_left: until the last iteration, as it looks now.
     """
 
     step: int
     iterations: int
+    progress: float
     seconds_left: float
     report: StepReport
 
@@ -88,8 +91,9 @@ class Callback(Observer):
 
     def stepped(self, trainer: Trainer, report: StepReport) -> None:
         left = self.remaining.left(trainer.step, trainer.iterations)
+        step = TrainingStep(trainer.step, trainer.iterations, trainer.progress, left, report)
         try:
-            wants_more = self.on_step(TrainingStep(trainer.step, trainer.iterations, left, report))
+            wants_more = self.on_step(step)
         except KeyboardInterrupt:
             wants_more = False
         except Exception as error:  # a fault of the caller's, not of the run

@@ -1,58 +1,69 @@
-"""How many iterations fit into a given time."""
+"""How fast a training goes through its schedule: so many steps, or as many as fit into its minutes."""
 
 from __future__ import annotations
 
-import functools
-import time
-from collections.abc import Callable
+from dataclasses import dataclass
 
-from wim_fast import config as config_module
-from wim_fast.training.checkpoint import restore, snapshot
-from wim_fast.training.trainer import Trainer
+from wim_fast.errors import UserError
 
-FIRST_STEPS = 4  # timed to see how many steps there is time to measure
-LEAST_STEPS = 24
-# measured: a whole schedule in n steps costs 1 + 4 / n times less per step than a long one
-SHORTFALL_STEPS = 4.0
-# measured: a step of a model that has learned costs so many times that of one rushed through the schedule
-MATURITY = 1.2
+GUESS = 1000  # steps that are expected before the first was timed
 
 
-def iterations_until(
-    trainer: Trainer, deadline: float, measure_seconds: float, overhead: Callable[[], float] = lambda: 0.0
-) -> int:
-    """The iterations that end at `deadline` (of `time.monotonic`), measured on `trainer`, left as it was.
+@dataclass(frozen=True)
+class Pace:
+    """How progress, the share of the schedule that is done, follows from the number of steps taken.
 
-    A step costs more later on: the surface sharpens (more samples on a ray), frames are added, losses join,
-    and the parts grow into the shape. So the whole schedule is run through in the few steps there is time
-    for. `overhead` measures the seconds that will go elsewhere.
+    It grows evenly, to be 1 at the step at which training ends. Where that is expected may change on the way: from
+    there progress grows faster or slower, but never jumps.
+
+    Attributes:
+        changes: (step, iterations) in the order of the steps, the first at step 0: from this step on, it was to end
+            after so many iterations.
     """
-    state, config = snapshot(trainer), trainer.config
-    trainer.iterations = 10**6
-    trainer.step = trainer.iterations // 2
-    trainer.train_step()  # what is needed only there is made now
-    first = functools.partial(trainer.processes.first, device=trainer.backend.device)
-    steps = int(first(max(LEAST_STEPS, measure_seconds / (_seconds(trainer, FIRST_STEPS) / FIRST_STEPS))))
-    trainer.config = config_module.replace(config, warmup_steps=steps // 10)
-    trainer.step, trainer.iterations = 0, steps
-    cost = MATURITY * _seconds(trainer, steps) / steps * (1 + SHORTFALL_STEPS / steps)
-    elsewhere = overhead()
-    trainer.config = config
-    restore(trainer, state)
-    return int(first(max(1, round((deadline - time.monotonic() - elsewhere) / cost))))
 
+    changes: tuple[tuple[int, int], ...]
 
-def _seconds(trainer: Trainer, steps: int) -> float:
-    """What some steps take."""
-    start = time.perf_counter()
-    for _ in range(steps):
-        report = trainer.train_step()
-    report.values.sum().item()  # a GPU has done it all now
-    return time.perf_counter() - start
+    @classmethod
+    def steady(cls, iterations: int) -> Pace:
+        """The same all the way: progress is step / iterations."""
+        return cls(((0, iterations),))
 
+    @classmethod
+    def parse(cls, text: str) -> Pace:
+        """From what `str` gives, such as "0:1000 1:620"; UserError if it is not a pace."""
+        try:
+            changes = tuple((int(step), int(end)) for step, end in (word.split(":") for word in text.split()))
+        except ValueError:
+            changes = ()
+        steps = [step for step, _ in changes]
+        ends = [end for _, end in changes]
+        follows = all(a < b < end for a, b, end in zip(steps, steps[1:], ends, strict=False))
+        if not changes or steps[0] != 0 or not follows or ends[-1] < max(steps[-1], 1):
+            example = "give STEP:ITERATIONS ... from step 0 on, each step before the iterations left of it"
+            raise UserError("schedule.pace", f"{text!r} is not a pace", example)
+        return cls(changes)
 
-def warm_up(trainer: Trainer) -> None:
-    """Take and undo a step, so that kernels are compiled and memory is there."""
-    state = snapshot(trainer)
-    trainer.train_step()
-    restore(trainer, state)
+    def __str__(self) -> str:
+        return " ".join(f"{step}:{iterations}" for step, iterations in self.changes)
+
+    @property
+    def iterations(self) -> int:
+        """After how many steps training ends, as far as is known."""
+        return self.changes[-1][1]
+
+    def progress(self, step: int) -> float:
+        """Share of the schedule done after so many steps: 0 at first, 1 from the last step on."""
+        if step >= self.iterations:
+            return 1.0
+        done = 0.0
+        untils = [start for start, _ in self.changes[1:]]
+        for (start, end), until in zip(self.changes, [*untils, step], strict=True):
+            if start >= step:
+                break
+            done += (1 - done) * (min(until, step) - start) / (end - start)
+        return done
+
+    def changed(self, step: int, iterations: int) -> Pace:
+        """From `step` on, which is no earlier than the last change, so that it ends after `iterations`, at least `step`."""
+        before = tuple(change for change in self.changes if change[0] < step)
+        return Pace((*before, (step, max(iterations, step))))

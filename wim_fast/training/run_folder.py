@@ -1,6 +1,6 @@
 """The folder of a run, as training writes it.
 
-RUN/config.yaml         every setting, resolved: iterations, cameras, coordinate_scale
+RUN/config.yaml         every setting, resolved: cameras, coordinate_scale; in the end, pace
 RUN/checkpoints/        step_00001000.pt, the newest few
 RUN/cameras.json        the cameras as they were found, and what changed
 RUN/trajectory.npz      poses and joints, in the units of the scene's files

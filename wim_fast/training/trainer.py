@@ -25,13 +25,14 @@ from wim_fast.training.optimizer import (
     move_learning_rates,
     set_learning_rates,
 )
+from wim_fast.training.pace import Pace
 from wim_fast.training.step import StepReport, training_losses
 
 GAUGE_EVERY = 50  # steps between choices of what is common to all cameras
 
 
 class Trainer:
-    """Model, optimiser, random state and step count: all that a checkpoint holds."""
+    """Model, optimiser, random state, step count and pace: all that a checkpoint holds."""
 
     def __init__(
         self, scene: Scene, config: Config, iterations: int, backend: Backend, processes: Processes = ALONE
@@ -43,7 +44,7 @@ class Trainer:
             raise UserError("--images-per-step", problem, "give a multiple of the number of processes")
         torch.manual_seed(config.schedule.seed)
         self.config = config
-        self.iterations = iterations
+        self.pace = Pace.steady(iterations)
         self.backend = backend
         self.processes = processes
         learned = config.cameras.learn_cameras and scene.num_cameras > 1  # nothing contradicts a single one
@@ -82,8 +83,13 @@ class Trainer:
 
     @property
     def progress(self) -> float:
-        """Share of the iterations done."""
-        return min(self.step / self.iterations, 1.0)
+        """Share of the schedule done."""
+        return self.pace.progress(self.step)
+
+    @property
+    def iterations(self) -> int:
+        """How many steps there will have been; with `minutes`, as it looks now."""
+        return self.pace.iterations
 
     @property
     def inv_s(self) -> float:

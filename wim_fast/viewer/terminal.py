@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from wim_fast.runs.evaluation_table import metrics_table, turntable_note
@@ -35,7 +35,7 @@ class TerminalObserver(Observer):
     def __init__(self, console: Console, port: int | None = None) -> None:
         super().__init__()
         self.console, self.port = console, port
-        self.view: PlainView | LiveView = PlainView(console)
+        self.view: PlainView | LiveView = PlainView(console, "")
         self.page: live.LiveView | None = None
 
     def say(self, text: str) -> None:
@@ -47,8 +47,11 @@ class TerminalObserver(Observer):
             with stop_signals(self.stop):
                 yield
             return
+        about = "~" if trainer.config.schedule.minutes else ""
         if self.console.is_terminal:
-            self.view = LiveView(self.console, trainer.step, trainer.iterations)
+            self.view = LiveView(self.console, about, trainer.step, trainer.progress)
+        else:
+            self.view = PlainView(self.console, about)
         if self.port is not None:
             self.page = live.LiveView(folder.path, trained_on, self.port, self.say)
         try:
@@ -73,6 +76,11 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
+def count_of(row: Mapping[str, Any], about: str) -> str:
+    """20/600; where the end may still move, `about` is a sign to say so: 20/~600."""
+    return f"{row['step']}/{about if row['step'] < row['iterations'] else ''}{row['iterations']}"
+
+
 def thousands(value: float) -> str:
     return f"{value / 1000:.1f}k" if value >= 1000 else f"{value:.0f}"
 
@@ -80,8 +88,8 @@ def thousands(value: float) -> str:
 class PlainView:
     """A line every now and then."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, about: str) -> None:
+        self.console, self.about = console, about
         self.last = -math.inf
 
     def __enter__(self) -> PlainView:
@@ -97,7 +105,7 @@ class PlainView:
         self.last = now
         losses = "  ".join(f"{name} {value:.2g}" for name, value in row["losses"].items())
         say(
-            f"step {row['step']}/{row['iterations']}  {duration(row['seconds_left'])} left  "
+            f"step {count_of(row, self.about)}  {duration(row['seconds_left'])} left  "
             f"PSNR {row['psnr']:.2f} dB  {thousands(row['rays_per_second'])} rays/s  "
             f"{thousands(row['samples_per_second'])} samples/s  loss {row['loss']:.4f}: {losses}",
             self.console,
@@ -107,17 +115,19 @@ class PlainView:
 class LiveView:
     """A progress bar and two short tables that stay in place."""
 
-    def __init__(self, console: Console, step: int, iterations: int) -> None:
+    def __init__(self, console: Console, about: str, step: int, progress: float) -> None:
+        self.about = about
         self.progress = Progress(
             TextColumn("training"),
             BarColumn(bar_width=None),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]} left"),
             console=console,
             expand=True,
         )
-        self.task = self.progress.add_task("", total=iterations, completed=step, left="-:--")
+        self.task = self.progress.add_task("", total=1.0, count=str(step), left="-:--")
+        self.progress.update(self.task, completed=progress)
         self.row: Mapping[str, Any] | None = None
         self.live = Live(console=console, refresh_per_second=2, get_renderable=self.render)
 
@@ -130,7 +140,8 @@ class LiveView:
 
     def show(self, row: Mapping[str, Any]) -> None:
         self.row = row
-        self.progress.update(self.task, completed=row["step"], left=duration(row["seconds_left"]))
+        count, left = count_of(row, self.about), duration(row["seconds_left"])
+        self.progress.update(self.task, completed=row["progress"], count=count, left=left)
 
     def render(self) -> RenderableType:
         row = self.row
@@ -163,7 +174,7 @@ def show_result(trained: Trained, folder: RunFolder, console: Console) -> None:
     """The table of a training that has ended and where everything lies; how to go on with one that was stopped."""
     evaluation = trained.evaluation
     if trained.stopped:
-        say(f"stopped at step {trained.step} of {trained.iterations}, and saved", console)
+        say(f"stopped at step {trained.step}, {trained.progress:.0%} of the way, and saved", console)
         say(f"continue with: {resume_command(folder)}", console)
     if evaluation is None:
         return

@@ -157,7 +157,7 @@ def notes_of(protocol: Protocol, results: Sequence[Result], lpips: Lpips | str) 
         if differs := result.candidate.differs:
             notes.append(f"{DAGGER} {name} was not trained as the protocol says: {'; '.join(differs)}.")
         if run.step < run.iterations:
-            notes.append(f"{name} is at step {run.step} of {run.iterations} of its training.")
+            notes.append(f"{name} is at {run.how_far} of its training.")
     if protocol.train_frames != (usual := PROTOCOLS[protocol.name].train_frames):
         notes.append(f"Frames {protocol.train_frames} in place of {usual}.")
     if "lpips" in protocol.metrics and isinstance(lpips, str):

@@ -24,6 +24,7 @@ class Snapshot:
     Attributes:
         motion: the learned poses of the T frames trained on.
         inv_s: sharpness s of the surface at that step, 1 / world units.
+        how_far: step 20 of 600.
     """
 
     model: ArticulatedModel
@@ -31,11 +32,11 @@ class Snapshot:
     inv_s: float
     motion: Motion
     step: int
-    iterations: int
+    how_far: str
 
     @classmethod
     def of_run(cls, run: Run) -> Snapshot:
-        return cls(run.model, run.backend, run.inv_s, run.motion, run.step, run.iterations)
+        return cls(run.model, run.backend, run.inv_s, run.motion, run.step, run.how_far)
 
     @property
     def num_frames(self) -> int:

@@ -40,8 +40,8 @@ Mouse: left turns, right moves, the wheel zooms.
 
 def heading(title: str, snapshot: Snapshot) -> str:
     """What is looked at."""
-    step = f"step {snapshot.step} of {snapshot.iterations}, s = {snapshot.inv_s:.0f} per world unit"
-    return f"**{escape(title)}**, {step}, backend {snapshot.backend.name}"
+    sharpness = f"s = {snapshot.inv_s:.0f} per world unit"
+    return f"**{escape(title)}**, {snapshot.how_far}, {sharpness}, backend {snapshot.backend.name}"
 
 
 def numbers_table(
