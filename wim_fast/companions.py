@@ -26,15 +26,22 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def check_count(count: int, images: int) -> None:
-    """UserError for a number of processes that cannot share a step of so many images, or that has too few cores."""
+def process_count(asked: int | None, images: int) -> int:
+    """How many processes share a step of so many images: those that were started already, else those asked for, else one.
+
+    UserError for a number that there are not the cores for, or that does not divide the images.
+    """
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started > 1 or asked is None:
+        return started
     where = "--processes"
-    if not 1 <= count <= cores():
-        raise UserError(where, f"{count} processes are not possible", f"give a number from 1 to {cores()}")
-    if images % count:
+    if not 1 <= asked <= cores():
+        raise UserError(where, f"{asked} processes are not possible", f"give a number from 1 to {cores()}")
+    if images % asked:
         fitting = [str(n) for n in range(1, min(cores(), images) + 1) if images % n == 0]
-        problem = f"{images} images cannot be shared by {count} processes"
+        problem = f"{images} images cannot be shared by {asked} processes"
         raise UserError(where, problem, f"give {' or '.join(fitting)}, or other --images-per-step")
+    return asked
 
 
 def end_with_the_first() -> None:
@@ -70,9 +77,9 @@ def companions(count: int, arguments: Sequence[str]) -> Iterator[None]:
 
     None of them outlives what is inside, nor this process, even a killed one: each reads a pipe whose other end closes
     then. A signal from the terminal comes to this process only. UserError when one of them ends too early: what it
-    said last, or the signal that killed it.
+    said last, or the signal that killed it. Where all were started already, by torchrun too, there is nothing to do.
     """
-    if count == 1:
+    if count == 1 or "WORLD_SIZE" in os.environ:
         yield
         return
     with tempfile.TemporaryDirectory(prefix="wim_fast_") as name:

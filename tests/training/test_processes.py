@@ -28,7 +28,7 @@ def scene(tmp_path_factory):
 
 
 def arguments(scene: Path, run: Path, **changes) -> list[str]:
-    return ["train", "--scene", str(scene), "--output", str(run), *flags(iterations=12, **changes)]
+    return ["train", "--scene", str(scene), "--output", str(run), *flags(**{"iterations": 12, **changes})]
 
 
 def torchrun(count: int, *command: str) -> subprocess.CompletedProcess[str]:

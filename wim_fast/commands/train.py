@@ -22,18 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on from the last checkpoint of --output (default: the newest run)",
     )
     parser.add_argument("--config", metavar="FILE", help="settings to use instead of the scene's own")
-    parser.add_argument(
-        "--threads",
-        type=int,
-        metavar="N",
-        help="CPU threads of each process (default: all, shared among them)",
-    )
-    parser.add_argument(
-        "--processes",
-        type=int,
-        metavar="N",
-        help="processes that share the images of a step (default: 1; results depend on it)",
-    )
+    threads = "CPU threads of each process (default: all, shared among them)"
+    parser.add_argument("--threads", type=int, metavar="N", help=threads)
+    processes = "processes that share the images of a step (default: 1); results depend on their number"
+    parser.add_argument("--processes", type=int, metavar="N", help=processes)
     parser.add_argument(
         "--view",
         nargs="?",
@@ -50,8 +42,8 @@ def run(args: argparse.Namespace) -> None:
     started = time.monotonic()
     from rich.console import Console
 
-    from wim_fast.companions import check_count, companions, cores, end_with_the_first
-    from wim_fast.processes import leave_processes, local_rank, process_count, use_threads
+    from wim_fast.companions import companions, cores, end_with_the_first, process_count
+    from wim_fast.processes import leave_processes, local_rank, use_threads
     from wim_fast.runs.new_run import new_run, run_to_resume
     from wim_fast.runs.train import train_run
     from wim_fast.viewer.server import HOST, check_viewer
@@ -65,12 +57,10 @@ def run(args: argparse.Namespace) -> None:
     )
     if args.view is not None and local_rank() == 0:
         check_viewer(HOST, args.view)
-    started_already, count = process_count() > 1, args.processes or 1
-    if not started_already and args.processes is not None:
-        check_count(args.processes, config.render.images_per_step)
+    count = process_count(args.processes, config.render.images_per_step)
     use_threads(args.threads or (max(1, cores() // count) if count > 1 else None))
     observer = TerminalObserver(console, args.view)
-    with companions(1 if started_already else count, args.argv):
+    with companions(count, args.argv):
         try:
             trained = train_run(config, folder, resume=args.resume, observer=observer, started=started)
         finally:
