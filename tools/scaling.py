@@ -118,7 +118,8 @@ def take(pipes: list[Connection], steps: int, share: int = 0) -> dict[str, float
     """Have the processes of one training take steps: what the first says of them."""
     for pipe in pipes:
         pipe.send((steps, share))
-    return [pipe.recv() for pipe in pipes][0]
+    first, *_ = [pipe.recv() for pipe in pipes]
+    return first
 
 
 @contextmanager
