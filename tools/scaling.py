@@ -32,6 +32,7 @@ from wim_fast.companions import cores, environment
 from wim_fast.ops.backend import select_backend
 from wim_fast.processes import Processes, join_processes, keep_memory, use_threads
 
+TWO = "2 processes of 1 thread"
 PREDICTED = (2, 4, 8, 16)
 
 
@@ -54,7 +55,7 @@ def main() -> None:
         subjects = {"1 process, 1 thread": one}
         if more > 1:
             subjects[f"1 process, {more} threads"] = running.enter_context(workers(args, 1, more))
-            subjects["2 processes, 1 thread each"] = running.enter_context(workers(args, 2, 1))
+            subjects[TWO] = running.enter_context(workers(args, 2, 1))
         seconds: dict[str, list[dict[str, float]]] = {name: [] for name in subjects}
         shares = [n for n in (1, 2, 4, 8) if args.images % n == 0]
         work: dict[int, list[float]] = {n: [] for n in shares}
@@ -77,19 +78,21 @@ def show(
     first = next(iter(median.values()))
     table(
         f"A step of {args.images} images with {args.rays} rays each, ms; medians of {args.turns} turns",
-        ["", "wall", "processor, per process", "times as fast"],
+        ["", "wall", "least", "times as fast", "processor, per process", "waiting for others"],
         [
             (
                 name,
                 f"{1e3 * m['wall']:.1f}",
-                f"{1e3 * m['processor']:.1f}",
+                f"{1e3 * min(turn['wall'] for turn in seconds[name]):.1f}",
                 f"{first['wall'] / m['wall']:.2f}",
+                f"{1e3 * m['processor']:.1f}",
+                f"{1e3 * m['waiting']:.1f}",
             )
             for name, m in median.items()
         ],
     )
     fixed, shared = fit(work)
-    exchange = median.get("2 processes, 1 thread each", {"exchange": 0.0})["exchange"]
+    exchange = median.get(TWO, {"exchange": 0.0})["exchange"]
     table(
         "Processor time of one process of n",
         ["n", "measured, ms", "fitted, ms"],
@@ -155,14 +158,15 @@ def work_off(
     processes = join_processes(select_backend("numba").device)
     trainer = trained(settings(args, backend="numba"), args, processes).trainer
     pipe.send(True)
-    exchange = 0.0
+    exchange = exchange_wall = 0.0
     average = Processes.average_gradients
 
     def timed(self: Processes, *tensors: Any) -> None:
-        nonlocal exchange
-        start = time.process_time()
+        nonlocal exchange, exchange_wall
+        wall, processor = time.perf_counter(), time.process_time()
         average(self, *tensors)
-        exchange += time.process_time() - start
+        exchange += time.process_time() - processor
+        exchange_wall += time.perf_counter() - wall
 
     Processes.average_gradients = timed  # type: ignore[method-assign]
     while True:
@@ -172,13 +176,15 @@ def work_off(
             return
         trainer.processes = Apart(0, share) if share else processes
         trainer.train_step()  # what others left in the caches is gone
-        exchange, wall, processor = 0.0, time.perf_counter(), time.process_time()
+        exchange = exchange_wall = 0.0
+        wall, processor = time.perf_counter(), time.process_time()
         for _ in range(steps):
             trainer.train_step()
         pipe.send({
             "wall": (time.perf_counter() - wall) / steps,
             "processor": (time.process_time() - processor) / steps,
             "exchange": exchange / steps,
+            "waiting": (exchange_wall - exchange) / steps,
         })  # fmt: skip
 
 
@@ -191,8 +197,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rays", type=int, default=128, help="rays per image")
     parser.add_argument("--size", type=int, default=128, help="longer image side")
     parser.add_argument("--warm-steps", type=int, default=100, help="steps of training before the timed ones")
-    parser.add_argument("--repeats", type=int, default=12, help="steps in a turn")
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="steps in a turn")
+    parser.add_argument("--turns", type=int, default=15)
     args = parser.parse_args()
     args.threads = 1
     return args
