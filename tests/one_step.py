@@ -24,7 +24,7 @@ class Separate(Processes):
     def average_(self, *tensors: torch.Tensor) -> None:
         pass
 
-    def average_gradients(self, parameters: Any) -> None:
+    def average_gradients(self, parameters: Any, *others: torch.Tensor) -> None:
         pass
 
 

@@ -17,6 +17,7 @@ PACKAGE = Path(wim_fast.__file__).parent
 # From the ground up: a room may import those of the floors below its own and itself, nothing beside or above it.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "threads"),
+    ("companions",),
     ("compositing", "files", "processes", "profiling", "strict_yaml", "terminal"),
     ("recordings",),
     ("scene",),

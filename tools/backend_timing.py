@@ -17,7 +17,7 @@ from step_work import count_work
 
 from wim_fast.config import Config, load_config, named_config, replace
 from wim_fast.ops.backend import select_backend
-from wim_fast.processes import keep_memory, use_threads
+from wim_fast.processes import ALONE, Processes, keep_memory, use_threads
 from wim_fast.rendering.image import render_image
 from wim_fast.scene.scene import Scene
 from wim_fast.training.batch import Batch
@@ -94,11 +94,11 @@ def settings(args: argparse.Namespace, **changes: Any) -> Config:
     return load_config(name, {key: value for key, value in overrides.items() if value is not None})
 
 
-def trained(config: Config, args: argparse.Namespace) -> Subject:
+def trained(config: Config, args: argparse.Namespace, processes: Processes = ALONE) -> Subject:
     """Trained briefly, so that ellipsoids and samples are like those of real training, and now late in a long one."""
     backend = select_backend(config.render.backend)
     split = read_split(config)
-    trainer = Trainer(split.scene, split.config, args.warm_steps, backend)
+    trainer = Trainer(split.scene, split.config, args.warm_steps, backend, processes)
     reports = [trainer.train_step() for _ in range(args.warm_steps)]
     trainer.pace, trainer.step = Pace.steady(ITERATIONS), round(LATE * ITERATIONS)
     clock = clock_for(backend.device, args.threads)

@@ -64,6 +64,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         flag = unknown[0].split("=")[0]
         close = difflib.get_close_matches(flag, command._option_string_actions, n=1)
         command.error(f"unknown argument {unknown[0]}" + (f", did you mean {close[0]}?" if close else ""))
+    args.argv = list(argv)
     return args
 
 

@@ -1,6 +1,7 @@
 """What training takes of the machine: processes, threads, memory.
 
-Several processes train one model, each on its share of the images: `torchrun -m wim_fast train ...`.
+Several processes train one model, each on its share of the images: `wim-fast train --processes N` starts them
+(`wim_fast.companions`), or torchrun, also on several machines.
 """
 
 from __future__ import annotations
@@ -8,15 +9,79 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import socket
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from wim_fast.companions import meet
 from wim_fast.errors import UserError
+
+PATIENCE = timedelta(days=1)  # of processes that wait for each other: the first may read a long recording
+
+
+class SharedMeans:
+    """Means over the processes of one machine, in memory that all of them see.
+
+    Each adds up its part of the numbers, in the order of the processes, so that all get the same. The work of one
+    does not grow with their number, and it is less than gloo's messages take (docs/results.md).
+    """
+
+    def __init__(self, rank: int, count: int) -> None:
+        self.rank, self.count = rank, count
+        self.rows, self.means = torch.empty(count, 0), torch.empty(0)
+
+    @torch.no_grad()
+    def __call__(self, tensors: Sequence[Tensor]) -> Tensor:
+        """The means (n,) float32 of all elements; they hold until the next call, which all processes make."""
+        size = sum(tensor.numel() for tensor in tensors)
+        if size > len(self.means):
+            self._allocate(size)
+        torch.cat([tensor.flatten() for tensor in tensors], out=self.rows[self.rank, :size])
+        dist.barrier()
+        mine = slice(size * self.rank // self.count, size * (self.rank + 1) // self.count)
+        torch.sum(self.rows[:, mine], 0, out=self.means[mine]).div_(self.count)
+        dist.barrier()
+        return self.means[:size]
+
+    def _allocate(self, size: int) -> None:
+        numbers = size * (self.count + 1)
+        path = [shared_file(4 * numbers) if self.rank == 0 else ""]
+        dist.broadcast_object_list(path)
+        memory = torch.from_file(path[0], shared=True, size=numbers).view(self.count + 1, size)
+        dist.barrier()
+        if self.rank == 0:
+            with suppress(OSError):  # Windows keeps a file that is in use
+                os.unlink(path[0])
+        self.rows, self.means = memory[:-1], memory[-1]
+
+
+def shared_file(size: int) -> str:
+    """A new file of so many bytes, in memory where there is room (Linux), else in the folder for temporary files."""
+    for folder in ("/dev/shm", tempfile.gettempdir()):
+        with suppress(OSError):
+            handle, path = tempfile.mkstemp(prefix="wim_fast_", dir=folder)
+            try:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(handle, 0, size)
+                else:
+                    os.truncate(handle, size)
+                return path
+            except OSError:
+                Path(path).unlink()
+                raise
+            finally:
+                os.close(handle)
+    raise UserError(
+        tempfile.gettempdir(), f"has no room for {size >> 20} MiB", "make room, or use --processes 1"
+    )
 
 
 @dataclass(frozen=True)
@@ -25,6 +90,7 @@ class Processes:
 
     rank: int = 0
     count: int = 1
+    shared_means: SharedMeans | None = None  # of processes of one machine, on the CPU
 
     @property
     def is_first(self) -> bool:
@@ -35,23 +101,32 @@ class Processes:
         """This process's part of the rows of `items`, which `count` divides."""
         return items.chunk(self.count)[self.rank] if self.count > 1 else items
 
+    def part(self, number: int) -> int:
+        """This process's part of so many things that are drawn, rounded up."""
+        return -(-number // self.count)
+
     def average_(self, *tensors: Tensor) -> None:
         """Replace tensors of one device by their means over all processes, in one message."""
         if self.count > 1:
-            flat = torch.cat([tensor.flatten() for tensor in tensors])
-            dist.all_reduce(flat)
-            means = (flat / self.count).split([tensor.numel() for tensor in tensors])
-            for tensor, mean in zip(tensors, means, strict=True):
+            if self.shared_means is not None:
+                means = self.shared_means(tensors)
+            else:
+                means = torch.cat([tensor.flatten() for tensor in tensors])
+                dist.all_reduce(means)
+                means /= self.count
+            for tensor, mean in zip(tensors, means.split([t.numel() for t in tensors]), strict=True):
                 tensor.copy_(mean.view_as(tensor))
 
-    def average_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Means over all processes; a gradient that a process lacks counts as zero."""
+    def average_gradients(self, parameters: Iterable[Tensor], *others: Tensor) -> None:
+        """Means of gradients and other tensors over all processes; a gradient that a process lacks counts as zero."""
         if self.count > 1:
             parameters = list(parameters)
             for parameter in parameters:
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
-            self.average_(*(parameter.grad for parameter in parameters if parameter.grad is not None))
+            self.average_(
+                *(parameter.grad for parameter in parameters if parameter.grad is not None), *others
+            )
 
     def first(self, value: float, device: torch.device) -> float:
         """The first process's value, for all."""
@@ -91,18 +166,42 @@ def local_rank() -> int:
 
 
 def process_count() -> int:
-    """How many there are: one, unless torchrun started several."""
+    """How many there are: one, unless `companions` or torchrun started several."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def join_processes(device: torch.device) -> Processes:
-    """Those that torchrun started, connected (NCCL between GPUs, else gloo); a process started alone is alone."""
-    if process_count() == 1:
+    """All that were started with this one, connected (NCCL between GPUs, else gloo); one started alone is alone.
+
+    RuntimeError when one of them is gone.
+    """
+    rank, count = int(os.environ.get("RANK", "0")), process_count()
+    if count == 1:
         return ALONE
-    if device.type == "cuda":
+    on_gpu = device.type == "cuda"
+    if on_gpu:
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return Processes(dist.get_rank(), process_count())
+    address = meet(rank, count)
+    if address is not None:
+        use_loopback()
+    dist.init_process_group(
+        "nccl" if on_gpu else "gloo", init_method=address, rank=rank, world_size=count, timeout=PATIENCE
+    )
+    together = os.environ.get("LOCAL_WORLD_SIZE") == str(count)
+    return Processes(rank, count, SharedMeans(rank, count) if together and not on_gpu else None)
+
+
+def leave_processes() -> None:
+    """Close the connections of `join_processes`, if there are any."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def use_loopback() -> None:
+    """Have gloo listen where only this machine can reach it, unless the environment names an interface."""
+    names = [name for _, name in socket.if_nameindex()] if hasattr(socket, "if_nameindex") else []
+    if loopback := next((name for name in ("lo", "lo0") if name in names), None):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
 
 
 def use_threads(count: int | None) -> None:

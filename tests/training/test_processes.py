@@ -1,19 +1,27 @@
 """Several processes train as one."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import one_step
 import pytest
 import torch
-from tiny_run import flags, newest_checkpoint, tiny_scene
+from tiny_run import differences, flags, newest_checkpoint, start, tiny_scene, wait_for_checkpoint
 
+from wim_fast.cli import main
+from wim_fast.companions import cores
 from wim_fast.config import from_yaml
 from wim_fast.processes import ALONE
 from wim_fast.training.pace import Pace
+
+needs_two_cores = pytest.mark.skipif(cores() < 2, reason="two processes need two cores")
+needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +30,7 @@ def scene(tmp_path_factory):
 
 
 def arguments(scene: Path, run: Path, **changes) -> list[str]:
-    return ["train", "--scene", str(scene), "--output", str(run), *flags(iterations=12, **changes)]
+    return ["train", "--scene", str(scene), "--output", str(run), *flags(**{"iterations": 12, **changes})]
 
 
 def torchrun(count: int, *command: str) -> subprocess.CompletedProcess[str]:
@@ -81,3 +89,101 @@ def test_images_that_cannot_be_shared(scene, tmp_path):
     done = torchrun(2, "-m", "wim_fast", *arguments(scene, tmp_path / "run", images_per_step=3))
     assert done.returncode != 0
     assert "3 images cannot be shared by 2 processes" in done.stderr
+
+
+def children(process: int) -> list[int]:
+    """The processes that it started and that still run."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with suppress(OSError):  # it has ended meanwhile
+            facts = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+            if int(facts["PPid"]) == process and not facts["State"].strip().startswith("Z"):
+                found.append(int(status.parent.name))
+    return found
+
+
+def wait_until_gone(processes: list[int], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while any(running(process) for process in processes):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def running(process: int) -> bool:
+    try:
+        return ") Z" not in Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+
+
+@needs_two_cores
+def test_processes_of_one_command_train_one_model(scene, tmp_path):
+    """The same numbers each time, and whatever the number of threads."""
+    runs = [tmp_path / "a", tmp_path / "b"]
+    for run, threads in zip(runs, ("1", "2"), strict=True):
+        command = start(*arguments(scene, run), "--processes", "2", "--threads", threads)
+        output, errors = command.communicate(timeout=300)
+        assert command.returncode == 0, errors
+        assert output.count("12 iterations; writing to") == 1
+        assert "2 processes" in output
+        assert "Warning" not in errors
+    assert not differences(*(newest_checkpoint(run) for run in runs))
+    assert not list(Path("/dev/shm").glob("wim_fast_*"))
+
+
+@needs_two_cores
+@needs_proc
+@pytest.mark.parametrize("victim", ["child", "parent"])
+def test_none_outlives_another(scene, tmp_path, victim):
+    run = tmp_path / "run"
+    command = start(*arguments(scene, run, iterations=None, minutes=5), "--processes", "2")
+    wait_for_checkpoint(run, command)
+    (child,) = children(command.pid)
+    os.kill(child if victim == "child" else command.pid, signal.SIGKILL)
+    _, errors = command.communicate(timeout=60)
+    wait_until_gone([child])
+    if victim == "child":
+        assert command.returncode == 2
+        assert errors.count("process 2 of 2 was killed (SIGKILL)") == 1
+        assert "Traceback" not in errors
+        assert "--resume" in errors
+
+
+@needs_two_cores
+@needs_proc
+def test_a_stop_stops_all_and_saves(scene, tmp_path):
+    run = tmp_path / "run"
+    command = start(*arguments(scene, run, iterations=100000), "--processes", "2")
+    wait_for_checkpoint(run, command)
+    (child,) = children(command.pid)
+    command.terminate()
+    _, errors = command.communicate(timeout=60)
+    assert command.returncode == 128 + signal.SIGTERM, errors
+    wait_until_gone([child])
+
+
+@pytest.mark.parametrize(
+    ("count", "problem"),
+    [("0", "0 processes are not possible"), ("1000", "1000 processes are not possible")],
+)
+def test_impossible_numbers(scene, tmp_path, capsys, count, problem):
+    assert main([*arguments(scene, tmp_path / "run"), "--processes", count]) == 2
+    error = capsys.readouterr().err
+    assert problem in error
+    assert f"from 1 to {cores()}" in error
+
+
+def test_images_that_do_not_divide(scene, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("wim_fast.companions.cores", lambda: 6)
+    assert main([*arguments(scene, tmp_path / "run", images_per_step=8), "--processes", "3"]) == 2
+    error = capsys.readouterr().err
+    assert "8 images cannot be shared by 3 processes" in error
+    assert "Give 1 or 2 or 4" in error
+
+
+@needs_two_cores
+def test_a_process_that_fails_to_start_is_told_of(scene, tmp_path, capsys, monkeypatch):
+    """The others do not wait for it."""
+    monkeypatch.setattr("wim_fast.companions.sys.executable", "/bin/false")
+    assert main([*arguments(scene, tmp_path / "run"), "--processes", "2"]) == 2
+    assert "process 2 of 2 ended: exit code 1" in capsys.readouterr().err

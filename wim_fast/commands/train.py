@@ -21,7 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on from the last checkpoint of --output (default: the newest run)",
     )
     parser.add_argument("--config", metavar="FILE", help="settings to use instead of the scene's own")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all)")
+    threads = "CPU threads of each process (default: all, shared among them)"
+    parser.add_argument("--threads", type=int, metavar="N", help=threads)
+    processes = "processes that share the images of a step (default: 1); results depend on their number"
+    parser.add_argument("--processes", type=int, metavar="N", help=processes)
     parser.add_argument(
         "--view",
         nargs="?",
@@ -37,13 +40,14 @@ def run(args: argparse.Namespace) -> None:
     """Train a new run, or go on with one, and show what came out."""
     from rich.console import Console
 
-    from wim_fast.processes import local_rank, use_threads
+    from wim_fast.companions import companions, cores, end_with_the_first, process_count
+    from wim_fast.processes import leave_processes, local_rank, use_threads
     from wim_fast.runs.new_run import new_run, run_to_resume
     from wim_fast.runs.train import train_run
     from wim_fast.viewer.server import HOST, check_viewer
     from wim_fast.viewer.terminal import TerminalObserver, show_result
 
-    use_threads(args.threads)
+    end_with_the_first()
     console = Console(quiet=local_rank() > 0)
     settings = config_overrides(args)
     config, folder = (
@@ -51,8 +55,14 @@ def run(args: argparse.Namespace) -> None:
     )
     if args.view is not None and local_rank() == 0:
         check_viewer(HOST, args.view)
+    count = process_count(args.processes, config.render.images_per_step)
+    use_threads(args.threads or (max(1, cores() // count) if count > 1 else None))
     observer = TerminalObserver(console, args.view)
-    trained = train_run(config, folder, resume=args.resume, observer=observer)
+    with companions(count, args.argv):
+        try:
+            trained = train_run(config, folder, resume=args.resume, observer=observer)
+        finally:
+            leave_processes()
     show_result(trained, folder, console)
     if trained.stopped:
         raise SystemExit(128 + (observer.stop.signal or signal.SIGTERM))

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from wim_fast.model.structure import joint_ends
-from wim_fast.processes import ALONE, Processes
 
 
 class JointStructure(nn.Module):
@@ -28,13 +27,11 @@ class JointStructure(nn.Module):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
-    def observe(
-        self, candidates: Tensor, translation: Tensor, rate: float, processes: Processes = ALONE
-    ) -> None:
+    def observe(self, candidates: Tensor, translation: Tensor, rate: float) -> None:
         """Take the poses of one step into the running means.
 
         candidates (F, P, 6, 3) and translation (F, P, 3). The first call sets the means, later ones move them by `rate` of
-        the way. With several `processes` their poses count together.
+        the way. Of several processes each takes in its own poses; the means of what comes out are those of all poses.
         """
         frames, parts = translation.shape[:2]
         points = (candidates - translation.mean((0, 1))).reshape(frames, parts * 6, 3)
@@ -43,7 +40,6 @@ class JointStructure(nn.Module):
         pairs = (norms[:, None] + norms[None, :] - 2 * inner).clamp_min(0)
         pairs = pairs.view(parts, 6, parts, 6).permute(0, 2, 1, 3)
         centers = ((translation[:, :, None] - translation[:, None]) ** 2).sum(-1).mean(0)
-        processes.average_(pairs, centers)
         share = torch.where(self.steps == 0, 1.0, rate)
         self.candidate_distance.lerp_(pairs, share)
         self.center_distance.lerp_(centers, share)

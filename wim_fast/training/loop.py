@@ -20,6 +20,7 @@ from wim_fast.training.timekeeper import Timekeeper
 from wim_fast.training.trainer import Trainer
 
 STEPS_BETWEEN_CHECKS = 20  # of the losses on a GPU
+STEPS_BETWEEN_ASKING = 10  # several processes whether one of them is to stop
 
 
 def training_loop(
@@ -72,8 +73,10 @@ def training_loop(
 
 def stopping(stop: Stop, trainer: Trainer) -> bool:
     """Whether any of the processes was asked to stop; then all are."""
-    stop.asked = trainer.processes.any(stop.asked, trainer.backend.device)
-    return stop.asked
+    if trainer.processes.count == 1 or trainer.step % STEPS_BETWEEN_ASKING == 0:
+        stop.asked = trainer.processes.any(stop.asked, trainer.backend.device)
+        return stop.asked
+    return False
 
 
 def take_step(trainer: Trainer, folder: RunFolder) -> StepReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from wim_fast.ops.backend import Backend
 from wim_fast.processes import Processes
 from wim_fast.profiling import stage
 from wim_fast.rendering.rays import RaySamples, sample_rays, visible
+from wim_fast.sections import SamplingConfig
 from wim_fast.training import losses, schedule
 from wim_fast.training.batch import TrainingImages
 
@@ -78,7 +80,7 @@ def training_losses(
     Nothing in it waits for a GPU, so that it can be recorded. Without `corrections` cameras are as given; `merging` says
     whether the merge loss counts.
     """
-    render, weights, sampling = config.render, config.loss, config.sampling
+    render, weights, sampling = config.render, config.loss, shared_sampling(config.sampling, processes)
     device, inv_s, masks = backend.device, now.inv_s, images.silhouettes.masks
 
     # data; all processes draw the same images, and each takes its share
@@ -167,7 +169,7 @@ def training_losses(
     # structure
     structure = config.structure
     candidates = model.joint_candidates(posed.rotation, posed.translation)
-    model.joints.observe(candidates.detach(), posed.translation.detach(), structure.distance_rate, processes)
+    model.joints.observe(candidates.detach(), posed.translation.detach(), structure.distance_rate)
     terms["joint"] = now.joint_weight * losses.joint_loss(*model.joints.joint_ends(candidates))
     terms["separation"] = weights.separation_weight * losses.separation_loss(
         posed.translation, structure.separation_sigma
@@ -182,6 +184,17 @@ def training_losses(
     with torch.no_grad():
         squared_error = ((rgb - target) ** 2).mean()
     return StepResult(terms, squared_error, num_rays, samples.offsets[-1], samples.overflow)
+
+
+def shared_sampling(sampling: SamplingConfig, processes: Processes) -> SamplingConfig:
+    """What one of several processes draws, so that all of them draw as much as one alone; what is per image stays."""
+    if processes.count == 1:
+        return sampling
+    return dataclasses.replace(
+        sampling,
+        eikonal_points=processes.part(sampling.eikonal_points),
+        void_points=processes.part(sampling.void_points),
+    )
 
 
 def eikonal_taps(

@@ -141,7 +141,8 @@ class Trainer:
         )
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack(list(result.terms.values())).sum().backward()
-        self.processes.average_gradients(self.parameters())
+        joints = self.model.joints
+        self.processes.average_gradients(self.parameters(), joints.candidate_distance, joints.center_distance)
         set_learning_rates(self.optimizer, now)
         clip_gradients(self.optimizer, self.config.optimizer.clip_norm)
         self.optimizer.step()
