@@ -166,6 +166,12 @@ def test_nearest_mask_pixel_by_brute_force(scene, images):
         torch.testing.assert_close((found - centers).norm(dim=-1), expected, atol=1e-6, rtol=0)
 
 
+def test_kernels_take_the_tables_as_they_are(images):
+    """A table that is not contiguous would be copied in every step."""
+    masks = images.silhouettes.masks
+    assert all(x.is_contiguous() for x in masks if isinstance(x, torch.Tensor))
+
+
 def test_empty_masks_weigh_nothing(scene):
     def erase(mask):
         mask[1, 2] = 0

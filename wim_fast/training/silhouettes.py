@@ -57,7 +57,7 @@ def mask_tables(masks: Layer, image_side: int, device: torch.device) -> MaskTabl
         if (mask == OBJECT).any():
             mask[~possible_pixels(mask)] = BACKGROUND
         nearest[v, t] = _nearest_mask_pixels(mask)
-        return np.argwhere(mask == OBJECT)[:, ::-1].astype(np.uint8)
+        return np.argwhere(mask == OBJECT)[:, ::-1].astype(np.uint8, order="C")
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         pixels = list(pool.map(take_in, range(V * T)))
