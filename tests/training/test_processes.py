@@ -12,13 +12,17 @@ from pathlib import Path
 import one_step
 import pytest
 import torch
+from errors import refused
 from tiny_run import differences, flags, newest_checkpoint, start, tiny_scene, wait_for_checkpoint
 
 from wim_fast.cli import main
 from wim_fast.companions import cores
-from wim_fast.config import from_yaml
-from wim_fast.processes import ALONE
+from wim_fast.config import Config, RenderConfig, from_yaml
+from wim_fast.ops.backend import select_backend
+from wim_fast.processes import ALONE, Processes
+from wim_fast.scene.load import load_scene
 from wim_fast.training.pace import Pace
+from wim_fast.training.trainer import Trainer
 
 needs_two_cores = pytest.mark.skipif(cores() < 2, reason="two processes need two cores")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
@@ -63,32 +67,23 @@ def test_gradients_are_the_mean_over_the_shares(scene, tmp_path):
             assert torch.equal(value, together[1][what][name]), name
 
 
-def test_two_processes_train(scene, tmp_path):
+def test_two_processes_keep_minutes(scene, tmp_path):
+    """One clock decides: with two, the one that ends later would wait for ever. By torchrun, which starts both."""
     run = tmp_path / "run"
-    done = torchrun(2, "-m", "wim_fast", *arguments(scene, run))
+    done = torchrun(2, "-m", "wim_fast", *arguments(scene, run, iterations=None, minutes=0.05))
     assert done.returncode == 0, done.stderr
     assert "2 processes" in done.stdout
-    assert done.stdout.count("12 iterations; writing to") == 1  # one speaks for all
-    assert newest_checkpoint(run)["step"] == 12
+    assert done.stdout.count("0.05 minutes; writing to") == 1  # one speaks for all
     assert (run / "trajectory.npz").is_file()
-
-
-def test_two_processes_keep_minutes(scene, tmp_path):
-    """One clock decides: with two, the one that ends later would wait for ever."""
-    run = tmp_path / "run"
-    command = ["train", "--scene", str(scene), "--output", str(run), *flags(iterations=None, minutes=0.05)]
-    done = torchrun(2, "-m", "wim_fast", *command)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("0.05 minutes; writing to") == 1
     pace = from_yaml(run / "config.yaml").schedule.pace
     assert pace is not None
     assert Pace.parse(pace).iterations == newest_checkpoint(run)["step"]
 
 
-def test_images_that_cannot_be_shared(scene, tmp_path):
-    done = torchrun(2, "-m", "wim_fast", *arguments(scene, tmp_path / "run", images_per_step=3))
-    assert done.returncode != 0
-    assert "3 images cannot be shared by 2 processes" in done.stderr
+def test_images_that_cannot_be_shared(scene):
+    config = Config(render=RenderConfig(images_per_step=3))
+    with refused("--images-per-step", "3 images cannot be shared by 2 processes"):
+        Trainer(load_scene(scene), config, 10, select_backend("numba"), Processes(0, 2))
 
 
 def children(process: int) -> list[int]:
