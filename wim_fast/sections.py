@@ -259,8 +259,11 @@ class RenderConfig:
     inv_s_pixels: float = field(
         2.0, "final sharpness s of the surface, in 1 / size of a pixel at the object", above=0
     )
+    most_inv_s: float = field(
+        600.0, "final sharpness s at most, 1 / world units: poses are no better than so", above=0
+    )
     final_inv_s: float | None = field(
-        None, "final sharpness s, 1 / world units; none: from inv_s_pixels", above=0
+        None, "final sharpness s, 1 / world units; none: from the two above", above=0
     )
     initial_inv_s: float = field(
         50.0, "sharpness at the first step, 1 / world units, at most the final one", above=0

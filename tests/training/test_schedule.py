@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from wim_fast.config import Config, LossConfig, RenderConfig, ScheduleConfig
-from wim_fast.training import schedule
+from wim_fast.training import schedule, trainer
 
 PAPER = ScheduleConfig(
     initial_frames=10, growth_start=0.05, growth_end=0.4, newest_frames=6, newest_share=0.2
@@ -135,3 +135,13 @@ def test_masks_are_believed_until_the_coarse_shape_stands():
     assert schedule.doubt((start + 1) / 2, config) == pytest.approx(4)
     assert schedule.doubt(1.0, config) == 8
     assert values_at(1.0).doubt == 0, "nothing is doubted unless asked for"
+
+
+def test_the_final_sharpness_belongs_to_the_pixel_but_has_a_limit(monkeypatch):
+    config = Config()
+    render = config.render
+    for size, expected in ((0.01, render.inv_s_pixels / 0.01), (0.0001, render.most_inv_s)):
+        monkeypatch.setattr(trainer, "pixel_size", lambda scene, size=size: size)
+        assert trainer.final_inv_s(None, config) == expected
+    asked = dataclasses.replace(config, render=dataclasses.replace(render, final_inv_s=1234.0))
+    assert trainer.final_inv_s(None, asked) == 1234

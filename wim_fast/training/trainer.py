@@ -181,4 +181,4 @@ def final_inv_s(scene: Scene, config: Config) -> float:
     """Sharpness of the surface in the end: the one asked for, or what suits the images' resolution."""
     if config.render.final_inv_s is not None:
         return config.render.final_inv_s
-    return config.render.inv_s_pixels / pixel_size(scene)
+    return min(config.render.inv_s_pixels / pixel_size(scene), config.render.most_inv_s)
