@@ -26,12 +26,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def process_count(asked: int | None, images: int) -> int:
-    """How many processes share a step of so many images: those that were started already, else those asked for, else one.
+def process_count() -> int:
+    """How many there are: one, unless `companions` or torchrun started several."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def wanted_processes(asked: int | None, images: int) -> int:
+    """How many are to share a step of so many images: those that were started already, else those asked for, else one.
 
     UserError for a number that there are not the cores for, or that does not divide the images.
     """
-    started = int(os.environ.get("WORLD_SIZE", "1"))
+    started = process_count()
     if started > 1 or asked is None:
         return started
     where = "--processes"

@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from wim_fast.companions import meet
+from wim_fast.companions import meet, process_count
 from wim_fast.errors import UserError
 
 PATIENCE = timedelta(days=1)  # of processes that wait for each other: the first may read a long recording
@@ -163,11 +163,6 @@ ALONE = Processes()
 def local_rank() -> int:
     """Which of this machine's processes this is: the GPU it uses."""
     return int(os.environ.get("LOCAL_RANK", "0"))
-
-
-def process_count() -> int:
-    """How many there are: one, unless `companions` or torchrun started several."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def join_processes(device: torch.device) -> Processes:

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     """Train a new run, or go on with one, and show what came out."""
     from rich.console import Console
 
-    from wim_fast.companions import companions, cores, end_with_the_first, process_count
+    from wim_fast.companions import companions, cores, end_with_the_first, wanted_processes
     from wim_fast.processes import leave_processes, local_rank, use_threads
     from wim_fast.runs.new_run import new_run, run_to_resume
     from wim_fast.runs.train import train_run
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     )
     if args.view is not None and local_rank() == 0:
         check_viewer(HOST, args.view)
-    count = process_count(args.processes, config.render.images_per_step)
+    count = wanted_processes(args.processes, config.render.images_per_step)
     use_threads(args.threads or (max(1, cores() // count) if count > 1 else None))
     observer = TerminalObserver(console, args.view)
     with companions(count, args.argv):

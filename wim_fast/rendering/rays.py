@@ -155,8 +155,8 @@ def visible(
     if last < 0:
         return backend.visible_samples(t, offsets, inv_s)
     decoded = torch.arange(len(t), device=t.device) % 2 == 0
-    decoded[offsets.clamp_max(last)] = True
-    decoded[(offsets - 1).clamp_min(0)] = True
+    ends = torch.cat([offsets.clamp_max(last), (offsets - 1).clamp_min(0)])
+    decoded.index_fill_(0, ends, True)  # unlike an assignment, this does not wait for a GPU
     room = len(t) // 2 + 2 * len(offsets) if backend.needs_capacity else None
     some = samples.select(decoded, room)
     sdf = model.signed_distance(some.points, some.pose_ids, posed, backend)

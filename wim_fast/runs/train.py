@@ -12,10 +12,11 @@ from typing import Any
 import torch
 
 from wim_fast import config as config_module
+from wim_fast.companions import process_count
 from wim_fast.config import Config, to_yaml
 from wim_fast.errors import UserError
 from wim_fast.ops.backend import Backend, select_backend
-from wim_fast.processes import Processes, join_processes, keep_memory, local_rank, process_count
+from wim_fast.processes import Processes, join_processes, keep_memory, local_rank
 from wim_fast.runs.final_evaluation import FinalEvaluation, evaluate_split, write_final_evaluation
 from wim_fast.runs.new_run import new_run, run_to_resume
 from wim_fast.runs.run import Run, load_run

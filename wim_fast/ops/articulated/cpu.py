@@ -13,7 +13,7 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from wim_fast.ops.articulated.reference import CUTOFF_NATS, MAX_CANDIDATES, PartLookup
+from wim_fast.ops.articulated.reference import MAX_CANDIDATES, PartLookup, cutoff
 from wim_fast.ops.compiled import device, kernel
 from wim_fast.ops.ellipsoid.cpu import (
     LENGTH,
@@ -251,7 +251,7 @@ class _ArticulatedLookup(torch.autograd.Function):
         )
         if n:
             _forward(points_, pose_ids_, poses, ellipsoid_shapes(semi_axes), n_parts, *sharpness,
-                     CUTOFF_NATS / min(sharpness), top_k, union.numpy(), ids.numpy(), weights.numpy(), local.numpy(),
+                     np.float32(cutoff(b, a).item()), top_k, union.numpy(), ids.numpy(), weights.numpy(), local.numpy(),
                      normal.numpy(), *candidates)  # fmt: skip
         ctx.inputs = (points_, pose_ids_, poses, *sharpness, union.numpy())
         ctx.candidates = candidates

@@ -89,7 +89,8 @@ def dense_render(snapshot: Snapshot, posed: Posed, rays: Rays, margin: float = 0
     pose_ids = torch.zeros(len(t), dtype=torch.int32, device=t.device)
     sdf = backend.articulated_lookup(points, pose_ids, *posed, 1).union.clone()
     near_surface = sdf <= fade
-    sdf[near_surface] = model.evaluate(points[near_surface], pose_ids[near_surface], posed, backend).sdf
+    near, near_ids = points[near_surface], pose_ids[near_surface]
+    sdf[near_surface] = model.signed_distance(near, near_ids, posed, backend)
     alpha, weight = interval_weights(sdf, ray_ids, snapshot.inv_s)
     mass = 0.5 * (weight + pad(weight, (1, 0))[:-1])  # the last interval of a ray weighs nothing
     return DenseRender(points, ray_ids, t, sdf, alpha, weight, mass, len(counts))
