@@ -59,8 +59,8 @@ class StepResult(NamedTuple):
     overflow: Tensor  # () samples dropped for want of room
 
     def report(self) -> StepReport:
-        values = [*self.terms.values(), self.squared_error, self.num_samples, self.overflow]
-        return StepReport(tuple(self.terms), torch.stack([v.detach().float() for v in values]), self.num_rays)
+        values = [*self.terms.values(), self.squared_error, self.num_samples.float(), self.overflow.float()]
+        return StepReport(tuple(self.terms), torch.stack(values).detach(), self.num_rays)
 
 
 @stage("losses")
@@ -92,8 +92,8 @@ def training_losses(
         correction = corrections()
         cameras, moment = cameras.corrected(correction), moment + correction.lateness[camera]
     # ellipsoids are not the shape: they lead the parts, but would mislead the cameras
-    projection = cameras.projection().detach()
-    batch = images.draw(camera, frame, render.rays_per_image, generator, cameras)
+    projection = images.projection if correction is None else cameras.projection().detach()
+    batch = images.draw(camera, frame, render.rays_per_image, generator, backend, cameras)
     num_rays = len(batch.alpha)
     marched = num_rays * render.marched_per_ray if backend.needs_capacity else None
     decoded = num_rays * render.decoded_per_ray if backend.needs_capacity else None
@@ -114,9 +114,9 @@ def training_losses(
     )
     points = torch.cat([samples.points, taps, void.points])
     pose_ids = torch.cat([samples.pose_ids, tap_pose_ids, void.pose_ids])
-    sdf, rgb, _ = model.evaluate(points, pose_ids, posed, backend)
-    sdf, tap_sdf, void_sdf = sdf[:rows], sdf[rows : rows + len(taps)], sdf[rows + len(taps) :]
-    rendered = backend.composite(sdf, rgb[:rows], samples.t, samples.offsets, inv_s)
+    values = model.evaluate(points, pose_ids, posed, backend)
+    sdf, tap_sdf, void_sdf = values.sdf.split([rows, len(taps), num_void])
+    rendered = backend.composite(sdf, values.rgb[:rows], samples.t, samples.offsets, inv_s)
     gradient = losses.tap_gradient(tap_sdf.view(4, -1), sampling.eikonal_tap)
 
     # colour, mask, shape
@@ -127,12 +127,12 @@ def training_losses(
     seen = rendered.rgb
     if correction is not None:
         seen = (seen.view(len(camera), -1, 3) @ correction.color[camera].transpose(1, 2)).view(-1, 3)
-    rgb = seen + (1 - rendered.opacity)[:, None] * background
-    target = batch.alpha[:, None] * batch.rgb + (1 - batch.alpha)[:, None] * background
-    believed = batch.weight * losses.trust(rendered.opacity, batch.alpha, now.doubt)
+    image = backend.image_losses(
+        seen, rendered.opacity, batch.rgb, batch.alpha, batch.weight, background, now.doubt
+    )
     terms = {
-        "photo": weights.photo_weight * losses.photo_loss(rgb, target, believed),
-        "mask": weights.mask_weight * losses.mask_loss(rendered.opacity, batch.alpha, believed),
+        "photo": weights.photo_weight * image.photo,
+        "mask": weights.mask_weight * image.mask,
         "eikonal": weights.eikonal_weight * losses.eikonal_loss(gradient),
         "volume": weights.volume_weight * losses.volume_loss(tap_sdf, inv_s),
     }
@@ -181,9 +181,7 @@ def training_losses(
         loss = losses.merge_loss(rotation, translation, distance, motion_weight)
         terms["merge"] = weights.merge_weight * loss
 
-    with torch.no_grad():
-        squared_error = ((rgb - target) ** 2).mean()
-    return StepResult(terms, squared_error, num_rays, samples.offsets[-1], samples.overflow)
+    return StepResult(terms, image.squared_error, num_rays, samples.offsets[-1], samples.overflow)
 
 
 def shared_sampling(sampling: SamplingConfig, processes: Processes) -> SamplingConfig:
