@@ -2,7 +2,8 @@
 
 What a run of N iterations reaches is known when it ends, for its schedule is in shares of N. So runs twice as long each
 time are trained until the last goal is passed, and the time to a goal is read off between two of them, on a straight line
-of PSNR against the logarithm of the time. Each run is a process of its own, with what it has to prepare.
+of PSNR against the logarithm of the time. Each run is a process of its own; its time ends with its last step, and begins
+with the reading of the scene.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ import json, sys, time, wim_fast
 from wim_fast.processes import use_threads
 settings, cameras, frames, threads = json.loads(sys.argv[1])
 use_threads(threads)
-wall, processor = time.perf_counter(), time.process_time()
-run = wim_fast.train(**settings)
-wall, processor = time.perf_counter() - wall, time.process_time() - processor
+start, now = (time.perf_counter(), time.process_time()), {}
+def note(step):
+    now["wall"], now["processor"] = time.perf_counter() - start[0], time.process_time() - start[1]
+run = wim_fast.train(**settings, on_step=note)
 psnr = run.evaluate(cameras, frames).summary["novel views"]["psnr"]
-print(json.dumps({"seconds": wall, "processor": processor, "psnr": psnr}))
+print(json.dumps({"seconds": now["wall"], "processor": now["processor"], "psnr": psnr}))
 """
 
 

@@ -81,8 +81,10 @@ def _references() -> dict[str, Callable]:
     from wim_fast.ops.shading.reference import shade
     from wim_fast.ops.silhouette.reference import silhouette_losses, unjudged_points
 
-    operations: tuple[Callable, ...] = (articulated_lookup, part_encoding, march, composite, interpolated, visible_samples, shade, draw_pixels,
-                  image_losses, silhouette_losses, unjudged_points)  # fmt: skip
+    operations: tuple[Callable, ...] = (
+        articulated_lookup, part_encoding, march, composite, interpolated, visible_samples, shade, draw_pixels,
+        image_losses, silhouette_losses, unjudged_points,
+    )  # fmt: skip
     return {f.__name__: f for f in operations} | {"decoder_mlp": mlp, "pose_mlp": mlp}
 
 
@@ -137,8 +139,8 @@ def _tcnn(device_index: int) -> Backend:
 
     tcnn.tinycudann()
     nerfacc.nerfacc()
-    kernels: dict[str, Callable] = {"articulated_lookup": articulated_lookup, "part_encoding": tcnn.part_encoding, "decoder_mlp": tcnn.mlp,
-               "pose_mlp": tcnn.mlp, "march": nerfacc.march, "composite": nerfacc.composite,
+    kernels: dict[str, Callable] = {"articulated_lookup": articulated_lookup, "part_encoding": tcnn.part_encoding,
+               "decoder_mlp": tcnn.mlp, "pose_mlp": tcnn.mlp, "march": nerfacc.march, "composite": nerfacc.composite,
                "visible_samples": visible_samples}  # fmt: skip
     return Backend("tcnn", device, True, False, "grid", **(_references() | kernels))
 
