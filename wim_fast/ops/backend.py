@@ -103,7 +103,7 @@ def _triton(device_index: int) -> Backend:
     from wim_fast.ops.march.triton import march
     from wim_fast.ops.mlp.triton import mlp
     from wim_fast.ops.part_encoding.triton import part_encoding
-    from wim_fast.ops.silhouette.reference import silhouette_losses, unjudged_points
+    from wim_fast.ops.silhouette.triton import silhouette_losses, unjudged_points
 
     # half precision is for what is bounded: the residual and the colour, not the poses
     pose_mlp = partial(mlp, precision="float")
@@ -116,7 +116,7 @@ def _tcnn(device_index: int) -> Backend:
     from wim_fast.ops import nerfacc, tcnn
     from wim_fast.ops.articulated.triton import articulated_lookup
     from wim_fast.ops.composite.triton import visible_samples
-    from wim_fast.ops.silhouette.reference import silhouette_losses, unjudged_points
+    from wim_fast.ops.silhouette.triton import silhouette_losses, unjudged_points
 
     tcnn.tinycudann()
     nerfacc.nerfacc()

@@ -13,7 +13,7 @@ from wim_fast.training.step_report import StepReport
 
 AHEAD = 1.4  # times what was needed so far
 LOW = 1.1  # times what is needed: with less room left it grows
-MULTIPLE = 1024  # rows come in multiples of this
+MULTIPLE = 64  # rows come in multiples of this
 
 
 class Room(NamedTuple):
