@@ -22,6 +22,7 @@ from torch.profiler import ProfilerActivity, profile
 from wim_fast.config import load_config
 from wim_fast.errors import UserError
 from wim_fast.ops.backend import select_backend
+from wim_fast.ops.self_test import failures
 from wim_fast.rendering.image import render_image
 from wim_fast.training.cuda_graph import WARM_UP
 from wim_fast.training.metrics_log import psnr
@@ -123,6 +124,18 @@ def machine(bench: Bench) -> Result:
             "capability": list(torch.cuda.get_device_capability()),
         }
     return facts | {name: why or "there" for name, why in bench.names.items()}
+
+
+def self_test(bench: Bench) -> Result:
+    """What `--backend auto` asks before it takes a GPU."""
+
+    def stage(name: str) -> Result:
+        wrong = failures(select_backend(name))
+        if wrong:
+            raise AssertionError("; ".join(wrong))
+        return {"failures": 0}
+
+    return bench.each(GPU_BACKENDS, stage)
 
 
 def kernels(bench: Bench) -> Result:

@@ -19,7 +19,7 @@ from typing import Any
 from unittest import mock
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from wim_fast.config import load_config
 from wim_fast.ops.backend import select_backend
@@ -50,17 +50,17 @@ class Launches(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
-        by_mask = (
-            name.startswith("index")
-            and any(isinstance(x, torch.Tensor) and x.dtype == torch.bool for x in args[1] or ())
-            if len(args) > 1 and isinstance(args[1], (list, tuple))
-            else False
-        )
-        if name in WAITS or by_mask:
+        if name in WAITS or (name.startswith("index") and _has_mask(args)):
             self.waits[f"{name} in {_asker()}"] += 1
-        if not (func.is_view or name in FREE or sys._getframe(1).f_code.co_name == "zeroed"):
+        if not (func.is_view or name in FREE):
             self.torch[_asker()] += 1
         return func(*args, **(kwargs or {}))
+
+
+def _has_mask(args: Any) -> bool:
+    """Whether an indexing is by a mask: how many elements that are, a GPU has to be asked."""
+    indices = args[1] if len(args) > 1 and isinstance(args[1], (list, tuple)) else ()
+    return any(isinstance(x, torch.Tensor) and x.dtype == torch.bool for x in indices)
 
 
 def _asker() -> str:
@@ -71,7 +71,7 @@ def _asker() -> str:
     if frame is None:
         return "elsewhere"
     name = f"{frame.f_code.co_filename.split(PACKAGE)[-1]}:{frame.f_code.co_name}"
-    return "backward" if name.endswith("trainer.py:_take_step") else name
+    return "backward" if name.endswith("trainer.py:_find_gradients") else name
 
 
 @contextlib.contextmanager
@@ -84,7 +84,8 @@ def sleeping_kernels() -> Iterator[Counter[str]]:
 
     def zero(empty: Any) -> Any:
         def zeroed(*arguments: Any, **options: Any) -> torch.Tensor:
-            return empty(*arguments, **options).zero_()
+            with _disable_current_modes():  # it is not counted
+                return empty(*arguments, **options).zero_()
 
         return zeroed
 

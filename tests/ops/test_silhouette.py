@@ -7,6 +7,7 @@ from kernel_cases import (
     KERNELS,
     assert_near,
     gradients,
+    interpreted,
     non_contiguous,
     operation,
     posed_ellipsoids,
