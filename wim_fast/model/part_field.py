@@ -8,6 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from wim_fast.fusion import fused
 from wim_fast.ops.articulated.reference import PartLookup
 from wim_fast.ops.backend import Backend
 from wim_fast.ops.part_encoding.reference import FEATURES, grid_layout, part_atlas
@@ -54,11 +55,7 @@ class PartField(nn.Module):
     @stage("decoder")
     def forward(self, lookup: PartLookup, backend: Backend) -> tuple[Tensor, Tensor]:
         """Residual (N,), world units, and colour (N, 3), in [0, 1] before lighting, of looked-up points."""
-        x = torch.tanh(self._decoded(lookup, backend))
-        residual, rgb = self.residual_max * x[:, 0], 0.5 + 0.5 * x[:, 1:]
-        if self.lighting is not None:
-            rgb = rgb * (1 + lighting_basis(lookup.normal) @ self.lighting)
-        return residual, rgb
+        return _bounded(self._decoded(lookup, backend), self.residual_max, lookup.normal, self.lighting)
 
     @stage("decoder")
     def residual(self, lookup: PartLookup, backend: Backend) -> Tensor:
@@ -71,6 +68,18 @@ class PartField(nn.Module):
             lookup.local, lookup.part_ids, lookup.part_weights, self.table, self.layout, self.atlas
         )
         return backend.decoder_mlp(x, [layer.weight for layer in self.decoder], "relu")
+
+
+@fused
+def _bounded(
+    x: Tensor, residual_max: float, normal: Tensor, lighting: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Residual and colour from what the decoder gives (N, 4)."""
+    x = torch.tanh(x)
+    residual, rgb = residual_max * x[:, 0], 0.5 + 0.5 * x[:, 1:]
+    if lighting is not None:
+        rgb = rgb * (1 + lighting_basis(normal) @ lighting)
+    return residual, rgb
 
 
 def lighting_basis(normal: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from wim_fast.fusion import fused
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.model.camera_corrections import CameraCorrection
 from wim_fast.ops.backend import Backend
@@ -45,6 +46,7 @@ class RayCameras(NamedTuple):
     def to(self, device: torch.device) -> RayCameras:
         return RayCameras(*(x.to(device) for x in self))
 
+    @fused
     def corrected(self, correction: CameraCorrection) -> RayCameras:
         """The same cameras with a correction of each; its gradients flow through rays and pixels."""
         zoom, principal = correction.lens[:, 0, 0], correction.lens[:, :2, 2]
@@ -57,11 +59,13 @@ class RayCameras(NamedTuple):
             self.center + (self.rotation @ correction.shift[..., None]).squeeze(-1),
         )
 
+    @fused
     def projection(self) -> Tensor:
         """(V, 3, 4) world points to homogeneous pixels."""
         to_camera = self.rotation.transpose(1, 2)
         return self.intrinsics @ torch.cat([to_camera, -to_camera @ self.center[..., None]], dim=-1)
 
+    @fused
     def rays(self, camera: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Origins and unit directions (B, N, 3) through `pixels` (B, N, 2) of cameras `camera` (B,); centres at +0.5."""
         homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1)
@@ -84,24 +88,29 @@ class RaySamples(NamedTuple):
 
         With a capacity nothing waits for the device; the samples beyond it are added to `overflow`.
         """
-        before = pad(keep.cumsum(0), (1, 0))  # (N + 1,) kept ones before each sample
-        offsets = before[self.offsets]
-        if capacity is None:
-            return RaySamples(self.points[keep], self.pose_ids[keep], self.t[keep], offsets, self.overflow)
-        row = torch.where(
-            keep, before[:-1].clamp_max(capacity), capacity
-        )  # what is dropped lands in one row too many
+        if capacity is not None:
+            return _selected(self, keep, capacity)
+        offsets = pad(keep.cumsum(0), (1, 0))[self.offsets]
+        return RaySamples(self.points[keep], self.pose_ids[keep], self.t[keep], offsets, self.overflow)
 
-        def rows(x: Tensor, padding: int) -> Tensor:
-            return x.new_full((capacity + 1, *x.shape[1:]), padding).index_copy_(0, row, x)[:capacity]
 
-        return RaySamples(
-            rows(self.points, 0),
-            rows(self.pose_ids, -1),
-            rows(self.t, 0),
-            offsets.clamp_max(capacity),
-            self.overflow + (before[-1] - capacity).clamp_min(0),
-        )
+@fused
+def _selected(samples: RaySamples, keep: Tensor, capacity: int) -> RaySamples:
+    """See `RaySamples.select`: with a capacity."""
+    before = pad(keep.cumsum(0), (1, 0))  # (N + 1,) kept ones before each sample
+    # what is dropped lands in one row too many
+    row = torch.where(keep, before[:-1].clamp_max(capacity), capacity)
+
+    def rows(x: Tensor, padding: int) -> Tensor:
+        return x.new_full((capacity + 1, *x.shape[1:]), padding).index_copy_(0, row, x)[:capacity]
+
+    return RaySamples(
+        rows(samples.points, 0),
+        rows(samples.pose_ids, -1),
+        rows(samples.t, 0),
+        before[samples.offsets].clamp_max(capacity),
+        samples.overflow + (before[-1] - capacity).clamp_min(0),
+    )
 
 
 def sample_rays(
@@ -163,6 +172,7 @@ def visible(
     return backend.visible_samples(_between(some.t, sdf, t, decoded), offsets, inv_s)
 
 
+@fused
 def _between(knots: Tensor, values: Tensor, t: Tensor, known: Tensor) -> Tensor:
     """Values (N,) at samples `t` (N,) of rays, from those (K,) at `knots` (K,), the samples where `known` (N,) is true.
 

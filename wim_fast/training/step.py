@@ -84,7 +84,6 @@ def training_losses(
     sdf, rgb, _ = model.evaluate(points, pose_ids, posed, backend)
     sdf, tap_sdf, void_sdf = sdf[:rows], sdf[rows : rows + len(taps)], sdf[rows + len(taps) :]
     rendered = backend.composite(sdf, rgb[:rows], samples.t, samples.offsets, inv_s)
-    gradient = losses.tap_gradient(tap_sdf.view(4, -1), sampling.eikonal_tap)
 
     # colour, mask, shape
     if weights.random_background:
@@ -94,14 +93,15 @@ def training_losses(
     seen = rendered.rgb
     if correction is not None:
         seen = (seen.view(len(camera), -1, 3) @ correction.color[camera].transpose(1, 2)).view(-1, 3)
-    rgb = seen + (1 - rendered.opacity)[:, None] * background
-    target = batch.alpha[:, None] * batch.rgb + (1 - batch.alpha)[:, None] * background
-    believed = batch.weight * losses.trust(rendered.opacity, batch.alpha, now.doubt)
+    pixels = losses.pixel_losses(
+        seen, rendered.opacity, background, batch.rgb, batch.alpha, batch.weight, now.doubt
+    )
+    eikonal, volume = losses.shape_losses(tap_sdf, sampling.eikonal_tap, inv_s)
     terms = {
-        "photo": weights.photo_weight * losses.photo_loss(rgb, target, believed),
-        "mask": weights.mask_weight * losses.mask_loss(rendered.opacity, batch.alpha, believed),
-        "eikonal": weights.eikonal_weight * losses.eikonal_loss(gradient),
-        "volume": weights.volume_weight * losses.volume_loss(tap_sdf, inv_s),
+        "photo": weights.photo_weight * pixels.photo,
+        "mask": weights.mask_weight * pixels.mask,
+        "eikonal": weights.eikonal_weight * eikonal,
+        "volume": weights.volume_weight * volume,
     }
     if weights.void_weight > 0:
         terms["void"] = weights.void_weight * losses.void_loss(void_sdf, inv_s, void.unjudged)
@@ -148,10 +148,8 @@ def training_losses(
         loss = losses.merge_loss(rotation, translation, distance, motion_weight)
         terms["merge"] = weights.merge_weight * loss
 
-    with torch.no_grad():
-        squared_error = ((rgb - target) ** 2).mean()
     counts = samples.offsets[-1], samples.overflow, marched.offsets[-1], marched.overflow
-    return StepResult(terms, StepReport.of(terms, num_rays, [squared_error, *counts]))
+    return StepResult(terms, StepReport.of(terms, num_rays, [pixels.squared_error, *counts]))
 
 
 def shared_sampling(sampling: SamplingConfig, processes: Processes) -> SamplingConfig:
