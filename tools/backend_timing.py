@@ -194,7 +194,7 @@ def draw(trainer: Trainer, generator: torch.Generator) -> Batch:
         torch.randint(count, (render.images_per_step,), generator=generator, device=device)
         for count in (images.num_frames, images.num_cameras)
     )
-    return images.draw(camera, frame, render.rays_per_image, generator)
+    return images.draw(camera, frame, render.rays_per_image, generator, trainer.backend)
 
 
 def growth_results(subject: Subject, args: argparse.Namespace, images: int) -> Results:

@@ -277,10 +277,6 @@ class RenderConfig:
     decoded_per_ray: int = field(
         10, "samples per ray, on average, that a GPU decodes before it was measured", minimum=1
     )
-    fuse: bool = field(
-        False,
-        "on a GPU: have torch.compile make few kernels of the small operations of a step; a minute at first",
-    )
     backend: str = field("auto", "which implementation of the kernels runs, and where", choices=BACKENDS)
 
 

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wim_fast.fusion import fused
 from wim_fast.recordings.cameras import Cameras
 
 # in pixels at the object: turn about x, y, z of the camera; shift along them; focal length; principal point
@@ -143,7 +142,6 @@ class CameraCorrections(nn.Module):
         """(V, 3, 3) the difference to the object's own colours."""
         return self.doubted[2].float() * _without_mean(self.color, self.color_weights)
 
-    @fused
     def forward(self) -> CameraCorrection:
         """The correction, with gradients to the parameters."""
         numbers = self._pixels() * self.units.float()
@@ -153,7 +151,6 @@ class CameraCorrections(nn.Module):
         turn, color = rotation_about(numbers[:, :3]), self._color() + torch.eye(3, device=lens.device)
         return CameraCorrection(turn, numbers[:, 3:6], lens, self._lateness(), color)
 
-    @fused
     def prior(self) -> Tensor:
         """() mean square of the corrections, in units of what is usual."""
         calibration = self._pixels() / self.calibration.new_tensor(USUAL)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from wim_fast.fusion import fused
 from wim_fast.model.structure import joint_ends
 
 
@@ -34,10 +33,15 @@ class JointStructure(nn.Module):
         candidates (F, P, 6, 3) and translation (F, P, 3). The first call sets the means, later ones move them by `rate` of
         the way. Of several processes each takes in its own poses; the means of what comes out are those of all poses.
         """
-        pairs, centers = _mean_squared_distances(candidates, translation)
+        frames, parts = translation.shape[:2]
+        points = torch.cat([candidates, translation[:, :, None]], 2) - translation.mean((0, 1))
+        rows = points.permute(1, 2, 0, 3).reshape(parts * 7, frames * 3)
+        inner = rows @ rows.t() / frames
+        norms = inner.diagonal()
+        pairs = (norms[:, None] + norms - 2 * inner).clamp_min_(0).view(parts, 7, parts, 7).transpose(1, 2)
         share = torch.where(self.steps == 0, 1.0, rate)
-        self.candidate_distance.lerp_(pairs, share)
-        self.center_distance.lerp_(centers, share)
+        self.candidate_distance.lerp_(pairs[:, :, :6, :6], share)
+        self.center_distance.lerp_(pairs[:, :, 6, 6], share)
         self.steps += 1
 
     @torch.no_grad()
@@ -49,15 +53,3 @@ class JointStructure(nn.Module):
     def joint_ends(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """The two candidates (F, P - 1, 3) of every edge of the tree; the joint is their midpoint."""
         return joint_ends(candidates, self.edges, self.edge_candidates)
-
-
-@fused
-def _mean_squared_distances(candidates: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
-    """Over F poses: between all candidates (P, P, 6, 6), and between centres (P, P)."""
-    frames, parts = translation.shape[:2]
-    points = (candidates - translation.mean((0, 1))).reshape(frames, parts * 6, 3)
-    norms = (points**2).sum(-1).mean(0)
-    inner = torch.einsum("fik,fjk->ij", points, points) / frames
-    pairs = (norms[:, None] + norms[None, :] - 2 * inner).clamp_min(0)
-    pairs = pairs.view(parts, 6, parts, 6).permute(0, 2, 1, 3)
-    return pairs, ((translation[:, :, None] - translation[:, None]) ** 2).sum(-1).mean(0)

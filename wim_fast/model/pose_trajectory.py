@@ -10,11 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from wim_fast.fusion import fused
 from wim_fast.ops.mlp import reference
 
 
-@fused
 def rotation_from_6d(x: Tensor) -> Tensor:
     """Rotation matrices (..., 3, 3) whose first two columns are the Gram-Schmidt of two 3-vectors `x` (..., 6).
 

@@ -32,7 +32,11 @@ class Backend(NamedTuple):
     pose_mlp: Callable
     march: Callable
     composite: Callable
+    interpolated: Callable
     visible_samples: Callable
+    shade: Callable
+    draw_pixels: Callable
+    image_losses: Callable
     silhouette_losses: Callable
     unjudged_points: Callable
 
@@ -65,33 +69,49 @@ def _fastest() -> str:
     return "triton" if importlib.util.find_spec("triton") else "torch"
 
 
+def _references() -> dict[str, Callable]:
+    """Every operation in plain torch."""
+    from wim_fast.ops.articulated.reference import articulated_lookup
+    from wim_fast.ops.composite.reference import composite, interpolated, visible_samples
+    from wim_fast.ops.image_losses.reference import image_losses
+    from wim_fast.ops.march.reference import march
+    from wim_fast.ops.mlp.reference import mlp
+    from wim_fast.ops.part_encoding.reference import part_encoding
+    from wim_fast.ops.pixels.reference import draw_pixels
+    from wim_fast.ops.shading.reference import shade
+    from wim_fast.ops.silhouette.reference import silhouette_losses, unjudged_points
+
+    operations: tuple[Callable, ...] = (
+        articulated_lookup, part_encoding, march, composite, interpolated, visible_samples, shade, draw_pixels,
+        image_losses, silhouette_losses, unjudged_points,
+    )  # fmt: skip
+    return {f.__name__: f for f in operations} | {"decoder_mlp": mlp, "pose_mlp": mlp}
+
+
 def _numba(device_index: int) -> Backend:
     import torch
 
     from wim_fast.ops.articulated.cpu import articulated_lookup
-    from wim_fast.ops.composite.cpu import composite, visible_samples
+    from wim_fast.ops.composite.cpu import composite, interpolated, visible_samples
+    from wim_fast.ops.image_losses.cpu import image_losses
     from wim_fast.ops.march.cpu import march
-    from wim_fast.ops.mlp.reference import mlp
+    from wim_fast.ops.mlp.cpu import mlp
     from wim_fast.ops.part_encoding.cpu import part_encoding
+    from wim_fast.ops.pixels.cpu import draw_pixels
+    from wim_fast.ops.shading.cpu import shade
     from wim_fast.ops.silhouette.cpu import silhouette_losses, unjudged_points
 
-    return Backend("numba", torch.device("cpu"), False, False, "intervals", articulated_lookup, part_encoding, mlp, mlp, march,
-                   composite, visible_samples, silhouette_losses, unjudged_points)  # fmt: skip
+    return Backend(
+        "numba", torch.device("cpu"), False, False, "intervals", articulated_lookup, part_encoding, mlp, mlp, march,
+        composite, interpolated, visible_samples, shade, draw_pixels, image_losses, silhouette_losses, unjudged_points,
+    )  # fmt: skip
 
 
 def _torch(device_index: int) -> Backend:
     import torch
 
-    from wim_fast.ops.articulated.reference import articulated_lookup
-    from wim_fast.ops.composite.reference import composite, visible_samples
-    from wim_fast.ops.march.reference import march
-    from wim_fast.ops.mlp.reference import mlp
-    from wim_fast.ops.part_encoding.reference import part_encoding
-    from wim_fast.ops.silhouette.reference import silhouette_losses, unjudged_points
-
     device = torch.device("cuda", device_index) if torch.cuda.is_available() else torch.device("cpu")
-    return Backend("torch", device, False, False, "none", articulated_lookup, part_encoding, mlp, mlp, march, composite,
-                   visible_samples, silhouette_losses, unjudged_points)  # fmt: skip
+    return Backend("torch", device, False, False, "none", **_references())
 
 
 def _triton(device_index: int) -> Backend:
@@ -106,9 +126,11 @@ def _triton(device_index: int) -> Backend:
     from wim_fast.ops.silhouette.triton import silhouette_losses, unjudged_points
 
     # half precision is for what is bounded: the residual and the colour, not the poses
-    pose_mlp = partial(mlp, precision="float")
-    return Backend("triton", device, True, device.type == "cuda", "intervals", articulated_lookup, part_encoding, mlp, pose_mlp,
-                   march, composite, visible_samples, silhouette_losses, unjudged_points)  # fmt: skip
+    kernels: dict[str, Callable] = {"articulated_lookup": articulated_lookup, "part_encoding": part_encoding, "decoder_mlp": mlp,
+               "pose_mlp": partial(mlp, precision="float"), "march": march, "composite": composite,
+               "visible_samples": visible_samples, "silhouette_losses": silhouette_losses,
+               "unjudged_points": unjudged_points}  # fmt: skip
+    return Backend("triton", device, True, device.type == "cuda", "intervals", **(_references() | kernels))
 
 
 def _tcnn(device_index: int) -> Backend:
@@ -116,12 +138,13 @@ def _tcnn(device_index: int) -> Backend:
     from wim_fast.ops import nerfacc, tcnn
     from wim_fast.ops.articulated.triton import articulated_lookup
     from wim_fast.ops.composite.triton import visible_samples
-    from wim_fast.ops.silhouette.triton import silhouette_losses, unjudged_points
 
     tcnn.tinycudann()
     nerfacc.nerfacc()
-    return Backend("tcnn", device, True, False, "grid", articulated_lookup, tcnn.part_encoding, tcnn.mlp, tcnn.mlp,
-                   nerfacc.march, nerfacc.composite, visible_samples, silhouette_losses, unjudged_points)  # fmt: skip
+    kernels: dict[str, Callable] = {"articulated_lookup": articulated_lookup, "part_encoding": tcnn.part_encoding,
+               "decoder_mlp": tcnn.mlp, "pose_mlp": tcnn.mlp, "march": nerfacc.march, "composite": nerfacc.composite,
+               "visible_samples": visible_samples}  # fmt: skip
+    return Backend("tcnn", device, True, False, "grid", **(_references() | kernels))
 
 
 def _gpu(name: str, index: int) -> torch.device:

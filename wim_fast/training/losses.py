@@ -1,73 +1,16 @@
 """The losses (paper section 3.6, and of our own: volume, hull, void). Pure functions of tensors, without their weights.
 
-Those of silhouettes are an op: `ops.silhouette`.
+Those of colours and masks are ops: `ops.image_losses`, `ops.silhouette`.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from wim_fast.fusion import fused
 from wim_fast.model.structure import relative_motion
-
-
-class PixelLosses(NamedTuple):
-    """How pictures differ from those that were filmed, on the same background."""
-
-    photo: Tensor
-    mask: Tensor
-    squared_error: Tensor  # mean over the rays, every mask believed; no gradient
-
-
-@fused
-def pixel_losses(
-    rgb: Tensor,
-    opacity: Tensor,
-    background: Tensor,
-    batch_rgb: Tensor,
-    alpha: Tensor,
-    weight: Tensor,
-    doubt: Tensor,
-) -> PixelLosses:
-    """Colour and mask at rays (R): rendered, premultiplied, `rgb` (R, 3) and `opacity` (R,) against straight `batch_rgb`
-    and `alpha`, on a `background` (R, 3) or (1, 3); weight (R,), doubt () of masks.
-    """
-    rgb = rgb + (1 - opacity)[:, None] * background
-    target = alpha[:, None] * batch_rgb + (1 - alpha)[:, None] * background
-    believed = weight * trust(opacity, alpha, doubt)
-    squared_error = (rgb - target).detach().square().mean()
-    return PixelLosses(photo_loss(rgb, target, believed), mask_loss(opacity, alpha, believed), squared_error)
-
-
-@fused
-def shape_losses(tap_sdf: Tensor, tap: float, inv_s: Tensor) -> tuple[Tensor, Tensor]:
-    """Eikonal and volume loss of distances (4 * N,) taken at ``x + tap * tetrahedron[k]``, tap after tap."""
-    gradient = tap_gradient(tap_sdf.view(4, -1), tap)
-    return eikonal_loss(gradient), volume_loss(tap_sdf, inv_s)
-
-
-def photo_loss(rgb: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Mean squared colour difference on the scale [-1, 1] (hence the 4); rgb, target (R, 3) in [0, 1], weight (R,)."""
-    return 4 * (weight[:, None] * (rgb - target) ** 2).mean()
-
-
-def mask_loss(opacity: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Mean squared opacity difference; opacity, target and weight (R,)."""
-    return (weight * (opacity - target) ** 2).mean()
-
-
-def trust(opacity: Tensor, alpha: Tensor, doubt: Tensor) -> Tensor:
-    """How far a mask is believed at rays (R,), without gradient: Geman and McClure's weight 1 / (1 + doubt * error^2)^2.
-
-    Where model and mask disagree, either is wrong; the model has learned from all other views. `doubt` (): 0 believes
-    everything, and at 1 / c^2 an error of c counts a quarter.
-    """
-    error = (opacity - alpha).detach()
-    return (1 + doubt * error**2).square().reciprocal()
 
 
 def tap_gradient(sdf: Tensor, tap: float) -> Tensor:
@@ -91,25 +34,21 @@ def tetrahedron(device: torch.device) -> Tensor:
     return torch.tensor([[1.0, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]], device=device)
 
 
-@fused
 def hull_loss(union: Tensor, inside: Tensor) -> Tensor:
     """Mean distance by which points (N,) that must lie in the object lie outside it; inside (N,) bool says which count."""
     return (union.relu() * inside).mean()
 
 
-@fused
 def void_loss(sdf: Tensor, inv_s: Tensor, counts: Tensor) -> Tensor:
     """Mean density of points (N,) that no camera judges; counts (N,) bool says which count."""
     return (counts * torch.sigmoid(-inv_s * sdf)).mean()
 
 
-@fused
 def joint_loss(first: Tensor, second: Tensor) -> Tensor:
     """Mean squared distance of the chosen candidate pairs, (F, P - 1, 3) each."""
     return ((first - second) ** 2).sum(-1).mean() if first.numel() else first.sum()
 
 
-@fused
 def separation_loss(centers: Tensor, sigma: float) -> Tensor:
     """Mean over pairs of exp(-d^2 / (2 sigma^2)) of the part centres (F, P, 3), world units."""
     parts = centers.shape[1]
@@ -120,7 +59,6 @@ def separation_loss(centers: Tensor, sigma: float) -> Tensor:
     return torch.exp(-squared / (2 * sigma**2)).mean()
 
 
-@fused
 def merge_loss(rotation: Tensor, translation: Tensor, distance: float, motion_weight: float) -> Tensor:
     """Pulls together the parts that nearly move as one: mean of m_ij * stopgrad(sigmoid((D - m_ij) / D)).
 

@@ -61,8 +61,8 @@ def training_losses(
         correction = corrections()
         cameras, moment = cameras.corrected(correction), moment + correction.lateness[camera]
     # ellipsoids are not the shape: they lead the parts, but would mislead the cameras
-    projection = cameras.projection().detach()
-    batch = images.draw(camera, frame, render.rays_per_image, generator, cameras)
+    projection = images.projection if correction is None else cameras.projection().detach()
+    batch = images.draw(camera, frame, render.rays_per_image, generator, backend, cameras)
     num_rays = len(batch.alpha)
 
     # rendering: samples along the rays, less those that would not show; taps round some of them for the losses of shape;
@@ -81,9 +81,10 @@ def training_losses(
     )
     points = torch.cat([samples.points, taps, void.points])
     pose_ids = torch.cat([samples.pose_ids, tap_pose_ids, void.pose_ids])
-    sdf, rgb, _ = model.evaluate(points, pose_ids, posed, backend)
-    sdf, tap_sdf, void_sdf = sdf[:rows], sdf[rows : rows + len(taps)], sdf[rows + len(taps) :]
-    rendered = backend.composite(sdf, rgb[:rows], samples.t, samples.offsets, inv_s)
+    values = model.evaluate(points, pose_ids, posed, backend)
+    sdf, tap_sdf, void_sdf = values.sdf.split([rows, len(taps), num_void])
+    rendered = backend.composite(sdf, values.rgb[:rows], samples.t, samples.offsets, inv_s)
+    gradient = losses.tap_gradient(tap_sdf.view(4, -1), sampling.eikonal_tap)
 
     # colour, mask, shape
     if weights.random_background:
@@ -93,15 +94,14 @@ def training_losses(
     seen = rendered.rgb
     if correction is not None:
         seen = (seen.view(len(camera), -1, 3) @ correction.color[camera].transpose(1, 2)).view(-1, 3)
-    pixels = losses.pixel_losses(
-        seen, rendered.opacity, background, batch.rgb, batch.alpha, batch.weight, now.doubt
+    image = backend.image_losses(
+        seen, rendered.opacity, batch.rgb, batch.alpha, batch.weight, background, now.doubt
     )
-    eikonal, volume = losses.shape_losses(tap_sdf, sampling.eikonal_tap, inv_s)
     terms = {
-        "photo": weights.photo_weight * pixels.photo,
-        "mask": weights.mask_weight * pixels.mask,
-        "eikonal": weights.eikonal_weight * eikonal,
-        "volume": weights.volume_weight * volume,
+        "photo": weights.photo_weight * image.photo,
+        "mask": weights.mask_weight * image.mask,
+        "eikonal": weights.eikonal_weight * losses.eikonal_loss(gradient),
+        "volume": weights.volume_weight * losses.volume_loss(tap_sdf, inv_s),
     }
     if weights.void_weight > 0:
         terms["void"] = weights.void_weight * losses.void_loss(void_sdf, inv_s, void.unjudged)
@@ -149,7 +149,7 @@ def training_losses(
         terms["merge"] = weights.merge_weight * loss
 
     counts = samples.offsets[-1], samples.overflow, marched.offsets[-1], marched.overflow
-    return StepResult(terms, StepReport.of(terms, num_rays, [pixels.squared_error, *counts]))
+    return StepResult(terms, StepReport.of(terms, num_rays, [image.squared_error, *counts]))
 
 
 def shared_sampling(sampling: SamplingConfig, processes: Processes) -> SamplingConfig:

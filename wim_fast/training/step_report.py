@@ -21,8 +21,8 @@ class StepReport(NamedTuple):
     @classmethod
     def of(cls, terms: Mapping[str, Tensor], num_rays: int, numbers: Sequence[Tensor]) -> StepReport:
         """From 0-dim tensors: weighted terms, and `NUMBERS`."""
-        values = torch.stack([value.detach().float() for value in (*terms.values(), *numbers)])
-        return cls(tuple(terms), values, num_rays)
+        values = torch.stack([*terms.values(), *(number.float() for number in numbers)])
+        return cls(tuple(terms), values.detach(), num_rays)
 
     def _number(self, name: str) -> float:
         return float(self.values[NUMBERS.index(name) - len(NUMBERS)])

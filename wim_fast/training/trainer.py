@@ -8,7 +8,6 @@ from torch import Tensor
 
 from wim_fast.config import Config
 from wim_fast.errors import UserError
-from wim_fast.fusion import fusing
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.camera_corrections import AS_GIVEN, CameraCorrections, FoundCameras
 from wim_fast.model.structure import spanning_tree
@@ -119,7 +118,7 @@ class Trainer:
         on_gpu = self.backend.device.type == "cuda"
         self.schedule_values.copy_(torch.tensor(now, pin_memory=on_gpu), non_blocking=True)
         phase = self.phase
-        with self.backend.computing(), fusing(config.render.fuse and on_gpu):
+        with self.backend.computing():
             report = self._take_step(phase)
         if self.step % config.structure.tree_every == 0:
             self.choose_tree()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from numba import prange
 from torch import Tensor
 
-from wim_fast.ops.compiled import device, kernel
+from wim_fast.ops.compiled import arrays, device, kernel
 from wim_fast.ops.part_encoding.reference import FEATURES, MIN_WEIGHT, PRIMES, Atlas, GridLayout
 
 CHUNKS = 16
@@ -201,14 +203,8 @@ class _PartEncoding(torch.autograd.Function):
     def forward(ctx, local, part_ids, part_weights, table, layout, atlas):  # type: ignore[override]
         out = torch.empty(len(local), layout.num_levels * FEATURES)
         ctx.arguments = (
-            local.detach().contiguous().numpy(),
-            part_ids.contiguous().numpy(),
-            part_weights.detach().contiguous().numpy(),
-            table.detach().numpy(),
-            np.asarray(layout.scales, np.float32),
-            np.asarray(layout.resolutions, np.int64),
-            np.asarray(layout.offsets, np.int64),
-            np.asarray(layout.dense, np.bool_),
+            *arrays(local, part_ids, part_weights, table),
+            *_levels(layout),
             atlas.tiles,
             np.float32(atlas.half_extent),
             np.float32(1 / atlas.side),
@@ -219,13 +215,21 @@ class _PartEncoding(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g_out):  # type: ignore[override]
         local, table, scales = ctx.arguments[0], ctx.arguments[3], ctx.arguments[4]
-        g_table = torch.empty(table.shape)
-        g_local = torch.empty(len(scales), *local.shape)
-        g_weights = torch.empty(len(scales), *local.shape[:2])
-        _backward(
-            *ctx.arguments, g_out.contiguous().numpy(), g_table.numpy(), g_local.numpy(), g_weights.numpy()
+        g_table = np.empty(table.shape, np.float32)
+        g_local = np.empty((len(scales), *local.shape), np.float32)
+        g_weights = np.empty(g_local.shape[:3], np.float32)
+        _backward(*ctx.arguments, *arrays(g_out), g_table, g_local, g_weights)
+        g_local, g_weights, g_table = (
+            torch.from_numpy(g) for g in (g_local.sum(0), g_weights.sum(0), g_table)
         )
-        return g_local.sum(0), None, g_weights.sum(0), g_table, None, None
+        return g_local, None, g_weights, g_table, None, None
+
+
+@functools.lru_cache(maxsize=16)
+def _levels(layout: GridLayout) -> tuple[np.ndarray, ...]:
+    """Of each level the scale, the points a side, where it begins in the table, and whether it is dense."""
+    types = (layout.scales, np.float32), (layout.resolutions, np.int64), (layout.offsets, np.int64)
+    return *(np.asarray(x, dtype) for x, dtype in types), np.asarray(layout.dense, np.bool_)
 
 
 def part_encoding(
