@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from gpu_compile import compile_kernel
 from kernel_cases import BACKENDS, operation
 from torch.autograd import gradcheck
 
@@ -18,7 +19,7 @@ def case(rays, backgrounds=None, dtype=torch.float32):
     return [random(*size, seed=k, dtype=dtype) for k, size in enumerate(sizes)]
 
 
-@pytest.mark.parametrize("backend", [b for b in BACKENDS if b != "triton"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("backgrounds", [None, 1])
 def test_losses_and_gradients(backend, backgrounds):
     """Against the formulas written out; both losses with cotangents of their own."""
@@ -93,3 +94,16 @@ def test_weightless_pixels_give_exactly_zero_gradient():
     for x in (rgb, opacity):
         assert (x.grad[weight == 0] == 0).all()
         assert (x.grad[weight > 0] != 0).all()
+
+
+@pytest.mark.parametrize(
+    ("kernel", "types"),
+    [
+        ("_forward", "*fp32 *fp32 *fp32 *fp32 *fp32 *fp32 *fp32 *fp32 i32"),
+        ("_backward", "*fp32 *fp32 *fp32 *fp32 *fp32 *fp32 *fp32 *fp32 *fp32 *fp32 *fp32 i32"),
+    ],
+)
+def test_triton_compiles_for_gpus(kernel, types):
+    module = pytest.importorskip("wim_fast.ops.image_losses.triton", reason="triton is not installed")
+    constants = {"BLOCK": module.BLOCK, "EVERY": 1}
+    assert "st.local" not in compile_kernel(module.__name__, kernel, types, constants, module.WARPS)

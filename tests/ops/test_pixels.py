@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from kernel_cases import operation
+from gpu_compile import compile_kernel
+from kernel_cases import KERNELS, operation
 
 from wim_fast.ops.pixels.reference import PixelTables, draw_pixels
 
@@ -21,15 +22,16 @@ def tables(width=13, height=9, tile=8, block=4):
     return PixelTables(index, rgba, mask, boxes, blocks, width, height, tile, block)
 
 
+@pytest.mark.parametrize("backend", KERNELS)
 @pytest.mark.parametrize("count", [0, 1, 300])
-def test_numba_is_the_reference(count):
+def test_kernel_is_the_reference(count, backend):
     generator = torch.Generator().manual_seed(1)
     camera, frame = torch.tensor([0, 1, 1, 0]), torch.tensor([2, 0, 1, 1])
     uniform = torch.rand(4, count, 2, generator=generator)
     uniform[:, :1] = 1 - 2**-24  # rounds up to the edge of the image
     arguments = tables(), camera, frame, uniform, count // 3, 2.0
     expected = draw_pixels(*arguments)
-    for found, wanted in zip(operation("numba", "pixels", "draw_pixels")(*arguments), expected, strict=True):
+    for found, wanted in zip(operation(backend, "pixels", "draw_pixels")(*arguments), expected, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
 
 
@@ -39,3 +41,18 @@ def test_pixels_lie_in_the_box_or_anywhere():
     place = draw_pixels(tables(), zero, zero + 2, uniform, 100, 1.0).place[0]
     assert ((place[100:] >= 5) & (place[100:] <= 6)).all()
     assert (place[:100].amax(0) > torch.tensor([12, 8])).all()
+
+
+@pytest.mark.parametrize(
+    ("kernel", "types"),
+    [
+        (
+            "_draw",
+            "*i32 *u8 *u8 *i64 *u8 *i64 *i64 *fp32 *fp32 *fp32 *fp32 *fp32 fp32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32",
+        ),
+    ],
+)
+def test_triton_compiles_for_gpus(kernel, types):
+    module = pytest.importorskip("wim_fast.ops.pixels.triton", reason="triton is not installed")
+    constants = {"BLOCK": module.BLOCK}
+    assert "st.local" not in compile_kernel(module.__name__, kernel, types, constants, module.WARPS)

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from kernel_cases import assert_near, gradients, operation
+from gpu_compile import compile_kernel
+from kernel_cases import KERNELS, assert_near, gradients, operation
 from torch.autograd import gradcheck
 
 from wim_fast.ops.shading import reference
@@ -17,14 +18,15 @@ def case(count, lit=True, dtype=torch.float32):
     return decoded, union, normal, lighting
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("lit", [True, False])
 @pytest.mark.parametrize("count", [0, 1, 500])
-def test_numba_is_the_reference(count, lit):
+def test_kernel_is_the_reference(count, lit, kernel):
     decoded, union, normal, lighting = case(count, lit)
     if count > 1:
         normal[3] = 0  # of padding
     results = []
-    for backend in ("torch", "numba"):
+    for backend in ("torch", kernel):
         shade = operation(backend, "shading", "shade")
         tensors = [decoded, union] + ([lighting] if lit else [])
 
@@ -41,3 +43,16 @@ def test_reference_gradients_in_float64():
     decoded, union, normal, lighting = case(5, dtype=torch.float64)
     inputs = [x.requires_grad_() for x in (decoded, union, lighting)]
     assert gradcheck(lambda d, u, light: tuple(reference.shade(d, u, normal, light, 0.05)), inputs)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "types"),
+    [
+        ("_forward", "*fp32 *fp32 *fp32 *fp32 *fp32 *fp32 fp32 i32"),
+        ("_backward", "*fp32 *fp32 *fp32 *fp32 *fp32 *fp32 *fp32 fp32 i32"),
+    ],
+)
+def test_triton_compiles_for_gpus(kernel, types):
+    module = pytest.importorskip("wim_fast.ops.shading.triton", reason="triton is not installed")
+    constants = {"BLOCK": module.BLOCK, "LIT": True}
+    assert "st.local" not in compile_kernel(module.__name__, kernel, types, constants, module.WARPS)

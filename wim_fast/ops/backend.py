@@ -118,33 +118,40 @@ def _triton(device_index: int) -> Backend:
     device = _gpu("triton", device_index)
     if importlib.util.find_spec("triton") is None:
         raise UserError("--backend triton", "Triton is not installed", "pip install triton (on Linux)")
-    from wim_fast.ops.articulated.triton import articulated_lookup
-    from wim_fast.ops.composite.triton import composite, visible_samples
+    from wim_fast.ops.composite.triton import composite
     from wim_fast.ops.march.triton import march
     from wim_fast.ops.mlp.triton import mlp
     from wim_fast.ops.part_encoding.triton import part_encoding
-    from wim_fast.ops.silhouette.triton import silhouette_losses, unjudged_points
 
     # half precision is for what is bounded: the residual and the colour, not the poses
-    kernels: dict[str, Callable] = {"articulated_lookup": articulated_lookup, "part_encoding": part_encoding, "decoder_mlp": mlp,
-               "pose_mlp": partial(mlp, precision="float"), "march": march, "composite": composite,
-               "visible_samples": visible_samples, "silhouette_losses": silhouette_losses,
-               "unjudged_points": unjudged_points}  # fmt: skip
-    return Backend("triton", device, True, device.type == "cuda", "intervals", **(_references() | kernels))
+    kernels: dict[str, Callable] = {"part_encoding": part_encoding, "decoder_mlp": mlp,
+               "pose_mlp": partial(mlp, precision="float"), "march": march, "composite": composite}  # fmt: skip
+    return Backend("triton", device, True, device.type == "cuda", "intervals", **(_on_every_gpu() | kernels))
 
 
 def _tcnn(device_index: int) -> Backend:
     device = _gpu("tcnn", device_index)
     from wim_fast.ops import nerfacc, tcnn
-    from wim_fast.ops.articulated.triton import articulated_lookup
-    from wim_fast.ops.composite.triton import visible_samples
 
     tcnn.tinycudann()
     nerfacc.nerfacc()
-    kernels: dict[str, Callable] = {"articulated_lookup": articulated_lookup, "part_encoding": tcnn.part_encoding,
-               "decoder_mlp": tcnn.mlp, "pose_mlp": tcnn.mlp, "march": nerfacc.march, "composite": nerfacc.composite,
-               "visible_samples": visible_samples}  # fmt: skip
-    return Backend("tcnn", device, True, False, "grid", **(_references() | kernels))
+    kernels: dict[str, Callable] = {"part_encoding": tcnn.part_encoding, "decoder_mlp": tcnn.mlp, "pose_mlp": tcnn.mlp,
+               "march": nerfacc.march, "composite": nerfacc.composite}  # fmt: skip
+    return Backend("tcnn", device, True, False, "grid", **(_on_every_gpu() | kernels))
+
+
+def _on_every_gpu() -> dict[str, Callable]:
+    """By field of `Backend`: the Triton kernels that no library has."""
+    from wim_fast.ops.articulated.triton import articulated_lookup
+    from wim_fast.ops.composite.triton import interpolated, visible_samples
+    from wim_fast.ops.image_losses.triton import image_losses
+    from wim_fast.ops.pixels.triton import draw_pixels
+    from wim_fast.ops.shading.triton import shade
+    from wim_fast.ops.silhouette.triton import silhouette_losses, unjudged_points
+
+    return {"articulated_lookup": articulated_lookup, "visible_samples": visible_samples, "interpolated": interpolated,
+            "shade": shade, "draw_pixels": draw_pixels, "image_losses": image_losses,
+            "silhouette_losses": silhouette_losses, "unjudged_points": unjudged_points}  # fmt: skip
 
 
 def _gpu(name: str, index: int) -> torch.device:
