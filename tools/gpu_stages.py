@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from kernel_check import compare_kernels
 from machine_limits import clock_for
-from step_launches import count, sleeping_kernels
+from step_launches import PHASES, count, sleeping_kernels
 from step_stages import unrecorded
 from torch.profiler import ProfilerActivity, profile
 
@@ -27,7 +27,6 @@ from wim_fast.rendering.image import render_image
 from wim_fast.training.cuda_graph import WARM_UP
 from wim_fast.training.metrics_log import psnr
 from wim_fast.training.room import Room
-from wim_fast.training.schedule import Phase
 from wim_fast.training.split import Split, read_split
 from wim_fast.training.step_report import on_host
 from wim_fast.training.trainer import Trainer
@@ -161,9 +160,6 @@ def waiting(bench: Bench) -> Result:
         finally:
             torch.cuda.set_sync_debug_mode("default")
     return {"phases": len(PHASES)}
-
-
-PHASES = tuple(Phase(merging, cameras) for merging in (False, True) for cameras in (False, True))
 
 
 def capture(bench: Bench) -> Result:

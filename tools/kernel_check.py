@@ -8,20 +8,24 @@ from typing import Any
 from unittest import mock
 
 import torch
-from step_stages import KERNELS, unrecorded
+from step_stages import unrecorded
 from torch import Tensor
 
 from wim_fast.ops.articulated.reference import articulated_lookup
-from wim_fast.ops.composite.reference import composite, visible_samples
+from wim_fast.ops.composite.reference import composite, interpolated, visible_samples
+from wim_fast.ops.image_losses.reference import image_losses
 from wim_fast.ops.march.reference import march
 from wim_fast.ops.mlp.reference import mlp
 from wim_fast.ops.part_encoding.reference import part_encoding
+from wim_fast.ops.pixels.reference import draw_pixels
+from wim_fast.ops.shading.reference import shade
 from wim_fast.ops.silhouette.reference import silhouette_losses, unjudged_points
 from wim_fast.training.trainer import Trainer
 
 REFERENCES = {
     "march": march, "articulated_lookup": articulated_lookup, "part_encoding": part_encoding, "decoder_mlp": mlp,
-    "pose_mlp": mlp, "composite": composite, "visible_samples": visible_samples, "silhouette_losses": silhouette_losses,
+    "pose_mlp": mlp, "composite": composite, "visible_samples": visible_samples, "interpolated": interpolated,
+    "shade": shade, "draw_pixels": draw_pixels, "image_losses": image_losses, "silhouette_losses": silhouette_losses,
     "unjudged_points": unjudged_points,
 }  # fmt: skip
 MARCHED = 256  # rays: the reference looks at all points of all rays
@@ -29,7 +33,6 @@ FULL, HALF = (
     2e-3,
     3e-2,
 )  # largest RMS of a difference, relative to the RMS of the reference; with half precision
-Calls = list[tuple[str, tuple[Any, ...], Any]]
 
 
 def compare_kernels(trainer: Trainer) -> dict[str, float]:
@@ -74,7 +77,7 @@ def calls_of_a_step(trainer: Trainer) -> list[tuple[str, tuple[Any, ...]]]:
 
     backend = trainer.backend
     with unrecorded(trainer):
-        trainer.backend = backend._replace(**{name: watched(name) for name in KERNELS})
+        trainer.backend = backend._replace(**{name: watched(name) for name in REFERENCES})
         try:
             trainer.train_step()
         finally:

@@ -33,6 +33,13 @@ FREE = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"
 WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero"}
 
 
+PHASES = (
+    Phase(),
+    Phase(learning_cameras=True),
+    Phase(merging=True, learning_cameras=True),
+)  # of a training, in order
+
+
 class Launches(TorchDispatchMode):
     """Counts what would be launched, by the package's function that asks for it.
 
@@ -116,7 +123,7 @@ def main() -> None:
     config = load_config(args.scene, {"scene": args.scene, "iterations": 100, "size": 64})
     split = read_split(config)
     launches = Launches()
-    for phase in (Phase(), Phase(learning_cameras=True), Phase(merging=True, learning_cameras=True)):
+    for phase in PHASES:
         with sleeping_kernels():
             launches = count(Trainer(split.scene, split.config, 100, select_backend("triton")), phase)
         ours, theirs = launches.kernels.total(), launches.torch.total()
