@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from wim_fast.ops.mlp.reference import ACTIVATIONS
+_IN_PLACE = {"relu": torch.relu_, "tanh": torch.tanh_}
 
 
 class _MLP(torch.autograd.Function):
@@ -15,7 +15,7 @@ class _MLP(torch.autograd.Function):
     def forward(ctx, x, activation, *weights):  # type: ignore[override]
         inputs = [x]  # of each layer
         for weight in weights[:-1]:
-            x = ACTIVATIONS[activation](x @ weight.t())
+            x = _IN_PLACE[activation](x @ weight.t())
             inputs.append(x)
         ctx.activation = activation
         ctx.save_for_backward(*inputs, *weights)
