@@ -125,7 +125,15 @@ def all_cases() -> dict[str, Callable[[], Any]]:
             cases[name] = lambda p=parts, k=top_k, g=of_points: look_up(p, k, g)
     for parts in (1, 20, 40, 256):
         cases[f"{parts} parts"] = lambda p=parts: march(p)
-    for parts, top_k, levels in ((20, 1, 4), (20, 2, 4), (20, 3, 4), (20, 8, 4), (20, 2, 1), (20, 2, 8), (1, 1, 4)):
+    for parts, top_k, levels in (
+        (20, 1, 4),
+        (20, 2, 4),
+        (20, 3, 4),
+        (20, 8, 4),
+        (20, 2, 1),
+        (20, 2, 8),
+        (1, 1, 4),
+    ):
         name = f"{parts} parts, top {top_k}, {levels} levels"
         cases[name] = lambda p=parts, k=top_k, n=levels: encode(p, k, n)
     for width, hidden in ((16, 1), (32, 1), (64, 1), (64, 2), (64, 3), (128, 1), (128, 2), (256, 1)):
@@ -165,7 +173,10 @@ def encode(parts: int, top_k: int, levels: int) -> None:
 
     atlas = part_atlas(parts, 0.6, 0.1)
     layout = grid_layout(levels, round(atlas.side / 0.1) + 1, 2.0, 16)
-    local, weights = torch.zeros(1000, top_k, 3, requires_grad=True), torch.zeros(1000, top_k, requires_grad=True)
+    local, weights = (
+        torch.zeros(1000, top_k, 3, requires_grad=True),
+        torch.zeros(1000, top_k, requires_grad=True),
+    )
     table = torch.zeros(layout.num_entries, FEATURES, requires_grad=True)
     ids = torch.zeros(1000, top_k, dtype=torch.int32)
     part_encoding(local, ids, weights, table, layout, atlas).sum().backward()
@@ -182,7 +193,11 @@ def decode(columns: int, width: int, hidden: int) -> None:
 def composite() -> None:
     from wim_fast.ops.composite import triton as module
 
-    sdf, rgb, t = torch.zeros(1000, requires_grad=True), torch.zeros(1000, 3, requires_grad=True), torch.zeros(1000)
+    sdf, rgb, t = (
+        torch.zeros(1000, requires_grad=True),
+        torch.zeros(1000, 3, requires_grad=True),
+        torch.zeros(1000),
+    )
     offsets = torch.zeros(101, dtype=torch.int64)
     module.composite(sdf, rgb, t, offsets, 150.0).rgb.sum().backward()
     module.visible_samples(sdf, offsets, 150.0)
@@ -195,7 +210,9 @@ def read_table(path: Path) -> tuple[list[str], dict[tuple[str, str], dict[str, s
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.reader(file)
         columns = next(rows)[2:]
-        return columns, {(kernel, case): dict(zip(columns, cells, strict=True)) for kernel, case, *cells in rows}
+        return columns, {
+            (kernel, case): dict(zip(columns, cells, strict=True)) for kernel, case, *cells in rows
+        }
 
 
 def write_table(path: Path, rows: list[Row]) -> None:
@@ -213,7 +230,9 @@ def write_table(path: Path, rows: list[Row]) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--chips", type=int, nargs="+", default=list(SHARED), choices=list(SHARED))
     parser.add_argument("--cases", default="", help="regular expression: only the cases that it matches")
     parser.add_argument("--write", type=Path, help="table to put the columns of this Triton into")

@@ -6,19 +6,23 @@ backend at small sizes and real shapes, in new memory full of NaN, and compares 
 
 from __future__ import annotations
 
+import json
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from wim_fast.files import write_atomic
 from wim_fast.ops.articulated import reference as articulated
-from wim_fast.ops.backend import Backend
+from wim_fast.ops.backend import Backend, select_backend
 from wim_fast.ops.composite import reference as composite
 from wim_fast.ops.march import reference as march
 from wim_fast.ops.mlp import reference as mlp
@@ -246,3 +250,12 @@ def _silhouettes(posed: Sequence[Tensor], random: torch.Generator) -> Iterator[C
         "unjudged_points", silhouette.unjudged_points, (*posed[:3], direction, uniform, *images), moments,
         tolerance=FEW,
     )  # fmt: skip
+
+
+def main(name: str, device_index: str, path: str) -> None:
+    """Leave the failures of a backend in a file, as JSON (`ops/first_run.py` asks for it)."""
+    write_atomic(Path(path), json.dumps(failures(select_backend(name, int(device_index)))).encode())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
