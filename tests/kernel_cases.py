@@ -33,7 +33,10 @@ def operation(backend: str, op: str, function: str | None = None) -> Callable:
     def on_gpu(*args, **kwargs):
         moved = (x.cuda() if isinstance(x, Tensor) else x for x in args)
         out = run(*moved, **kwargs)
-        return out.cpu() if isinstance(out, Tensor) else type(out)(*(x.cpu() for x in out))
+        if isinstance(out, Tensor):
+            return out.cpu()
+        moved = [x.cpu() for x in out]
+        return type(out)(*moved) if hasattr(out, "_fields") else moved
 
     return on_gpu
 

@@ -2,7 +2,6 @@ import math
 
 import pytest
 import torch
-from gpu_compile import compile_kernel
 from kernel_cases import BACKENDS, KERNELS, assert_near, gradients, interpreted, non_contiguous, operation
 from torch.autograd import gradcheck
 
@@ -196,17 +195,3 @@ def test_non_contiguous_inputs(backend):
     a = stack(composite(sdf, rgb, t, offsets, INV_S))
     b = stack(composite(non_contiguous(sdf), non_contiguous(rgb), non_contiguous(t), offsets, INV_S))
     assert torch.equal(a, b)
-
-
-@pytest.mark.parametrize(
-    ("kernel", "types"),
-    [
-        ("_forward", "*fp32 *fp32 *fp32 *i64 *fp32 *fp32 *fp32 *fp32 i32"),
-        ("_backward", "*fp32 *fp32 *fp32 *i64" + 9 * " *fp32" + " i32 i32"),
-        ("_visible", "*fp32 *i64 *fp32 *i1 i32 i32"),
-    ],
-)
-def test_triton_compiles_for_gpus(kernel, types):
-    module = pytest.importorskip("wim_fast.ops.composite.triton", reason="triton is not installed")
-    constants = {"RAYS": module.RAYS, "STRIDE": module.STRIDE}
-    assert "st.local" not in compile_kernel(module.__name__, kernel, types, constants, module.WARPS)

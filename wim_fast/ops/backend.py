@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Culling = Literal["intervals", "grid", "none"]
 BACKENDS = ("auto", "tcnn", "triton", "numba", "torch")
-LEAST_TORCH, LEAST_TRITON = (2, 7), (3, 3)  # older ones do not compile all kernels (docs/gpu.md)
+LEAST_TORCH, LEAST_TRITON = (2, 7, 1), (3, 3, 1)  # older ones do not compile all kernels (docs/gpu.md)
 
 
 class Backend(NamedTuple):
@@ -50,7 +50,8 @@ def select_backend(name: str, device_index: int = 0) -> Backend:
 
     `tcnn`: tiny-cuda-nn and nerfacc, with our Triton kernels for what they lack. `triton`: our Triton kernels alone, which
     never wait for the device, so that a step can be recorded. `numba`: compiled for the CPU, multi-threaded. `torch`: the
-    references, on a GPU where there is one. `auto`: triton on a GPU whose kernels pass their test, else numba. `device_index` says which GPU.
+    references, on a GPU where there is one. `auto`: triton on a GPU whose kernels pass their test, else numba.
+    `device_index` says which GPU.
     """
     if name not in BACKENDS:
         raise UserError("backend", f"there is no backend {name!r}", f"choose from {', '.join(BACKENDS)}")
@@ -60,7 +61,7 @@ def select_backend(name: str, device_index: int = 0) -> Backend:
 
 
 def _fastest(device_index: int) -> str:
-    """`triton` where there is a GPU and its kernels pass their test, else `numba`; GpuWarning where there is a GPU all the same."""
+    """`triton` on a GPU whose kernels pass their test, else `numba`; GpuWarning where there is a GPU that is not used."""
     import torch
 
     if not torch.cuda.is_available():

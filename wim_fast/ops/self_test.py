@@ -127,7 +127,7 @@ def _cases(name: str, parts: int, count: int) -> Iterator[Case]:
     yield _encoding(lookup.outputs(lookup.reference, lookup.inputs), parts, random)
     yield _network("decoder_mlp", count, (8, 64, 4), "relu", name in ("tcnn", "triton"), random)
     yield _network("pose_mlp", 16, (30, 128, 128, 128, 9 * parts), "tanh", name == "tcnn", random)
-    yield _march(posed, count // 16, random)
+    yield _march(posed, max(count // 64, 3), random)
     yield from _rendering(count, random)
     yield from _silhouettes(posed, random)
 

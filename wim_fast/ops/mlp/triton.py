@@ -18,13 +18,13 @@ from wim_fast.ops.mlp.reference import ACTIVATIONS
 
 BLOCK = 32  # samples
 WARPS = 4
-STAGES = 1
 BACKWARD_PROGRAMS = 264  # each sums the gradients of the weights over its share of the samples; two for each processor of an H100
-LARGEST = 2 * 128**2  # numbers in the matrices between hidden layers that one kernel holds
+LARGEST = 2048  # numbers of all matrices, padded, that the backward holds without spilling (docs/gpu.md)
 
 
 @triton.jit
-def _matrix(weights, start, ROWS: tl.constexpr, COLUMNS: tl.constexpr, ROWS_P: tl.constexpr, COLUMNS_P: tl.constexpr):  # fmt: skip
+def _matrix(weights, start, ROWS: tl.constexpr, COLUMNS: tl.constexpr, ROWS_P: tl.constexpr,
+            COLUMNS_P: tl.constexpr):  # fmt: skip
     """A (ROWS, COLUMNS) matrix of the packed weights in float16, padded with zeros."""
     row = tl.arange(0, ROWS_P)[:, None]
     column = tl.arange(0, COLUMNS_P)[None, :]
@@ -147,12 +147,12 @@ def _backward(x, weights, g_out, g_x, g_weights, n, IN: tl.constexpr, WIDTH: tl.
 
 class _MLP(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, activation, *weights):  # type: ignore[override]
+    def forward(ctx, x, settings, *weights):  # type: ignore[override]
         x = x.contiguous()
         packed = torch.cat([w.reshape(-1) for w in weights]).half()
         ctx.save_for_backward(x, packed)
         ctx.shapes = [w.shape for w in weights]
-        ctx.settings = _settings(ctx.shapes, activation)
+        ctx.settings = settings
         out = x.new_empty(len(x), len(weights[-1]))
         if len(x):
             _forward[(triton.cdiv(len(x), BLOCK),)](x, packed, out, len(x), **ctx.settings)
@@ -180,8 +180,14 @@ def _settings(shapes: Sequence[torch.Size], activation: str) -> dict:
     }
     return {
         "IN": columns, "WIDTH": width, "OUT": out, "HIDDEN": len(shapes) - 1, **padded, "TANH": activation == "tanh",
-        "BLOCK": BLOCK, "num_warps": WARPS, "num_stages": STAGES,
+        "BLOCK": BLOCK, "num_warps": WARPS,
     }  # fmt: skip
+
+
+def _fits(settings: dict) -> bool:
+    """Whether one program holds the gradients of all matrices."""
+    width, inner = settings["WIDTH_P"], settings["HIDDEN"] - 1
+    return width * (settings["IN_P"] + settings["OUT_P"] + inner * width) <= LARGEST
 
 
 def mlp(x: Tensor, weights: Sequence[Tensor], activation: str) -> Tensor:
@@ -199,6 +205,7 @@ def mlp(x: Tensor, weights: Sequence[Tensor], activation: str) -> Tensor:
         raise ValueError(
             f"matrices {[tuple(w.shape) for w in weights]} are not an MLP with hidden layers of one width"
         )
-    if sum(w.numel() for w in weights[1:-1]) > LARGEST:
+    settings = _settings([w.shape for w in weights], activation)
+    if not _fits(settings):
         return reference.mlp(x, weights, activation)
-    return _MLP.apply(x, activation, *weights)
+    return _MLP.apply(x, settings, *weights)
