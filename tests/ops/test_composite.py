@@ -2,7 +2,6 @@ import math
 
 import pytest
 import torch
-from gpu_compile import compile_kernel
 from kernel_cases import BACKENDS, KERNELS, assert_near, gradients, interpreted, non_contiguous, operation
 from torch.autograd import gradcheck
 
@@ -211,20 +210,3 @@ def test_interpolated_is_the_reference(backend, lengths):
     expected = reference.interpolated(t[known], values, t, known)
     found = operation(backend, "composite", "interpolated")(t[known], values, t, known)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("kernel", "types"),
-    [
-        ("_forward", "*fp32 *fp32 *fp32 *i64 *fp32 *fp32 *fp32 *fp32 i32"),
-        ("_backward", "*fp32 *fp32 *fp32 *i64" + 9 * " *fp32" + " i32 i32"),
-        ("_visible", "*fp32 *i64 *fp32 *i1 i32 i32"),
-        ("_interpolate", "*fp32 *fp32 *fp32 *u8 *i64 *fp32 i32 i32"),
-    ],
-)
-def test_triton_compiles_for_gpus(kernel, types):
-    module = pytest.importorskip("wim_fast.ops.composite.triton", reason="triton is not installed")
-    constants = {"RAYS": module.RAYS, "STRIDE": module.STRIDE}
-    if kernel == "_interpolate":
-        constants = {"BLOCK": module.SAMPLES}
-    assert "st.local" not in compile_kernel(module.__name__, kernel, types, constants, module.WARPS)

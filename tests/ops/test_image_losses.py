@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from gpu_compile import compile_kernel
 from kernel_cases import BACKENDS, operation
 from torch.autograd import gradcheck
 
@@ -94,16 +93,3 @@ def test_weightless_pixels_give_exactly_zero_gradient():
     for x in (rgb, opacity):
         assert (x.grad[weight == 0] == 0).all()
         assert (x.grad[weight > 0] != 0).all()
-
-
-@pytest.mark.parametrize(
-    ("kernel", "types"),
-    [
-        ("_forward", "*fp32 *fp32 *fp32 *fp32 *fp32 *fp32 *fp32 *fp32 i32"),
-        ("_backward", "*fp32 *fp32 *fp32 *fp32 *fp32 *fp32 *fp32 *fp32 *fp32 *fp32 *fp32 i32"),
-    ],
-)
-def test_triton_compiles_for_gpus(kernel, types):
-    module = pytest.importorskip("wim_fast.ops.image_losses.triton", reason="triton is not installed")
-    constants = {"BLOCK": module.BLOCK, "EVERY": 1}
-    assert "st.local" not in compile_kernel(module.__name__, kernel, types, constants, module.WARPS)

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from gpu_compile import compile_kernel
 from kernel_cases import KERNELS, operation
 
 from wim_fast.ops.pixels.reference import PixelTables, draw_pixels
@@ -41,18 +40,3 @@ def test_pixels_lie_in_the_box_or_anywhere():
     place = draw_pixels(tables(), zero, zero + 2, uniform, 100, 1.0).place[0]
     assert ((place[100:] >= 5) & (place[100:] <= 6)).all()
     assert (place[:100].amax(0) > torch.tensor([12, 8])).all()
-
-
-@pytest.mark.parametrize(
-    ("kernel", "types"),
-    [
-        (
-            "_draw",
-            "*i32 *u8 *u8 *i64 *u8 *i64 *i64 *fp32 *fp32 *fp32 *fp32 *fp32 fp32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32",
-        ),
-    ],
-)
-def test_triton_compiles_for_gpus(kernel, types):
-    module = pytest.importorskip("wim_fast.ops.pixels.triton", reason="triton is not installed")
-    constants = {"BLOCK": module.BLOCK}
-    assert "st.local" not in compile_kernel(module.__name__, kernel, types, constants, module.WARPS)

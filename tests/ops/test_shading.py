@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from gpu_compile import compile_kernel
 from kernel_cases import KERNELS, assert_near, gradients, operation
 from torch.autograd import gradcheck
 
@@ -43,16 +42,3 @@ def test_reference_gradients_in_float64():
     decoded, union, normal, lighting = case(5, dtype=torch.float64)
     inputs = [x.requires_grad_() for x in (decoded, union, lighting)]
     assert gradcheck(lambda d, u, light: tuple(reference.shade(d, u, normal, light, 0.05)), inputs)
-
-
-@pytest.mark.parametrize(
-    ("kernel", "types"),
-    [
-        ("_forward", "*fp32 *fp32 *fp32 *fp32 *fp32 *fp32 fp32 i32"),
-        ("_backward", "*fp32 *fp32 *fp32 *fp32 *fp32 *fp32 *fp32 fp32 i32"),
-    ],
-)
-def test_triton_compiles_for_gpus(kernel, types):
-    module = pytest.importorskip("wim_fast.ops.shading.triton", reason="triton is not installed")
-    constants = {"BLOCK": module.BLOCK, "LIT": True}
-    assert "st.local" not in compile_kernel(module.__name__, kernel, types, constants, module.WARPS)

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from gpu_compile import compile_kernel
 from kernel_cases import (
     BACKENDS,
     KERNELS,
@@ -228,25 +227,3 @@ def test_unjudged_points_come_first(backend):
         assert torch.equal(judged, ~every.unjudged[mine])
         local = torch.einsum("pab,npa->npb", rotation[f], every.points[mine][:, None] - translation[f])
         assert ((local / (semi_axes + margin)).norm(dim=-1).min(1).values <= 1 + 1e-5).all()
-
-
-INTEGERS = {"_to_mask": 7, "_to_points": 8, "_backward": 7, "_candidates": 7}
-POINTERS = {
-    "_to_mask": "*fp32 *fp32 *fp32 *fp32 *i64 *i64 *fp32 *u8 *i64 *fp32 *fp32 fp32 fp32 fp32",
-    "_to_points": "*fp32 *i64 *i64 *u8 *i64 *fp32 *fp32 *i32 *fp32 fp32 fp32",
-    "_backward": "*fp32 *fp32 *fp32 *fp32 *i64 *i64 *fp32 *u8 *i64 *fp32 *i32 *fp32 *fp32 *fp32 *fp32 *fp32 fp32 fp32 fp32",
-    "_candidates": "*fp32 *fp32 *fp32 *fp32 *fp32 *i64 *fp32 *u8 *fp32 *fp32 fp32 fp32",
-}
-
-
-@pytest.mark.parametrize("kernel", POINTERS)
-def test_triton_compiles_for_gpus(kernel):
-    module = pytest.importorskip("wim_fast.ops.silhouette.triton", reason="triton is not installed")
-    constants = {
-        "_to_mask": {"PARTS": 4, "EACH": 32},
-        "_to_points": {"TARGETS": module.TARGETS, "CHUNK": module.CHUNK},
-        "_backward": {"PARTS": 4, "EACH": 32, "TARGETS": module.TARGETS},
-        "_candidates": {"BLOCK": module.CANDIDATES},
-    }[kernel]
-    types = POINTERS[kernel] + INTEGERS[kernel] * " i32"
-    assert "st.local" not in compile_kernel(module.__name__, kernel, types, constants, module.WARPS)

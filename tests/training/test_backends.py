@@ -115,5 +115,6 @@ def test_a_gpu_is_asked_for_where_there_is_none(name, monkeypatch):
 def test_the_fastest_without_a_gpu():
     if not torch.cuda.is_available():
         assert select_backend("auto").name == "numba"
+    assert select_backend("torch").name == "torch"
     with refused("backend", "abacus", *BACKENDS):
         select_backend("abacus")

@@ -63,7 +63,7 @@ def _middle(x, step, sample, is_first_end):
     return 0.5 * (here + tl.load(x + step * (sample + 1), mask=is_first_end, other=0.0))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rays"])
 def _forward(
     sdf, rgb, t, offsets, inv_s_pointer, out_rgb, out_opacity, out_depth, num_rays,
     RAYS: tl.constexpr, STRIDE: tl.constexpr,
@@ -103,7 +103,7 @@ def _value(rgb, t, sample, is_interval, g_r, g_g, g_b, g_opacity, g_depth):
     return value + g_b[:, None] * _middle(rgb + 2, 3, sample, is_interval)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rays", "num_samples"])
 def _backward(
     sdf, rgb, t, offsets, inv_s_pointer, out_rgb, out_opacity, out_depth, g_out_rgb, g_out_opacity, g_out_depth,
     g_sdf, g_rgb, num_rays, num_samples, RAYS: tl.constexpr, STRIDE: tl.constexpr,
@@ -161,7 +161,7 @@ def _backward(
         tl.store(g_rgb + 3 * row + 2, nothing, mask=is_row)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rays", "num_samples"])
 def _visible(
     sdf, offsets, inv_s_pointer, keep, num_rays, num_samples, RAYS: tl.constexpr, STRIDE: tl.constexpr
 ):
@@ -183,7 +183,7 @@ def _visible(
         tl.store(keep + row, tl.zeros([RAYS * STRIDE], tl.int1), mask=is_row)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count", "last"])
 def _interpolate(knots, values, t, known, rank, out, count, last, BLOCK: tl.constexpr):
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     is_sample = i < count

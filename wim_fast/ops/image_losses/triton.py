@@ -32,7 +32,7 @@ def _difference(rgb, filmed, background, o, a, ray, c, is_ray, EVERY: tl.constex
     return tl.where(is_ray, seen - target, 0.0), grey
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rays"])
 def _forward(
     rgb, opacity, filmed, alpha, weight, background, doubt, shares, rays, EVERY: tl.constexpr, BLOCK: tl.constexpr
 ):  # fmt: skip
@@ -49,7 +49,7 @@ def _forward(
     tl.store(place + 2, tl.sum(squares) / (3.0 * rays))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rays"])
 def _backward(
     rgb, opacity, filmed, alpha, weight, background, doubt, g_photo, g_mask, g_rgb, g_opacity, rays, EVERY: tl.constexpr,
     BLOCK: tl.constexpr,

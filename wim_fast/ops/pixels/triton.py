@@ -20,7 +20,22 @@ def _within(low, high, uniform):
     return low + uniform * (high - low)
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=[
+        "total",
+        "count",
+        "anywhere",
+        "frames",
+        "width",
+        "height",
+        "tile",
+        "tile_rows",
+        "tile_columns",
+        "block",
+        "block_rows",
+        "block_columns",
+    ]
+)
 def _draw(
     index, rgba, mask, boxes, blocks, camera, frame, uniform, place, rgb, alpha, weight, block_weight, total, count, anywhere,
     frames, width, height, tile, tile_rows, tile_columns, block, block_rows, block_columns, BLOCK: tl.constexpr,

@@ -39,7 +39,7 @@ def _light(lighting, c, b0, b1, b2, b3, b4, b5, b6, b7):
     return light + b6 * tl.load(lighting + 18 + c) + b7 * tl.load(lighting + 21 + c)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def _forward(
     decoded, union, normal, lighting, sdf, rgb, residual_max, count, LIT: tl.constexpr, BLOCK: tl.constexpr
 ):
@@ -55,7 +55,7 @@ def _forward(
         tl.store(rgb + 3 * row + c, color, mask=is_row)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def _backward(
     decoded, normal, lighting, g_sdf, g_rgb, g_decoded, g_lighting, residual_max, count, LIT: tl.constexpr, BLOCK: tl.constexpr
 ):  # fmt: skip

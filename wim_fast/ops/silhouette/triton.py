@@ -104,7 +104,7 @@ def _image(camera, frame, first_of_image, b, frames):
     return c, image, first, tl.load(first_of_image + image + 1) - first
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["images", "parts", "each", "frames", "height", "width", "row_length"])
 def _to_mask(
     rotation, translation, semi_axes, direction, camera, frame, projection, nearest, first_of_image, pixels, shares,
     image_side, side, dead_zone, images, parts, each, frames, height, width, row_length, PARTS: tl.constexpr,
@@ -127,7 +127,18 @@ def _to_mask(
     tl.store(place + images * row_length, share * tl.sum(tl.where(is_center, squared, 0.0)))
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=[
+        "images",
+        "parts",
+        "each",
+        "frames",
+        "num_targets",
+        "num_mask_pixels",
+        "row_length",
+        "first_place",
+    ]
+)
 def _to_points(
     uniform, camera, frame, mask_pixels, first_of_image, pixels, targets, best, shares, side, dead_zone, images, parts, each,
     frames, num_targets, num_mask_pixels, row_length, first_place, TARGETS: tl.constexpr, CHUNK: tl.constexpr,
@@ -203,7 +214,7 @@ def _drawn_to(targets, best, b, images, num_targets, index, is_center, u, v, PAR
     return gu, gv
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["images", "parts", "each", "frames", "height", "width", "num_targets"])
 def _backward(
     rotation, translation, semi_axes, direction, camera, frame, projection, nearest, first_of_image, targets, best,
     g_silhouette, g_center, g_rotation, g_translation, g_axes, image_side, side, dead_zone, images, parts, each, frames,
@@ -328,7 +339,7 @@ def silhouette_losses(
     )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count", "parts", "each", "cameras", "frames", "height", "width"])
 def _candidates(
     rotation, translation, semi_axes, direction, uniform, frame, projection, reliable, world, rank, margin, scale, count,
     parts, each, cameras, frames, height, width, BLOCK: tl.constexpr,
