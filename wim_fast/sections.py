@@ -272,10 +272,10 @@ class RenderConfig:
         0.8, "share of the iterations at which the sharpness is the final one", minimum=0, maximum=1
     )
     marched_per_ray: int = field(
-        32, "samples per ray, on average, that a GPU has room for while marching", minimum=1
+        32, "samples per ray, on average, that a GPU marches with before it was measured", minimum=1
     )
     decoded_per_ray: int = field(
-        10, "samples per ray, on average, that a GPU has room for with gradients", minimum=1
+        10, "samples per ray, on average, that a GPU decodes before it was measured", minimum=1
     )
     backend: str = field("auto", "which implementation of the kernels runs, and where", choices=BACKENDS)
 

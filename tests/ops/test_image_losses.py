@@ -18,7 +18,7 @@ def case(rays, backgrounds=None, dtype=torch.float32):
     return [random(*size, seed=k, dtype=dtype) for k, size in enumerate(sizes)]
 
 
-@pytest.mark.parametrize("backend", [b for b in BACKENDS if b != "triton"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("backgrounds", [None, 1])
 def test_losses_and_gradients(backend, backgrounds):
     """Against the formulas written out; both losses with cotangents of their own."""

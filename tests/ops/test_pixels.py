@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from kernel_cases import operation
+from kernel_cases import KERNELS, operation
 
 from wim_fast.ops.pixels.reference import PixelTables, draw_pixels
 
@@ -21,15 +21,16 @@ def tables(width=13, height=9, tile=8, block=4):
     return PixelTables(index, rgba, mask, boxes, blocks, width, height, tile, block)
 
 
+@pytest.mark.parametrize("backend", KERNELS)
 @pytest.mark.parametrize("count", [0, 1, 300])
-def test_numba_is_the_reference(count):
+def test_kernel_is_the_reference(count, backend):
     generator = torch.Generator().manual_seed(1)
     camera, frame = torch.tensor([0, 1, 1, 0]), torch.tensor([2, 0, 1, 1])
     uniform = torch.rand(4, count, 2, generator=generator)
     uniform[:, :1] = 1 - 2**-24  # rounds up to the edge of the image
     arguments = tables(), camera, frame, uniform, count // 3, 2.0
     expected = draw_pixels(*arguments)
-    for found, wanted in zip(operation("numba", "pixels", "draw_pixels")(*arguments), expected, strict=True):
+    for found, wanted in zip(operation(backend, "pixels", "draw_pixels")(*arguments), expected, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from kernel_cases import assert_near, gradients, operation
+from kernel_cases import KERNELS, assert_near, gradients, operation
 from torch.autograd import gradcheck
 
 from wim_fast.ops.shading import reference
@@ -17,14 +17,15 @@ def case(count, lit=True, dtype=torch.float32):
     return decoded, union, normal, lighting
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("lit", [True, False])
 @pytest.mark.parametrize("count", [0, 1, 500])
-def test_numba_is_the_reference(count, lit):
+def test_kernel_is_the_reference(count, lit, kernel):
     decoded, union, normal, lighting = case(count, lit)
     if count > 1:
         normal[3] = 0  # of padding
     results = []
-    for backend in ("torch", "numba"):
+    for backend in ("torch", kernel):
         shade = operation(backend, "shading", "shade")
         tensors = [decoded, union] + ([lighting] if lit else [])
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from wim_fast.model.articulated_model import Posed
+from wim_fast.ops.march.reference import MAX_SAMPLES_PER_RAY
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.rendering.rays import sample_rays
 from wim_fast.runs.trained_model import TrainedModel
@@ -70,9 +71,7 @@ def _loss(run: TrainedModel, batch: Batch, posed: Posed) -> Tensor:
     """() how much the model differs from the pictures along a batch's rays."""
     model, inv_s, rays = run.model, torch.tensor(run.inv_s, device=run.backend.device), batch.rays
     jitter = torch.full((len(batch.alpha),), 0.5, device=run.backend.device)
-    room = None
-    if run.backend.needs_capacity:
-        room = len(jitter) * run.config.render.marched_per_ray
+    room = MAX_SAMPLES_PER_RAY * len(jitter) if run.backend.needs_capacity else None
     samples = sample_rays(posed, rays, jitter, model.field.residual_max, inv_s, run.backend, room)
     sdf, rgb, _ = model.evaluate(samples.points, samples.pose_ids, posed, run.backend)
     seen = run.backend.composite(sdf, rgb, samples.t, samples.offsets, inv_s)
