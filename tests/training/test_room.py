@@ -32,8 +32,8 @@ def test_room_is_that_of_the_fullest_step_and_more():
 
 
 def test_room_grows_before_samples_are_dropped():
-    room = Room(64 * MULTIPLE, 8 * MULTIPLE)
-    almost = report(int(64 * MULTIPLE / LOW) + 10, 1_000)
+    room = Room(65_536, 8_192)
+    almost = report(int(65_536 / LOW) + 10, 1_000)
     assert room.grown([almost]).marched >= AHEAD * almost.num_marched
     assert room.grown([almost]).decoded == room.decoded
 
@@ -115,7 +115,7 @@ def test_room_is_measured_before_the_first_step(scene):
 def test_a_surface_that_sharpens_gets_more_room(scene, tmp_path):
     """It is told, with what was lost; and the numbers are those of arrays of exact size, but for that."""
     trainer = fixed_trainer(scene, final_inv_s=900.0, initial_inv_s=900.0)
-    trainer.room = Room(2 * MULTIPLE, MULTIPLE)
+    trainer.room = Room(2_048, 1_024)
     observer, told = Observer(), []
     observer.say = told.append
     check = StepCheck(trainer, RunFolder(tmp_path / "run"), observer)
