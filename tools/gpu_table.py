@@ -123,7 +123,7 @@ def all_cases() -> dict[str, Callable[[], Any]]:
         cases[f"top {top_k}, {levels} levels"] = lambda k=top_k, n=levels: encode(20, k, n)
     for columns, width, hidden in ((8, 64, 1), (12, 64, 1), (16, 64, 1), (8, 32, 2), (8, 16, 3)):
         cases[f"{columns}-{width}x{hidden}-4"] = lambda c=columns, w=width, h=hidden: decode(c, w, h)
-    cases["any"] = composite
+    cases["any"] = whole_rays
     for parts in (20, 40, 256):
         cases[f"{parts} parts"] = lambda p=parts: march(p)
     for top_k in (2, 1, 3, 8):
@@ -144,6 +144,7 @@ def one_part() -> None:
     look_up(1, 1, of_points=False)
     encode(1, 1, 4)
     march(1)
+    silhouettes(1)
 
 
 def look_up(parts: int, top_k: int, of_points: bool) -> None:
@@ -189,6 +190,49 @@ def decode(columns: int, width: int, hidden: int) -> None:
     mlp(torch.zeros(1000, columns, requires_grad=True), weights, "relu").sum().backward()
 
 
+def whole_rays() -> None:
+    """What has no sizes but the numbers of rays, samples and parts."""
+    composite()
+    images()
+    silhouettes()
+
+
+def images() -> None:
+    from wim_fast.ops.image_losses.triton import image_losses
+    from wim_fast.ops.pixels.reference import PixelTables
+    from wim_fast.ops.pixels.triton import draw_pixels
+    from wim_fast.ops.shading.triton import shade
+
+    index, boxes = torch.zeros(2, 3, 8, 8, dtype=torch.int32), torch.zeros(2, 3, 4, dtype=torch.int64)
+    rgba, blocks = torch.zeros(4096, 4, dtype=torch.uint8), torch.zeros(2, 3, 4, 4, dtype=torch.bool)
+    number = torch.zeros(POSES, dtype=torch.int64)
+    tables = PixelTables(index, rgba, rgba[:, 0].contiguous(), boxes, blocks, 64, 64, 8, 16)
+    draw_pixels(tables, number, number, torch.zeros(POSES, 100, 2), 10, 2.0)
+    rgb, opacity = (torch.zeros(1600, *size, requires_grad=True) for size in ((3,), ()))
+    losses = image_losses(rgb, opacity, rgb.detach(), opacity, opacity, rgb.detach(), torch.zeros(()))
+    (losses.photo + losses.mask).backward()
+    decoded, lighting = (torch.zeros(size, requires_grad=True) for size in ((1600, 4), (8, 3)))
+    shaded = shade(decoded, opacity, rgb.detach(), lighting, 0.05)
+    (shaded.sdf.sum() + shaded.rgb.sum()).backward()
+
+
+def silhouettes(parts: int = 20) -> None:
+    from wim_fast.ops.silhouette import triton as module
+    from wim_fast.ops.silhouette.reference import MaskTables
+
+    nearest, reliable = (
+        torch.zeros(2, 3, 64, 64, *size, dtype=kind) for size, kind in (((2,), torch.uint8), ((), torch.bool))
+    )
+    pixels, first = torch.zeros(100, 2, dtype=torch.uint8), torch.zeros(7, dtype=torch.int64)
+    masks, projection = MaskTables(nearest, reliable, pixels, first, 512.0, 128.0), torch.zeros(2, 3, 4)
+    ellipsoids, number = posed(parts)[:3], torch.zeros(POSES, dtype=torch.int64)
+    points, uniform = torch.zeros(parts, 16, 3), torch.zeros(POSES, 64)
+    found = module.silhouette_losses(*ellipsoids, points, uniform, number, number, projection, masks, 0.01)
+    (found.silhouette + found.part_center).backward()
+    candidates = torch.zeros(POSES, parts, 4, 3), torch.zeros(2, POSES, parts, 4)
+    module.unjudged_points(*ellipsoids, 0.05, *candidates, number, projection, masks, 64)
+
+
 def composite() -> None:
     from wim_fast.ops.composite import triton as module
 
@@ -200,6 +244,7 @@ def composite() -> None:
     offsets = torch.zeros(101, dtype=torch.int64)
     module.composite(sdf, rgb, t, offsets, 150.0).rgb.sum().backward()
     module.visible_samples(sdf, offsets, 150.0)
+    module.interpolated(t, sdf, t, t > 1)
 
 
 def read_table(path: Path) -> tuple[list[str], dict[tuple[str, str], dict[str, str]]]:

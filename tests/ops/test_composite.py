@@ -195,3 +195,18 @@ def test_non_contiguous_inputs(backend):
     a = stack(composite(sdf, rgb, t, offsets, INV_S))
     b = stack(composite(non_contiguous(sdf), non_contiguous(rgb), non_contiguous(t), offsets, INV_S))
     assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("backend", KERNELS)
+@pytest.mark.parametrize("lengths", [(1,), (2, 1, 9, 4), (30, 30)])
+def test_interpolated_is_the_reference(backend, lengths):
+    """Every other sample of each ray is known, and the last; some steps of a ray are longer than others."""
+    generator = torch.Generator().manual_seed(0)
+    known = torch.cat([torch.arange(n) % 2 == 0 for n in lengths])
+    for end in torch.tensor(lengths, dtype=torch.int64).cumsum(0).tolist():
+        known[end - 1] = True
+    t = (1 + (torch.rand(len(known), generator=generator) > 0.8)).float().cumsum(0)
+    values = torch.randn(int(known.sum()), generator=generator)
+    expected = reference.interpolated(t[known], values, t, known)
+    found = operation(backend, "composite", "interpolated")(t[known], values, t, known)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

@@ -43,7 +43,8 @@ def backend(name: str):
     if name == "triton":
         pytest.importorskip("triton", reason="triton is not installed")
     try:
-        return select_backend(name)
+        chosen = select_backend(name)
+        return chosen._replace(device=torch.device("cpu")) if name == "torch" else chosen
     except UserError as error:
         pytest.skip(str(error))
 

@@ -6,7 +6,9 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from numba import njit
+from torch import Tensor
 
 from wim_fast.files import sources_digest
 from wim_fast.threads import load_kernels_threads
@@ -21,6 +23,12 @@ load_kernels_threads()
 
 device = njit(inline="always", fastmath=FASTMATH, error_model="numpy")
 """For functions that kernels call."""
+
+
+def arrays(*tensors: Tensor) -> list[np.ndarray]:
+    """The same numbers for a kernel, without a copy where they lie one after another. Each torch operation costs a kernel's
+    caller about as much as a thousand numbers do, so what is small is computed with numpy."""
+    return [x.detach().contiguous().numpy() for x in tensors]
 
 
 def kernel(function: Callable, parallel: bool = True) -> Callable:
