@@ -33,7 +33,7 @@ def config(scene: Scene) -> Config:
 
 
 def make_trainer(scene: Scene, config: Config, steps: int = 0) -> Trainer:
-    trainer = Trainer(scene, config, 60, select_backend("auto"))
+    trainer = Trainer(scene, config, 60, select_backend("numba"))
     for _ in range(steps):
         trainer.train_step()
     return trainer

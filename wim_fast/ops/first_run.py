@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import wim_fast
+from wim_fast import __version__
 from wim_fast.files import cache_folder, sources_digest, write_atomic
 
 PATIENCE = 600.0  # seconds that the test may take, with the compilation of all kernels
@@ -34,7 +34,7 @@ def gpu_facts(device_index: int) -> dict[str, Any]:
     import triton
 
     return {
-        "wim-fast": wim_fast.__version__,
+        "wim-fast": __version__,
         "sources": sources_digest(Path(__file__).parent),
         "torch": torch.__version__,
         "triton": triton.__version__,
