@@ -49,7 +49,7 @@ def test_weights_are_those_of_parts_near_by(run, surface) -> None:
 
 
 def test_skinned_it_follows_the_field(run, surface) -> None:
-    moves = rigid_motions(run.motion, surface.frame)
+    moves = rigid_motions(run.motion, run.motion.at([surface.frame]))
     posed = skinned(surface.vertices, surface.part_ids, surface.part_weights, moves)
     assert np.allclose(posed[surface.frame], surface.vertices, atol=1e-6)
     for frame in range(len(run.motion)):

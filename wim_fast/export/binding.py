@@ -28,11 +28,10 @@ CHUNK = 1 << 18  # points at a time
 FAINT = 1e-30  # so that a sum of weights is never 0
 
 
-def rigid_motions(motion: Motion, rest: int) -> Motion:
-    """How every part moves the world from the frame `rest` to each of the T frames: x -> rotation x + translation."""
-    start = motion.at([rest])
-    rotation = motion.rotation @ start.rotation.swapaxes(-1, -2)
-    return Motion(rotation, motion.translation - (rotation @ start.translation[..., None])[..., 0])
+def rigid_motions(motion: Motion, rest: Motion) -> Motion:
+    """How every part moves the world from its place in `rest` (T = 1) to each of T poses: x -> rotation x + translation."""
+    rotation = motion.rotation @ rest.rotation.swapaxes(-1, -2)
+    return Motion(rotation, motion.translation - (rotation @ rest.translation[..., None])[..., 0])
 
 
 def skinned(points: np.ndarray, ids: np.ndarray, weights: np.ndarray, moves: Motion) -> np.ndarray:
@@ -54,7 +53,7 @@ def bind(
     """
     ids, weights = model_weights(run, posed_at(run.model, run.motion, rest), vertices)
     frames = np.unique(np.linspace(0, len(run.motion) - 1, FRAMES).round().astype(int)).tolist()
-    moves = rigid_motions(run.motion, rest).at(frames)
+    moves = rigid_motions(run.motion.at(frames), run.motion.at([rest]))
     off, places = _off_the_surface(run, vertices, ids, moves, frames)
     likely = np.log(np.maximum(weights, FAINT)) - 0.5 * np.square(off * run.inv_s)
     best = places[:, np.arange(len(ids)), likely.argmax(axis=1)]

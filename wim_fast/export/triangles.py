@@ -27,7 +27,10 @@ def decimated(vertices: np.ndarray, faces: np.ndarray, most: int) -> tuple[np.nd
     if len(faces) <= most:
         return vertices, faces
     simplify = extra("fast_simplification").simplify
-    center, size = vertices.mean(axis=0), np.ptp(vertices, axis=0).max()  # its thresholds are for objects of size 1
+    center, size = (
+        vertices.mean(axis=0),
+        np.ptp(vertices, axis=0).max(),
+    )  # its thresholds are for objects of size 1
     points, left = simplify(((vertices - center) / size).astype(np.float32), faces, target_count=most)
     return two_faces_an_edge(points * size + center, left)
 
