@@ -19,6 +19,7 @@ from wim_fast.model.motion import Motion
 from wim_fast.runs.trained_model import TrainedModel, check_frame
 
 FPS = 30.0
+TEXTURED_FACES = 20_000  # the texture has the detail, and to cut up more faces takes minutes
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Settings:
 
     Attributes:
         frame: the rest frame, a position among the frames trained on; None: that whose parts overlap least.
-        faces: of the mesh, at most.
+        faces: of the mesh, at most; None: `FACES`, with a texture `TEXTURED_FACES`.
         texture: texels a side; None: colours per vertex.
         baked_light: colours with the light that depends on the normal, as it falls in the rest frame.
         merge: bones fewer than parts.
@@ -36,7 +37,7 @@ class Settings:
     """
 
     frame: int | None = None
-    faces: int = FACES
+    faces: int | None = None
     texture: int | None = None
     baked_light: bool = False
     merge: int = 0
@@ -67,7 +68,9 @@ class Asset:
     @cached_property
     def surface(self) -> Surface:
         """The mesh at rest. SceneWarning that names parts which own no vertex."""
-        surface = extract_surface(self.run, self.frame, self.settings.faces, self.settings.baked_light)
+        default = FACES if self.settings.texture is None else TEXTURED_FACES
+        faces = default if self.settings.faces is None else self.settings.faces
+        surface = extract_surface(self.run, self.frame, faces, self.settings.baked_light)
         if empty := surface.parts_without_vertices(len(self.run.semi_axes)):
             parts = ", ".join(map(str, empty))
             text = f"part {parts}" if len(empty) == 1 else f"parts {parts}"
