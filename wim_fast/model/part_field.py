@@ -53,10 +53,13 @@ class PartField(nn.Module):
         self.lighting = nn.Parameter(torch.zeros(8, 3)) if lighting else None
 
     @stage("decoder")
-    def forward(self, lookup: PartLookup, backend: Backend) -> Shaded:
-        """Signed distance (N,), world units, and colour (N, 3), in [0, 1] before lighting, of looked-up points."""
-        decoded = self._decoded(lookup, backend)
-        return backend.shade(decoded, lookup.union, lookup.normal, self.lighting, self.residual_max)
+    def forward(self, lookup: PartLookup, backend: Backend, lit: bool = True) -> Shaded:
+        """Signed distance (N,), world units, and colour (N, 3), in [0, 1] before lighting, of looked-up points.
+
+        Without `lit`, the part of the light that depends on the normal is left out.
+        """
+        decoded, lighting = self._decoded(lookup, backend), self.lighting if lit else None
+        return backend.shade(decoded, lookup.union, lookup.normal, lighting, self.residual_max)
 
     @stage("decoder")
     def signed_distance(self, lookup: PartLookup, backend: Backend) -> Tensor:
