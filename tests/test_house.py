@@ -32,6 +32,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("training",),
     ("evaluation",),
     ("runs",),
+    ("export",),
     ("importing", "viewer"),
     ("commands",),
     ("cli",),

@@ -109,13 +109,15 @@ class ArticulatedModel(nn.Module):
             softplus(self.weight_sharpness_logit),
         )
 
-    def evaluate(self, points: Tensor, pose_ids: Tensor, posed: Posed, backend: Backend) -> FieldValues:
+    def evaluate(
+        self, points: Tensor, pose_ids: Tensor, posed: Posed, backend: Backend, lit: bool = True
+    ) -> FieldValues:
         """The field at world `points` (N, 3) in poses `pose_ids` (N,).
 
-        ``sdf = s_union + d_max tanh(residual)`` (paper section 3.3).
+        ``sdf = s_union + d_max tanh(residual)`` (paper section 3.3). `lit`: see `PartField.forward`.
         """
         lookup = backend.articulated_lookup(points, pose_ids, *posed, self.top_parts)
-        residual, rgb = self.field(lookup, backend)
+        residual, rgb = self.field(lookup, backend, lit)
         return FieldValues(lookup.union + residual, rgb, lookup.part_ids[:, 0])
 
     def signed_distance(self, points: Tensor, pose_ids: Tensor, posed: Posed, backend: Backend) -> Tensor:

@@ -52,11 +52,14 @@ class PartField(nn.Module):
         self.lighting = nn.Parameter(torch.zeros(8, 3)) if lighting else None
 
     @stage("decoder")
-    def forward(self, lookup: PartLookup, backend: Backend) -> tuple[Tensor, Tensor]:
-        """Residual (N,), world units, and colour (N, 3), in [0, 1] before lighting, of looked-up points."""
+    def forward(self, lookup: PartLookup, backend: Backend, lit: bool = True) -> tuple[Tensor, Tensor]:
+        """Residual (N,), world units, and colour (N, 3), in [0, 1] before lighting, of looked-up points.
+
+        Without `lit`, the part of the light that depends on the normal is left out.
+        """
         x = torch.tanh(self._decoded(lookup, backend))
         residual, rgb = self.residual_max * x[:, 0], 0.5 + 0.5 * x[:, 1:]
-        if self.lighting is not None:
+        if lit and self.lighting is not None:
             rgb = rgb * (1 + lighting_basis(lookup.normal) @ self.lighting)
         return residual, rgb
 

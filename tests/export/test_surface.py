@@ -1,0 +1,74 @@
+"""The surface of a tiny run: closed, where the field is, bound to parts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from wim_fast import UserError, load_run
+from wim_fast.export.binding import rigid_motions, skinned
+from wim_fast.export.rest import least_overlapping, overlap
+from wim_fast.export.surface import extract_surface
+from wim_fast.export.triangles import is_closed
+from wim_fast.model.motion import Motion, posed_at
+
+
+@pytest.fixture(scope="module")
+def run(tiny_run):
+    return load_run(tiny_run.path)
+
+
+@pytest.fixture(scope="module")
+def surface(run):
+    return extract_surface(run)
+
+
+def distance(run, points: np.ndarray, frame: int) -> np.ndarray:
+    at = torch.as_tensor(points, dtype=torch.float32)
+    pose_ids = torch.zeros(len(at), dtype=torch.int32)
+    return run.model.signed_distance(
+        at, pose_ids, posed_at(run.model, run.motion, frame), run.backend
+    ).numpy()
+
+
+def test_it_is_closed_and_lies_where_the_field_is_zero(run, surface) -> None:
+    assert is_closed(surface.faces)
+    assert np.abs(distance(run, surface.vertices, surface.frame)).mean() < 1e-3
+    outside = surface.vertices + 0.01 * surface.normals
+    assert (distance(run, outside, surface.frame) > 0).mean() > 0.99
+    assert surface.colors.min() >= 0
+    assert surface.colors.max() <= 1
+
+
+def test_weights_are_those_of_parts_near_by(run, surface) -> None:
+    assert surface.part_ids.max() < len(run.semi_axes)
+    assert np.allclose(surface.part_weights.sum(axis=1), 1, atol=1e-6)
+    assert (np.diff(surface.part_weights, axis=1) <= 0).all()
+    assert surface.parts_without_vertices(99)[-1] == 98
+
+
+def test_skinned_it_follows_the_field(run, surface) -> None:
+    moves = rigid_motions(run.motion, run.motion.at([surface.frame]))
+    posed = skinned(surface.vertices, surface.part_ids, surface.part_weights, moves)
+    assert np.allclose(posed[surface.frame], surface.vertices, atol=1e-6)
+    for frame in range(len(run.motion)):
+        assert np.abs(distance(run, posed[frame], frame)).mean() < 0.01
+
+
+def test_faces_are_at_most_as_asked_and_enough_for_the_parts(run) -> None:
+    few = extract_surface(run, faces=100)
+    assert 60 <= len(few.faces) <= 100
+    assert is_closed(few.faces)
+    with pytest.raises(UserError, match="faces 10: too few for 3 parts"):
+        extract_surface(run, faces=10)
+
+
+def test_the_rest_frame_is_where_parts_are_apart() -> None:
+    axes = np.full((2, 3), 0.1)
+    gaps = np.array([0.0, 0.4, 0.1])
+    centers = np.stack([np.zeros((3, 3)), gaps[:, None] * [1.0, 0, 0]], axis=1)
+    motion = Motion(np.tile(np.eye(3), (3, 2, 1, 1)), centers)
+    assert least_overlapping(motion, axes) == 1
+    assert overlap(motion.at([0]), axes) == 1
+    assert overlap(motion.at([1]), axes) == 0

@@ -1,0 +1,116 @@
+"""What is exported: a run's surface, rig and texture, each made when a format first asks for it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from wim_fast.errors import SceneWarning, UserError
+from wim_fast.export.binding import rigid_motions, skinned
+from wim_fast.export.placement import Placement, as_recorded, y_up
+from wim_fast.export.rest import least_overlapping
+from wim_fast.export.rig import Rig, make_rig
+from wim_fast.export.surface import FACES, Surface, extract_surface
+from wim_fast.export.texture import Atlas, bake
+from wim_fast.model.motion import Motion
+from wim_fast.runs.trained_model import TrainedModel, check_frame
+
+FPS = 30.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be chosen.
+
+    Attributes:
+        frame: the rest frame, a position among the frames trained on; None: that whose parts overlap least.
+        faces: of the mesh, at most.
+        texture: texels a side; None: colours per vertex.
+        baked_light: colours with the light that depends on the normal, as it falls in the rest frame.
+        merge: bones fewer than parts.
+        fps: frames of the recording per second.
+        sequence: one file per frame trained on, in a folder.
+    """
+
+    frame: int | None = None
+    faces: int = FACES
+    texture: int | None = None
+    baked_light: bool = False
+    merge: int = 0
+    fps: float = FPS
+    sequence: bool = False
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A run and how it is exported. World frame and units, but for what is upright."""
+
+    run: TrainedModel
+    settings: Settings
+
+    @property
+    def name(self) -> str:
+        """Of the object in a file: that of the run's folder."""
+        return self.run.path.resolve().name
+
+    @cached_property
+    def frame(self) -> int:
+        """The rest frame."""
+        if self.settings.frame is None:
+            return least_overlapping(self.run.motion, self.run.semi_axes)
+        check_frame(self.run, self.settings.frame)
+        return self.settings.frame
+
+    @cached_property
+    def surface(self) -> Surface:
+        """The mesh at rest. SceneWarning that names parts which own no vertex."""
+        surface = extract_surface(self.run, self.frame, self.settings.faces, self.settings.baked_light)
+        if empty := surface.parts_without_vertices(len(self.run.semi_axes)):
+            parts = ", ".join(map(str, empty))
+            text = f"part {parts}" if len(empty) == 1 else f"parts {parts}"
+            warnings.warn(
+                SceneWarning(f"{text} own no vertex of the mesh: their joints are kept"), stacklevel=2
+            )
+        return surface
+
+    @cached_property
+    def rig(self) -> Rig:
+        """The bones."""
+        if self.settings.fps <= 0:
+            raise UserError(f"fps {self.settings.fps:g}", "is no number of frames", "give a positive number")
+        return make_rig(self.run, self.frame, self.settings.merge, self.settings.fps)
+
+    @cached_property
+    def atlas(self) -> Atlas | None:
+        """The texture, where one is wanted."""
+        if self.settings.texture is None:
+            return None
+        return bake(self.run, self.surface, self.settings.texture, self.settings.baked_light)
+
+    @cached_property
+    def upright(self) -> Placement:
+        """How the world lies in a file with y up."""
+        return y_up(self.run)
+
+    @cached_property
+    def upright_surface(self) -> Surface:
+        """The mesh at rest, y up, in the recording's units."""
+        return self.upright.surface(self.surface)
+
+    @cached_property
+    def upright_rig(self) -> Rig:
+        """The bones, y up, in the recording's units."""
+        return self.upright.rig(self.rig)
+
+    @cached_property
+    def recorded(self) -> Placement:
+        """How the world lies in the recording's own frame and units."""
+        return as_recorded(self.run)
+
+    def posed_vertices(self, pose: Motion) -> np.ndarray:
+        """(V, 3) of the surface in a pose of the parts (T = 1), merged or not; world frame and units."""
+        moves = rigid_motions(pose, self.run.motion.at([self.frame]))
+        return skinned(self.surface.vertices, self.surface.part_ids, self.surface.part_weights, moves)[0]

@@ -1,0 +1,83 @@
+"""The signed distance of a posed model on a regular grid, evaluated where the surface can be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wim_fast.model.articulated_model import ArticulatedModel, Posed
+from wim_fast.ops.articulated.reference import union_reach
+from wim_fast.ops.backend import Backend
+
+BLOCK = 4  # grid points a side whose distances are bounded by that of one of them
+CHUNK = 1 << 18  # points at a time
+MARGIN = 2  # grid points left outside of all that the surface can reach
+
+
+@dataclass(frozen=True)
+class DistanceGrid:
+    """Signed distances at the points of a grid; those far from the surface have only the right sign."""
+
+    sdf: np.ndarray  # (X, Y, Z) float32, world units
+    low: np.ndarray  # (3,) world position of the first point
+    cell: float  # between neighbours, world units
+
+
+@torch.no_grad()
+def distance_grid(model: ArticulatedModel, posed: Posed, cell: float, backend: Backend) -> DistanceGrid:
+    """Of the first pose in `posed`.
+
+    The union of ellipsoids changes by no more than the way (its gradient is shorter than 1) and the residual is
+    bounded: from one point of each block follows whether the surface can be in it.
+    """
+    reach = model.field.residual_max + float(
+        union_reach(0.0, len(posed.semi_axes), posed.union_sharpness)
+    )  # beyond the ellipsoids
+    low, shape = _bounds(posed, reach + MARGIN * cell, cell)
+    axes = [torch.arange(0, n, BLOCK, device=backend.device) for n in shape]
+    corners = torch.cartesian_prod(*axes)
+    origin = torch.as_tensor(low, dtype=torch.float32, device=backend.device)
+
+    def at(index: Tensor) -> Tensor:
+        return origin + cell * index
+
+    half = (BLOCK - 1) / 2
+    union = _chunked(lambda x: _union(model, posed, x, backend), at(corners + half))
+    near = union.abs() < half * 3**0.5 * cell + model.field.residual_max
+    sdf = torch.where(near, 0.0, union).view([len(a) for a in axes])
+    for axis in range(3):
+        sdf = sdf.repeat_interleave(BLOCK, axis)
+    inside = torch.cartesian_prod(*[torch.arange(BLOCK, device=backend.device)] * 3)
+    index = (corners[near][:, None] + inside).view(-1, 3)
+    values = _chunked(lambda x: _distance(model, posed, x, backend), at(index))
+    sdf[tuple(index.T)] = values
+    return DistanceGrid(sdf.cpu().numpy(), low, cell)
+
+
+def _bounds(posed: Posed, margin: float, cell: float) -> tuple[np.ndarray, list[int]]:
+    """First point and number of points, whole blocks, of a grid that holds all ellipsoids and `margin` around them."""
+    extent = (posed.rotation[0] * posed.semi_axes[:, None, :]).norm(
+        dim=-1
+    )  # (P, 3) half sides of their boxes
+    low = (posed.translation[0] - extent).amin(0).double().cpu().numpy() - margin
+    high = (posed.translation[0] + extent).amax(0).double().cpu().numpy() + margin
+    return low, [BLOCK * int(np.ceil((n + 1) / BLOCK)) for n in np.ceil((high - low) / cell)]
+
+
+def _chunked(function, points: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+    return torch.cat([function(chunk) for chunk in points.split(CHUNK)])
+
+
+def _pose_ids(points: Tensor) -> Tensor:
+    return torch.zeros(len(points), dtype=torch.int32, device=points.device)
+
+
+def _union(model: ArticulatedModel, posed: Posed, points: Tensor, backend: Backend) -> Tensor:
+    return backend.articulated_lookup(points, _pose_ids(points), *posed, 1).union
+
+
+def _distance(model: ArticulatedModel, posed: Posed, points: Tensor, backend: Backend) -> Tensor:
+    return model.signed_distance(points, _pose_ids(points), posed, backend)

@@ -1,0 +1,129 @@
+"""The rig: a bone for every part, or for every group of merged parts, and how the film moves them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wim_fast.errors import UserError
+from wim_fast.export.binding import INFLUENCES, rigid_motions
+from wim_fast.export.surface import Surface
+from wim_fast.model.motion import Motion
+from wim_fast.posing.merge import merged_structure
+from wim_fast.posing.tree import RootedTree, rooted
+from wim_fast.runs.joints import tree_of
+from wim_fast.runs.merge import largest_parts, merge_parts
+from wim_fast.runs.trained_model import TrainedModel
+
+
+@dataclass(frozen=True)
+class Rig:
+    """B bones of P parts: a tree of joints at rest, and T poses. World frame and units, or those of a file.
+
+    Attributes:
+        tree: which bone hangs from which.
+        names: of the bones; they say part (or group) and parent.
+        bone_of_part: (P,).
+        heads: (B, 3) at rest, the joint to the parent; the root's is its centre.
+        tips: {bone: (3,)} at rest, the far end of each bone that nothing hangs from.
+        moves: how every bone moves from the rest frame to each of the T frames: x -> rotation x + translation.
+        times: (T,) seconds since the first frame.
+    """
+
+    tree: RootedTree
+    names: list[str]
+    bone_of_part: np.ndarray
+    heads: np.ndarray
+    tips: dict[int, np.ndarray]
+    moves: Motion
+    times: np.ndarray
+
+    @property
+    def bones(self) -> int:
+        return len(self.names)
+
+    def local_moves(self) -> Motion:
+        """Each bone's joint as its parent sees it: rotation (T, B, 3, 3), translation (T, B, 3).
+
+        A joint stands at the head of its bone with axes as the world's at rest; the root's parent is the world.
+        """
+        rotation, parent = self.moves.rotation, self.tree.parent
+        place = np.einsum("tbij,bj->tbi", rotation, self.heads) + self.moves.translation
+        base, origin = rotation[:, parent].copy(), place[:, parent].copy()
+        base[:, self.tree.root], origin[:, self.tree.root] = np.eye(3), 0.0
+        back = base.swapaxes(-1, -2)
+        return Motion(back @ rotation, (back @ (place - origin)[..., None])[..., 0])
+
+    def weights(self, surface: Surface) -> tuple[np.ndarray, np.ndarray]:
+        """Bones (V, 4) and weights (V, 4) of a surface: each bone once, the largest first, 0 where there is none."""
+        return once_each(self.bone_of_part[surface.part_ids], surface.part_weights, self.bones)
+
+
+def make_rig(run: TrainedModel, rest: int, merge: int = 0, fps: float = 30.0) -> Rig:
+    """The rig of a run.
+
+    Args:
+        rest: the rest frame, a position among the frames trained on.
+        merge: so many bones fewer than parts, the parts that move most alike merged (supplement D); a group
+            moves as its largest part does.
+        fps: frames of the recording per second.
+    """
+    parts = len(run.semi_axes)
+    if not 0 <= merge < parts:
+        raise UserError(f"merge {merge}", f"there are {parts} parts", f"choose from 0 to {parts - 1}")
+    labels = np.arange(parts)
+    if merge:
+        labels = merge_parts(run, parts - merge).merged.labels
+    structure = merged_structure(labels, run.edges)
+    leading = largest_parts(structure, run.semi_axes)
+    tree = rooted(structure.edges, int(structure.labels[tree_of(run).root]))
+    start = run.motion.at([rest])
+    centers = structure.centers(start.translation[0], run.semi_axes)
+    joints = run.joints_in(start)[0][structure.joint_ids]
+    heads = np.where((tree.parent_edge >= 0)[:, None], joints[tree.parent_edge], centers)
+    moves = rigid_motions(run.motion, start)
+    return Rig(
+        tree,
+        bone_names(tree, "group" if merge else "part"),
+        structure.labels,
+        heads,
+        _tips(tree, heads, start, run.semi_axes, leading),
+        Motion(moves.rotation[:, leading], moves.translation[:, leading]),
+        (np.array(run.frame_ids) - run.frame_ids[0]) / fps,
+    )
+
+
+def bone_names(tree: RootedTree, what: str) -> list[str]:
+    """Of all bones: part_03_on_12, part_12_root."""
+    digits = len(str(len(tree.parent) - 1))
+    return [
+        f"{what}_{bone:0{digits}d}_" + (f"on_{parent:0{digits}d}" if parent >= 0 else "root")
+        for bone, parent in enumerate(tree.parent.tolist())
+    ]
+
+
+def once_each(ids: np.ndarray, weights: np.ndarray, bones: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same weights (V, 4) of bones (V, 4), repeated bones added up: falling; where there is none left, bone 0."""
+    dense = np.zeros((len(ids), max(bones, INFLUENCES)))
+    np.add.at(dense, (np.arange(len(ids))[:, None], ids), weights)
+    order = np.argsort(-dense, axis=1, kind="stable")[:, :INFLUENCES]
+    largest = np.take_along_axis(dense, order, axis=1)
+    largest = (largest / largest.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.where(largest > 0, order, 0).astype(np.int32), largest
+
+
+def _tips(
+    tree: RootedTree, heads: np.ndarray, rest: Motion, semi_axes: np.ndarray, leading: np.ndarray
+) -> dict[int, np.ndarray]:
+    """The far end of each leaf bone: where the line from its joint through its largest part leaves the ellipsoid."""
+    tips = {}
+    for bone in set(range(len(heads))) - set(tree.parent.tolist()):
+        part = leading[bone]
+        center, rotation = rest.translation[0, part], rest.rotation[0, part]
+        along = center - heads[bone]
+        if np.linalg.norm(along) < 1e-9:  # a single bone
+            along = rotation[:, 0]
+        along = along / np.linalg.norm(along)
+        tips[bone] = center + along / np.linalg.norm(rotation.T @ along / semi_axes[part])
+    return tips

@@ -1,0 +1,107 @@
+"""Triangle meshes as arrays: pieces, decimation, what makes a mesh closed. V vertices (V, 3), F faces (F, 3)."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from wim_fast.export.extra import extra
+
+
+def pieces(faces: np.ndarray, vertices: int) -> np.ndarray:
+    """(V,) which connected piece each of so many vertices belongs to; 0 is the one with the most vertices."""
+    label = _components(np.concatenate([faces[:, :2], faces[:, 1:]]), vertices)
+    order = np.argsort(-np.bincount(label), kind="stable")
+    return np.argsort(order)[label]
+
+
+def only_vertices(vertices: np.ndarray, faces: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mesh of the vertices (V,) that are kept, with the faces between them."""
+    number = np.cumsum(kept, dtype=np.int32) - 1
+    return vertices[kept], number[faces[kept[faces].all(axis=1)]]
+
+
+def decimated(vertices: np.ndarray, faces: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """About so many faces at most, by quadric error (Garland and Heckbert, 1997); a closed mesh stays closed."""
+    if len(faces) <= most:
+        return vertices, faces
+    simplify = extra("fast_simplification").simplify
+    center, size = (
+        vertices.mean(axis=0),
+        np.ptp(vertices, axis=0).max(),
+    )  # its thresholds are for objects of size 1
+    points, left = simplify(((vertices - center) / size).astype(np.float32), faces, target_count=most)
+    return two_faces_an_edge(points * size + center, left)
+
+
+def is_closed(faces: np.ndarray) -> bool:
+    """Whether every edge has two faces, which run along it in opposite directions."""
+    there, count = np.unique(_half_edges(faces), axis=0, return_counts=True)
+    return bool((count == 1).all()) and np.array_equal(there, np.unique(there[:, ::-1], axis=0))
+
+
+def two_faces_an_edge(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A mesh whose edges have as many faces in one direction as in the other, made closed.
+
+    Faces that lie on each other are dropped. Surfaces that touch along an edge, or in a vertex, get edges and
+    vertices of their own.
+    """
+    while len(flaps := _on_another(faces)):
+        faces = np.delete(faces, flaps, axis=0)
+    vertices, faces = _touching_edges_split(vertices, faces)
+    start, end = _half_edges(faces).T
+    corner = np.arange(3 * len(faces))  # where a half-edge starts
+    following = corner.reshape(3, -1)[[1, 2, 0]].ravel()  # where it ends, in the same face
+    there, back = np.lexsort((end, start)), np.lexsort((start, end))  # the same edges in both directions
+    joined = np.stack([[there, following[there]], [following[back], back]], axis=-1).reshape(-1, 2)
+    label = _components(joined, len(corner))
+    _, first = np.unique(label, return_index=True)
+    return vertices[start[first]], label.reshape(3, -1).T.astype(np.int32)
+
+
+def _half_edges(faces: np.ndarray) -> np.ndarray:
+    """(3 F, 2) vertices: row k F + f begins in corner k of face f."""
+    return np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+
+
+def _touching_edges_split(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Edges of four faces get two midpoints in the same place, one for each two of them that run along it."""
+    edges, count = np.unique(np.sort(_half_edges(faces), axis=1), axis=0, return_counts=True)
+    middles, triangles = list(vertices), faces.tolist()
+    for a, b in edges[count > 2].tolist():
+        there = [k for k, face in enumerate(triangles) if (a, b) in _sides(face)]
+        back = [k for k, face in enumerate(triangles) if (b, a) in _sides(face)]
+        for pair in zip(there, back, strict=True):
+            for k in pair:
+                (c,) = set(triangles[k]) - {a, b}
+                first, second = (a, b) if k in there else (b, a)
+                triangles[k] = [first, len(middles), c]
+                triangles.append([len(middles), second, c])
+            middles.append(0.5 * (vertices[a] + vertices[b]))
+    return np.array(middles), np.array(triangles, np.int32)
+
+
+def _sides(face: list[int]) -> tuple[tuple[int, int], ...]:
+    a, b, c = face
+    return (a, b), (b, c), (c, a)
+
+
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(V, 3) unit: the mean of the faces' round each vertex, by area."""
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    area = np.repeat(np.cross(b - a, c - a), 3, axis=0)
+    total = np.stack([np.bincount(faces.ravel(), x, len(vertices)) for x in area.T], axis=1)
+    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+
+
+def _on_another(faces: np.ndarray) -> np.ndarray:
+    """Faces that have the same three vertices as another."""
+    _, which, count = np.unique(np.sort(faces, axis=1), axis=0, return_inverse=True, return_counts=True)
+    return np.flatnonzero(count[which.ravel()] > 1)
+
+
+def _components(pairs: np.ndarray, count: int) -> np.ndarray:
+    """(count,) the connected component of each of so many nodes, joined by pairs (N, 2)."""
+    graph = coo_array((np.ones(len(pairs), bool), tuple(pairs.T)), shape=(count, count))
+    return connected_components(graph, directed=False)[1]
