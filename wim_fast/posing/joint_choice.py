@@ -94,12 +94,16 @@ def choose_joints(poses: Poses, tree: RootedTree, sweeps: int = 4) -> tuple[Mech
     for candidates in (_other_kinds, _other_holds):
         if candidates is _other_holds:
             poses = replace(poses, correlation=correlation_time(mechanism, poses.parts, poses.metric))
+        ask = set(tree.order.tolist())
         for _ in range(sweeps):
-            before = mechanism
-            for part in tree.order[::-1].tolist():
-                mechanism = _best_change(poses, mechanism, part, candidates)
-            if mechanism is before:
+            changed: set[int] = set()
+            for part in [part for part in tree.order[::-1].tolist() if part in ask]:
+                after = _best_change(poses, mechanism, part, candidates)
+                changed |= {part} if after is not mechanism else set()
+                mechanism = after
+            if not changed:
                 break
+            ask = {near for part in changed for near in neighbourhood(tree, part, 1).tolist()}
             mechanism = fit_mechanism(mechanism, poses.parts, poses.metric)[0]
     return fit_mechanism(mechanism, poses.parts, poses.metric, iterations=100, tolerance=1e-5)[0], poses
 
@@ -135,8 +139,9 @@ def _best_change(poses: Poses, mechanism: Mechanism, part: int, candidates: Cand
     own, misfit = fit_mechanism(window, there.parts, there.metric, *QUICK)
     best, least = own, there.criterion(own, misfit)
     for candidate in candidates(there, own, int(np.flatnonzero(around == part)[0])):
-        if there.criterion(candidate, 0.0) < least:
-            fitted, misfit = fit_mechanism(candidate, there.parts, there.metric, *QUICK)
+        goal = (least - there.criterion(candidate, 0.0)) * poses.noise**2 / DIMENSIONS
+        if goal > 0:
+            fitted, misfit = fit_mechanism(candidate, there.parts, there.metric, *QUICK, goal=goal)
             value = there.criterion(fitted, misfit)
             if value < least:
                 best, least = fitted, value

@@ -112,6 +112,35 @@ class Mechanism:
         return Mechanism(self.tree, tuple(joints))
 
 
+def zeroed(mechanism: Mechanism, frame: int) -> Mechanism:
+    """The same motion with every joint's values 0 in a frame; a free root's place stays."""
+    joints = []
+    for joint in mechanism.joints:
+        if joint.kind != "free":
+            starts = [motion[frame] for motion in joint.motion]
+            motion = tuple(np.linalg.inv(start) @ m for start, m in zip(starts, joint.motion, strict=True))
+            offset = joint.offset @ starts[0] if starts else joint.offset
+            between = joint.between @ starts[1] if len(starts) == 2 else joint.between
+            joint = replace(joint, offset=offset, between=between, motion=motion)
+        joints.append(joint)
+    return Mechanism(mechanism.tree, tuple(joints))
+
+
+def spread(mechanism: Mechanism, nearest: np.ndarray) -> Mechanism:
+    """With other frames, each as the frame `nearest` (T,) of this one."""
+    joints = (replace(j, motion=tuple(m[nearest] for m in j.motion)) for j in mechanism.joints)
+    return Mechanism(mechanism.tree, tuple(joints))
+
+
+def bodies(mechanism: Mechanism) -> np.ndarray:
+    """(P,) for each part the first part of the rigid body it belongs to: that whose joint is not fixed."""
+    first = np.arange(len(mechanism.joints))
+    for part in mechanism.tree.order[1:].tolist():
+        if mechanism.joints[part].kind == "fixed":
+            first[part] = first[mechanism.tree.parent[part]]
+    return first
+
+
 def stage_frames(mechanism: Mechanism, num_frames: int) -> list[list[np.ndarray]]:
     """For every part the frames (T, 4, 4) in the world: after its offset, then after each stage; the last is its link."""
     found: list[list[np.ndarray]] = [[] for _ in mechanism.joints]

@@ -19,6 +19,7 @@ TANGENT_WEIGHT = 0.1
 """A shift of the surface along itself shows in its texture alone: counted as a third of one along the normal."""
 
 SAMPLES = 200
+PATIENCE = 3  # iterations until a fit that is far from its goal is given up
 
 
 def surface_metric(semi_axes: np.ndarray, tangent_weight: float = TANGENT_WEIGHT) -> np.ndarray:
@@ -76,18 +77,33 @@ def correlation_time(mechanism: Mechanism, poses: np.ndarray, metric: np.ndarray
 
 
 def fit_mechanism(
-    mechanism: Mechanism, poses: np.ndarray, metric: np.ndarray, iterations: int = 30, tolerance: float = 1e-4
+    mechanism: Mechanism,
+    poses: np.ndarray,
+    metric: np.ndarray,
+    iterations: int = 30,
+    tolerance: float = 1e-4,
+    values_only: bool = False,
+    goal: float = np.inf,
 ) -> tuple[Mechanism, float]:
     """The mechanism of the same joints that fits best, from this one on, and its sum of `misfit`.
 
-    Stops when an iteration gains less than `tolerance` of the misfit.
+    Stops when an iteration gains less than `tolerance` of the misfit. `values_only`: constants stay as they are.
+    `goal`: a fit that is far above it after a few iterations is given up.
     """
     roots = np.swapaxes(np.linalg.cholesky(metric), -1, -2)  # (P, 6, 6): |root twist|^2 is the shift
     cost, damping = float(misfit(mechanism, poses, metric).sum()), 1e-4
-    for _ in range(iterations):
+    for iteration in range(iterations):
+        if iteration == PATIENCE and cost > 2.0 * goal:
+            break
         values, constants, error = _weighted_jacobians(mechanism, poses, roots)
+        num_constants = constants.shape[2]
+        if values_only:
+            constants = constants[..., :0]
         while damping < 1e4:
-            changed = _moved(mechanism, *_solve(values, constants, error, damping))
+            values_step, constants_step = _solve(values, constants, error, damping)
+            if values_only:
+                constants_step = np.zeros(num_constants)
+            changed = _moved(mechanism, values_step, constants_step)
             new = float(misfit(changed, poses, metric).sum())
             if new < cost:
                 break
@@ -164,7 +180,7 @@ def _diagonal(square: np.ndarray) -> np.ndarray:
     """Its diagonal, and a little everywhere on it: directions that change nothing stay where they are."""
     size = square.shape[-1]
     diagonal = np.einsum("...ii->...i", square)
-    floor = 1e-3 * diagonal.mean(axis=-1, keepdims=True) + 1e-12 if size else 0.0
+    floor = 1e-3 * diagonal.sum(axis=-1, keepdims=True) / max(size, 1) + 1e-12
     return np.eye(size) * (diagonal + floor)[..., None, :]
 
 
