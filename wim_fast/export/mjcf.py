@@ -58,16 +58,23 @@ def rest_place(model: LinkModel, k: int) -> np.ndarray:
 
 
 def joint_positions(model: LinkModel) -> np.ndarray:
-    """(T, n) qpos of the model in every frame, in the order of its joints."""
-    columns = []
-    for k, joint in enumerate(model.joints):
+    """(T, n) qpos of the model in every frame: of the joints as nested bodies name them, depth first."""
+    columns: list[np.ndarray] = []
+
+    def walk(k: int) -> None:
+        joint = model.joints[k]
         if joint.kind == "free":
             pose = model.poses[:, k]
-            columns += [pose[:, :3, 3], quaternion(pose[:, :3, :3])]
+            columns.extend([pose[:, :3, 3], quaternion(pose[:, :3, :3])])
         elif joint.kind == "ball":
             columns.append(quaternion(joint.joint.motion[0][:, :3, :3]))
         elif joint.kind != "fixed":
             columns.append(joint.values)
+        for child, below in enumerate(model.joints):
+            if below.parent == k:
+                walk(child)
+
+    walk(0)
     return np.concatenate([np.zeros((len(model.times), 0)), *columns], axis=1)
 
 

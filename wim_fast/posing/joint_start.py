@@ -60,7 +60,7 @@ def start_joint(
 
 def _along(kind: Kind, offset: np.ndarray, mount: np.ndarray, path: np.ndarray, choice: int) -> Joint:
     """A joint at `offset` whose axes are principal ones of a path of rotation vectors, or of shifts, (T, 3)."""
-    axes = np.roll(np.linalg.svd(path, full_matrices=False)[2], -choice, axis=0)
+    axes = np.roll(np.linalg.svd(path.T @ path)[2], -choice, axis=0)
     first, second = _z_to(axes[0]), _z_to(axes[1])
     along = path @ axes[:2].T
     if kind == "ball":

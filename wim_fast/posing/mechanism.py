@@ -98,6 +98,11 @@ class Mechanism:
     tree: RootedTree
     joints: tuple[Joint, ...]
 
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Of each part's joint."""
+        return tuple(joint.kind for joint in self.joints)
+
     def replaced(self, part: int, joint: Joint) -> Mechanism:
         """With another joint of a part; what hangs from it keeps its place on the part itself."""
         joints = list(self.joints)

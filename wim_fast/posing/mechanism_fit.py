@@ -165,7 +165,7 @@ def _solve(
     """The step (T, F) of the values and (S,) of the constants."""
     turned = np.swapaxes(values, 1, 2)
     own, mixed = turned @ values, turned @ constants  # (T, F, F), (T, F, S)
-    stacked = constants.reshape(-1, constants.shape[2])
+    stacked = constants.reshape(error.size, -1) if constants.size else np.zeros((error.size, 0))
     whole = stacked.T @ stacked
     own = own + damping * _diagonal(own)
     whole = whole + damping * _diagonal(whole)
@@ -186,20 +186,31 @@ def _diagonal(square: np.ndarray) -> np.ndarray:
 
 def _moved(mechanism: Mechanism, values: np.ndarray, constants: np.ndarray) -> Mechanism:
     """After a step, in the order of `_weighted_jacobians`."""
+    still = [
+        twists
+        for part in range(len(mechanism.joints))
+        for twists in [*constant_twists(mechanism, part), np.eye(6)]
+    ]
+    moving = [twists for joint in mechanism.joints for twists in STAGES[joint.kind]]
+    shifts = iter(exponential(_twists(still, constants)))
+    motions = iter(np.moveaxis(exponential(_twists(moving, values)), -3, 0))
     joints = []
     for part, joint in enumerate(mechanism.joints):
-        shifts = []
-        for twists in [*constant_twists(mechanism, part), np.eye(6)]:
-            step, constants = np.split(constants, [twists.shape[1]])
-            shifts.append(exponential(twists @ step))
-        motion = []
-        for old, twists in zip(joint.motion, STAGES[joint.kind], strict=True):
-            motion.append(old @ exponential(values[:, : twists.shape[1]] @ twists.T))
-            values = values[:, twists.shape[1] :]
-        between = joint.between @ shifts[1] if len(joint.motion) == 2 else joint.between
-        offset = held_offset(joint.offset @ shifts[0], joint.hold)
-        moved = replace(
-            joint, offset=offset, between=between, mount=joint.mount @ shifts[-1], motion=tuple(motion)
+        offset = held_offset(joint.offset @ next(shifts), joint.hold)
+        between = (
+            joint.between @ next(shifts) if len(constant_twists(mechanism, part)) == 2 else joint.between
         )
-        joints.append(moved)
+        motion = tuple(old @ next(motions) for old in joint.motion)
+        mount = joint.mount @ next(shifts)
+        joints.append(replace(joint, offset=offset, between=between, mount=mount, motion=motion))
     return replace(mechanism, joints=tuple(joints))
+
+
+def _twists(admitted: list[np.ndarray], step: np.ndarray) -> np.ndarray:
+    """(..., K, 6) from coordinates (..., sum of n) in K bases (6, n), one after another."""
+    out = np.zeros((*step.shape[:-1], len(admitted), 6))
+    at = 0
+    for k, twists in enumerate(admitted):
+        out[..., k, :] = step[..., at : at + twists.shape[1]] @ twists.T
+        at += twists.shape[1]
+    return out

@@ -25,9 +25,9 @@ def inverse(motion: np.ndarray) -> np.ndarray:
 
 def skew(vector: np.ndarray) -> np.ndarray:
     """The matrix of the cross product with a vector (..., 3): (..., 3, 3)."""
-    x, y, z = np.moveaxis(np.asarray(vector, float), -1, 0)
-    zero = np.zeros_like(x)
-    return np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
+    out = np.zeros((*vector.shape[:-1], 3, 3))
+    out[..., 2, 1], out[..., 0, 2], out[..., 1, 0] = vector[..., 0], vector[..., 1], vector[..., 2]
+    return out - out.swapaxes(-1, -2)
 
 
 def adjoint(motion: np.ndarray) -> np.ndarray:
@@ -55,15 +55,15 @@ def exponential(twist: np.ndarray) -> np.ndarray:
 
 
 def logarithm(motion: np.ndarray) -> np.ndarray:
-    """The twist (..., 6) whose exponential is the motion (..., 4, 4); its turn is at most pi."""
-    from scipy.spatial.transform import Rotation
-
-    turn = (
-        Rotation.from_matrix(motion[..., :3, :3].reshape(-1, 3, 3)).as_rotvec().reshape(*motion.shape[:-2], 3)
-    )
-    angle = np.linalg.norm(turn, axis=-1)[..., None, None]
-    small = angle < 1e-4
-    safe = np.where(small, 1.0, angle)
+    """The twist (..., 6) whose exponential is the motion (..., 4, 4), which turns by less than pi."""
+    rotation = motion[..., :3, :3]
+    odd = 0.5 * (rotation - np.swapaxes(rotation, -1, -2))
+    turn = np.stack([odd[..., 2, 1], odd[..., 0, 2], odd[..., 1, 0]], axis=-1)
+    sine = np.linalg.norm(turn, axis=-1)
+    angle = np.arctan2(sine, 0.5 * (np.einsum("...ii->...", rotation) - 1.0))
+    small = (angle < 1e-4)[..., None, None]
+    turn = turn * (np.where(sine < 1e-9, 1.0, angle) / np.where(sine < 1e-9, 1.0, sine))[..., None]
+    safe = np.where(small, 1.0, angle[..., None, None])
     bend = np.where(small, 1.0 / 12, (1.0 - 0.5 * safe / np.tan(0.5 * safe)) / safe**2)
     cross = skew(turn)
     back = np.eye(3) - 0.5 * cross + bend * cross @ cross
