@@ -56,8 +56,7 @@ def seen_range(joint: LinkJoint) -> list[str]:
     """The least and the greatest value of each axis in the film, for a person: degrees, or units of a slide."""
     if joint.kind == "prismatic":
         return [f"{joint.values.min():.3g} to {joint.values.max():.3g}"]
-    degrees = np.degrees(joint.values)
-    return [f"{low:.0f} to {high:.0f}°" for low, high in zip(degrees.min(0), degrees.max(0), strict=True)]
+    return [f"{low:.0f} to {high:.0f}°" for low, high in np.degrees([joint.low, joint.high]).T]
 
 
 def number(values: float | Sequence[float] | np.ndarray) -> str:

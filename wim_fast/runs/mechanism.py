@@ -13,10 +13,10 @@ from wim_fast.posing.rigid import rigid
 from wim_fast.runs.joints import tree_of
 from wim_fast.runs.trained_model import TrainedModel
 
-NOISE = 0.75
-"""By how much of the learned surface's width (1 / inv_s) poses are off; half a pixel, unless its sharpness is set.
+NOISE = 0.5
+"""By how many pixels at the object poses are off, as far as the sharpness of the learned surface follows the pixels.
 
-On a robot's arm the true poses of its links differ from learned ones by 2 to 8 mm, a third to two thirds of a pixel."""
+On a robot's arm the true poses of its links differ from learned ones by 2 to 8 mm, a sixth to two thirds of a pixel."""
 
 FRAMES = 60
 """From so many frames, spread over the film, kinds and constants are learned; the values then from every frame."""
@@ -48,7 +48,8 @@ def fit_run(run: TrainedModel) -> FittedMechanism:
     metric = surface_metric(run.semi_axes)
     count = len(poses)
     some = np.unique(np.linspace(0, count - 1, min(count, FRAMES)).round().astype(int))
-    known = Poses(poses[some], run.joints_in(run.motion)[some], metric, NOISE / run.inv_s)
+    noise = NOISE * run.config.render.inv_s_pixels / run.inv_s
+    known = Poses(poses[some], run.joints_in(run.motion)[some], metric, noise)
     mechanism = _over_the_film(choose_joints(known, tree_of(run))[0], poses, metric, some)
     twist = residuals(mechanism, poses)
 
