@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from wim_fast.errors import SceneWarning, UserError
+    from wim_fast.export.export import Exported, export_run
     from wim_fast.recordings.cameras import Cameras
     from wim_fast.recordings.read import read_recording
     from wim_fast.recordings.recording import Recording
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "Cameras": "recordings.cameras",
     "Evaluation": "runs.evaluate",
+    "Exported": "export.export",
     "Poses": "runs.run",
     "Recording": "recordings.recording",
     "Run": "runs.run",
@@ -36,6 +38,7 @@ _MODULES = {
     "SceneWarning": "errors",
     "TrainingStep": "training.observer",
     "UserError": "errors",
+    "export_run": "export.export",
     "load_run": "runs.run",
     "load_scene": "scene.load",
     "read_recording": "recordings.read",
@@ -46,6 +49,7 @@ _MODULES = {
 __all__ = [
     "Cameras",
     "Evaluation",
+    "Exported",
     "Poses",
     "Recording",
     "Run",
@@ -53,6 +57,7 @@ __all__ = [
     "SceneWarning",
     "TrainingStep",
     "UserError",
+    "export_run",
     "load_run",
     "load_scene",
     "read_recording",

@@ -24,6 +24,7 @@ COMMANDS = {
     "render": ("render", "make videos of what a run has learned"),
     "render-novel-pose": ("novel_pose", "pose a run's model anew, by hand or driven by points"),
     "merge": ("merge", "merge the parts of a run that move as one"),
+    "export": ("export", "write a run for other programs: glTF, USD, meshes, splats, a page to send"),
     "view-occupancy": ("view_occupancy", "look at the occupancy grid and the rays of a run, in a browser"),
 }
 INTERRUPTED = 130

@@ -21,6 +21,7 @@ from wim_fast.runs.trained_model import TrainedModel, check_frame
 
 FPS = 30.0
 DENSITY = 1000.0  # of water, and about that of animals
+TEXTURED_FACES = 20_000  # the texture has the detail, and to cut up more faces takes minutes
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Settings:
 
     Attributes:
         frame: the rest frame, a position among the frames trained on; None: that whose parts overlap least.
-        faces: of the mesh, at most.
+        faces: of the mesh, at most; None: `FACES`, with a texture `TEXTURED_FACES`.
         texture: texels a side; None: colours per vertex.
         baked_light: colours with the light that depends on the normal, as it falls in the rest frame.
         merge: bones fewer than parts.
@@ -39,7 +40,7 @@ class Settings:
     """
 
     frame: int | None = None
-    faces: int = FACES
+    faces: int | None = None
     texture: int | None = None
     baked_light: bool = False
     merge: int = 0
@@ -71,7 +72,9 @@ class Asset:
     @cached_property
     def surface(self) -> Surface:
         """The mesh at rest. SceneWarning that names parts which own no vertex."""
-        surface = extract_surface(self.run, self.frame, self.settings.faces, self.settings.baked_light)
+        default = FACES if self.settings.texture is None else TEXTURED_FACES
+        faces = default if self.settings.faces is None else self.settings.faces
+        surface = extract_surface(self.run, self.frame, faces, self.settings.baked_light)
         if empty := surface.parts_without_vertices(len(self.run.semi_axes)):
             parts = ", ".join(map(str, empty))
             text = f"part {parts}" if len(empty) == 1 else f"parts {parts}"
@@ -111,7 +114,10 @@ class Asset:
 
     @cached_property
     def links(self) -> LinkModel:
-        """Rigid links and joints, z up, in the recording's units."""
+        """Rigid links and joints, z up, in the recording's units. UserError for `merge`."""
+        if self.settings.merge:
+            problem = "a simulator's bodies are merged by what the joints between them do"
+            raise UserError(f"merge {self.settings.merge}", problem, "leave it out")
         return link_model(self.run, self.surface, self.upright, self.rig.times, self.settings.density)
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +68,7 @@ def _bounds(posed: Posed, margin: float, cell: float) -> tuple[np.ndarray, list[
     return low, [BLOCK * int(np.ceil((n + 1) / BLOCK)) for n in np.ceil((high - low) / cell)]
 
 
-def _chunked(function, points: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+def _chunked(function: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
     return torch.cat([function(chunk) for chunk in points.split(CHUNK)])
 
 

@@ -116,14 +116,11 @@ def once_each(ids: np.ndarray, weights: np.ndarray, bones: int) -> tuple[np.ndar
 def _tips(
     tree: RootedTree, heads: np.ndarray, rest: Motion, semi_axes: np.ndarray, leading: np.ndarray
 ) -> dict[int, np.ndarray]:
-    """The far end of each leaf bone: where the line from its joint through its largest part leaves the ellipsoid."""
+    """The far end of each leaf bone: of the ends of its largest part's axes the one farthest from the joint."""
     tips = {}
-    for bone in set(range(len(heads))) - set(tree.parent.tolist()):
+    for bone in sorted(set(range(len(heads))) - set(tree.parent.tolist())):
         part = leading[bone]
-        center, rotation = rest.translation[0, part], rest.rotation[0, part]
-        along = center - heads[bone]
-        if np.linalg.norm(along) < 1e-9:  # a single bone
-            along = rotation[:, 0]
-        along = along / np.linalg.norm(along)
-        tips[bone] = center + along / np.linalg.norm(rotation.T @ along / semi_axes[part])
+        arms = (rest.rotation[0, part] * semi_axes[part]).T  # (axis, 3)
+        ends = rest.translation[0, part] + np.concatenate([arms, -arms])
+        tips[bone] = ends[np.linalg.norm(ends - heads[bone], axis=1).argmax()]
     return tips

@@ -1,0 +1,88 @@
+"""A run written for other programs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from wim_fast.errors import UserError
+from wim_fast.export.asset import DENSITY, FPS, Asset, Settings
+from wim_fast.export.compare import Loss, Progress, measure_loss
+from wim_fast.export.formats import FORMATS
+from wim_fast.files import output_folder, write_atomic
+from wim_fast.runs.trained_model import TrainedModel
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and of what.
+
+    Attributes:
+        files: the named one first; of a sequence one for each frame.
+        loss: the mesh beside the field, if it was asked for; also in a JSON file.
+    """
+
+    files: list[Path]
+    asset: Asset
+    loss: Loss | None = None
+
+
+def export_run(
+    run: TrainedModel,
+    format: str,
+    output: str | Path | None = None,
+    *,
+    frame: int | None = None,
+    faces: int | None = None,
+    texture: int | None = None,
+    baked_light: bool = False,
+    merge: int = 0,
+    fps: float = FPS,
+    sequence: bool = False,
+    density: float = DENSITY,
+    compare: bool = False,
+    force: bool = False,
+    on_progress: Progress | None = None,
+) -> Exported:
+    """Writes a run for other programs. What goes beside the file bears its name.
+
+    Args:
+        format: a key of `FORMATS`.
+        output: the file; None: RUN/export/<name of the run> with the format's suffix.
+        frame, texture, baked_light, merge, fps, sequence, density: see `asset.Settings`.
+        faces: of the mesh, at most; None: 50 000, with a texture 20 000.
+        compare: also measure what posing the mesh loses against rendering the field.
+        force: overwrite what is there.
+
+    Raises:
+        UserError: for a format that is not there or lacks its package, for what it cannot hold, for files that
+            exist, and for a run without a surface.
+    """
+    if format not in FORMATS:
+        raise UserError(f"format {format}", "is not known", f"choose from {', '.join(FORMATS)}")
+    chosen = FORMATS[format]
+    for name, wanted in (("sequence", sequence), ("texture", texture is not None)):
+        if wanted and not getattr(chosen, name):
+            able = ", ".join(key for key, other in FORMATS.items() if getattr(other, name))
+            raise UserError(f"{name}", f"{format} has none", f"leave it out, or choose {able}")
+    settings = Settings(frame, faces, texture, baked_light, merge, fps, sequence, density)
+    asset = Asset(run, settings)
+    file = Path(output) if output else run.path / "export" / (asset.name + chosen.suffix)
+    _check_free(file.with_suffix("") if sequence else file, force)
+    with output_folder(file.parent):
+        files = chosen.write(asset, file)
+        if not compare:
+            return Exported(files, asset)
+        loss = measure_loss(asset, on_progress)
+        report = file.with_name(f"{file.stem}_compare.json")
+        write_atomic(report, (json.dumps(loss.to_dict(), indent=1) + "\n").encode())
+    return Exported([*files, report], asset, loss)
+
+
+def _check_free(path: Path, force: bool) -> None:
+    """UserError if a file or folder is in the way."""
+    if path.is_dir() and not path.suffix and not any(path.iterdir()):
+        return
+    if path.exists() and not force:
+        raise UserError(path, "is there already", "choose another --output, or overwrite it with --force")
