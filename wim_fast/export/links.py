@@ -168,9 +168,11 @@ def _link_joint(
     values = joint.values()
     shift, surface = (scale * _rms(x[parts]) for x in (fitted.shift_residual, fitted.surface_residual))
     low, high = values.min(axis=0, initial=0.0) - ROOM, values.max(axis=0, initial=0.0) + ROOM
-    name = f"{link_name(part)}_on_{parent:02d}" if parent >= 0 else f"{link_name(part)}_root"
+    on = f"on_{fitted.body_of_part[parent]:02d}" if parent >= 0 else "root"
     turn = _rms(fitted.turn_residual[parts])
-    return LinkJoint(name, joint.kind, above, joint, values, low, high, turn, shift, surface)
+    return LinkJoint(
+        f"{link_name(part)}_{on}", joint.kind, above, joint, values, low, high, turn, shift, surface
+    )
 
 
 def link_name(part: int) -> str:

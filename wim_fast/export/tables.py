@@ -27,20 +27,19 @@ def loss_table(loss: Loss) -> Table:
 
 
 def links_table(model: LinkModel) -> Table:
-    """A row per link: how its joint moved in the film, and how far the mechanism is from the learned poses (rms)."""
-    title = f"{len(model.links)} links, {model.mass:.3g} kg; residuals to the learned poses, lengths in units"
+    """A row per link: its joint and what it did in the film, and how far that is from the learned poses (rms)."""
+    title = f"{len(model.links)} links, {model.mass:.3g} kg; off the learned poses in degrees and units of the recording"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for heading in ("link", "parts", "joint", "on", "seen", "turned by", "shifted by", "surface by"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("parts", "on", "joint", "seen", "turned", "shifted", "at the surface"):
+        table.add_column(heading, justify="right")
     for link, joint in zip(model.links, model.joints, strict=True):
         table.add_row(
-            link.name,
-            ", ".join(map(str, link.parts)),
+            " ".join(map(str, link.parts)),
+            str(model.links[joint.parent].part) if joint.parent >= 0 else "world",
             joint.kind,
-            model.links[joint.parent].name if joint.parent >= 0 else "world",
             ", ".join(seen_range(joint)),
             f"{joint.turn_residual:.1f}°",
-            f"{joint.shift_residual:.3g}",
-            f"{joint.surface_residual:.3g}",
+            f"{joint.shift_residual:.2g}",
+            f"{joint.surface_residual:.2g}",
         )
     return table
