@@ -149,13 +149,14 @@ def link_model(
     tree = mechanism.tree
     leads = [part for part in tree.order.tolist() if fitted.body_of_part[part] == part]
     frames = stage_frames(mechanism, len(times))
-    links = tuple(_links(run, surface, fitted, mechanism, placement.scale, leads, density))
+    poses = np.stack([frames[part][-1] for part in leads], axis=1)
+    at_rest = dict(zip(leads, poses[surface.frame], strict=True))
+    links = tuple(_links(run, surface, fitted, placement, at_rest, density))
     joints = []
     for part in leads:
         parent = int(tree.parent[part])
         above = leads.index(int(fitted.body_of_part[parent])) if parent >= 0 else -1
         joints.append(_link_joint(mechanism.joints[part], part, parent, above, fitted, placement.scale))
-    poses = np.stack([frames[part][-1] for part in leads], axis=1)
     fixed = mechanism.joints[tree.root].kind == "fixed"
     name = run.path.resolve().name
     return LinkModel(name, links, tuple(joints), poses, times, surface.frame, fixed)
@@ -204,44 +205,46 @@ def _links(
     run: TrainedModel,
     surface: Surface,
     fitted: FittedMechanism,
-    mechanism: Mechanism,
-    scale: float,
-    leads: list[int],
+    placement: Placement,
+    at_rest: dict[int, np.ndarray],
     density: float,
 ) -> list[Link]:
-    """The bodies, the surface shared out among them: every face to the body that carries most of it."""
-    count = len(run.semi_axes)
-    weights = np.zeros((len(surface.vertices), count))
-    np.add.at(weights, (np.arange(len(weights))[:, None], surface.part_ids), surface.part_weights)
-    owner = np.zeros_like(weights)
-    for part in range(count):
-        owner[:, fitted.body_of_part[part]] += weights[:, part]
-    body_of_face = owner[surface.faces].sum(axis=1).argmax(axis=1)
+    """The bodies, the surface shared out among them: every face to the body that carries most of it.
+
+    at_rest: for the part that leads each body its link's pose (4, 4) in the rest frame, which the surface is in.
+    """
+    body_of_face = _bodies_of_faces(surface, fitted.body_of_part)
     rest = run.motion.at([surface.frame])
-    into_parts = inverse(rigid(rest.rotation[0], rest.translation[0]))
-    total, links = 0.0, []
-    for part in leads:
-        parts = np.flatnonzero(fitted.body_of_part == part)
+    points = placement.points(surface.vertices)
+    links = []
+    for part, pose in at_rest.items():
+        into_link = inverse(pose)
         faces = surface.faces[body_of_face == part]
         if len(faces):
             used, faces = np.unique(faces, return_inverse=True)
-            carrier = parts[weights[used][:, parts].argmax(axis=1)]
-            local = _moved(into_parts[carrier], surface.vertices[used]) * scale
-            mounts = np.stack([mechanism.joints[p].mount for p in carrier])
-            mesh = capped(_moved(mounts, local), faces.reshape(-1, 3))
+            mesh = capped(_moved(into_link, points[used]), faces.reshape(-1, 3))
             color = surface.colors[used].mean(axis=0)
         else:
-            mesh = _ellipsoid(scale * run.semi_axes[part], mechanism.joints[part].mount)
-            color = np.full(3, 0.5)
-        link = _body(part, tuple(parts.tolist()), mesh, color, density)
-        links.append(link)
-        total += link.mass
-    return [_not_lighter(link, LEAST_SHARE * total) for link in links]
+            ball = _ellipsoid(run.semi_axes[part])
+            placed = placement.points(ball.vertices @ rest.rotation[0, part].T + rest.translation[0, part])
+            mesh, color = Mesh(_moved(into_link, placed), ball.faces), np.full(3, 0.5)
+        parts = np.flatnonzero(fitted.body_of_part == part)
+        links.append(_body(part, tuple(parts.tolist()), mesh, color, density))
+    least = LEAST_SHARE * sum(link.mass for link in links)
+    return [_not_lighter(link, least) for link in links]
 
 
-def _moved(motions: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Each point (V, 3) by its own motion (V, 4, 4)."""
-    return np.einsum("vij,vj->vi", motions[:, :3, :3], points) + motions[:, :3, 3]
+def _bodies_of_faces(surface: Surface, body_of_part: np.ndarray) -> np.ndarray:
+    """(F,) the body that carries most of each face."""
+    weights = np.zeros((len(surface.vertices), len(body_of_part)))
+    rows = np.arange(len(weights))[:, None]
+    np.add.at(weights, (rows, body_of_part[surface.part_ids]), surface.part_weights)
+    return weights[surface.faces].sum(axis=1).argmax(axis=1)
+
+
+def _moved(motion: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (V, 3) by a motion (4, 4)."""
+    return points @ motion[:3, :3].T + motion[:3, 3]
 
 
 def capped(vertices: np.ndarray, faces: np.ndarray) -> Mesh:
@@ -263,11 +266,10 @@ def capped(vertices: np.ndarray, faces: np.ndarray) -> Mesh:
     return Mesh(np.concatenate([vertices, middles]), np.concatenate([faces, fans]))
 
 
-def _ellipsoid(semi_axes: np.ndarray, mount: np.ndarray) -> Mesh:
-    """The ellipsoid of a part that owns no face, in its link's frame."""
+def _ellipsoid(semi_axes: np.ndarray) -> Mesh:
+    """The ellipsoid of a part, in the part's frame."""
     sphere = extra("trimesh").creation.icosphere(2)
-    points = np.asarray(sphere.vertices) * semi_axes
-    return Mesh(points @ mount[:3, :3].T + mount[:3, 3], np.asarray(sphere.faces))
+    return Mesh(np.asarray(sphere.vertices) * semi_axes, np.asarray(sphere.faces))
 
 
 def _body(part: int, parts: tuple[int, ...], mesh: Mesh, color: np.ndarray, density: float) -> Link:
