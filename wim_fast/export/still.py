@@ -18,18 +18,21 @@ from wim_fast.files import write_atomic
 def write_obj(asset: Asset, file: Path) -> list[Path]:
     """y up; colours behind the vertices, or a texture with a material file beside it."""
     obj = extra("trimesh").exchange.obj
-    written = []
+    content: dict[Path, bytes | str] = {}
     for path, vertices in poses(asset, file, asset.upright.points):
-        mesh, stem = _mesh(asset, vertices), path.stem
-        text, textures = obj.export_obj(
-            mesh, include_normals=True, return_texture=True, mtl_name=f"{stem}.mtl", header=None
+        text, beside = obj.export_obj(
+            _mesh(asset, vertices, file.stem),
+            include_normals=True,
+            return_texture=True,
+            mtl_name=f"{file.stem}.mtl",
+            header=None,
         )
-        content = {path.name: text.encode()}
-        content |= {
-            name: value if isinstance(value, bytes) else value.encode() for name, value in textures.items()
-        }
-        written += [write_atomic(path.parent / name, value) for name, value in content.items()]
-    return written
+        content[path] = text
+        content |= {path.parent / name: value for name, value in beside.items()}  # the same for all frames
+    return [
+        write_atomic(path, value if isinstance(value, bytes) else value.encode())
+        for path, value in content.items()
+    ]
 
 
 def write_ply(asset: Asset, file: Path) -> list[Path]:
@@ -65,7 +68,7 @@ def poses(
         yield path, place(asset.posed_vertices(asset.run.motion.at([frame])))
 
 
-def _mesh(asset: Asset, vertices: np.ndarray) -> Any:
+def _mesh(asset: Asset, vertices: np.ndarray, material_name: str = "surface") -> Any:
     """A trimesh.Trimesh of the surface with these vertices (V, 3)."""
     trimesh, surface, atlas = extra("trimesh"), asset.surface, asset.atlas
     normals = vertex_normals(vertices, surface.faces)
@@ -75,7 +78,7 @@ def _mesh(asset: Asset, vertices: np.ndarray) -> Any:
             vertices, surface.faces, vertex_normals=normals, vertex_colors=colors, process=False
         )
     material = trimesh.visual.material.SimpleMaterial(
-        image=Image.fromarray(atlas.image), name=asset.name, diffuse=(255, 255, 255, 255)
+        image=Image.fromarray(atlas.image), name=material_name, diffuse=(255, 255, 255, 255)
     )
     visual = trimesh.visual.TextureVisuals(uv=atlas.uv, material=material)
     rows = atlas.vertex

@@ -14,7 +14,7 @@ from wim_fast.evaluation.confirmation import witnesses
 from wim_fast.export.binding import bind, chunks
 from wim_fast.export.distance_grid import distance_grid
 from wim_fast.export.rest import least_overlapping
-from wim_fast.export.triangles import decimated, only_vertices, pieces, vertex_normals
+from wim_fast.export.triangles import decimated, only_vertices, pieces, vertex_normals, without_specks
 from wim_fast.model.articulated_model import DEFAULT_FINEST_CELL, Posed
 from wim_fast.model.motion import posed_at
 from wim_fast.recordings.masks import in_size_of
@@ -23,6 +23,7 @@ from wim_fast.runs.trained_model import TrainedModel, check_frame
 
 FACES = 50_000  # at most, where nothing else is asked for
 LEAST_FACES_PER_PART = 20  # fewer do not show that it bends
+SPECK = 100  # vertices, about a square of 7 by 7 grid points: smaller pieces are noise
 CONFIRMED = 0.5  # share of a piece's vertices that some training view must confirm
 
 
@@ -82,8 +83,8 @@ def extract_surface(
     posed = posed_at(run.model, run.motion, frame)
     with run.backend.computing():
         vertices, triangles = _zero_crossing(run, posed)
-        vertices, triangles = decimated(vertices, triangles, faces)
         vertices, triangles = _confirmed_pieces(run, frame, vertices, triangles)
+        vertices, triangles = decimated(vertices, triangles, faces)
         if len(triangles) < least:
             problem = f"its surface in frame {frame} has {len(triangles)} faces"
             raise UserError(run.path, problem, "choose another --frame, or train longer")
@@ -106,9 +107,10 @@ def _zero_crossing(run: TrainedModel, posed: Posed) -> tuple[np.ndarray, np.ndar
 def _confirmed_pieces(
     run: TrainedModel, frame: int, vertices: np.ndarray, faces: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The largest piece, and of the others those that some training view confirms."""
+    """The largest piece, and of the others, if they are no specks, those that some training view confirms."""
     if not len(faces):
         return vertices, faces
+    vertices, faces = without_specks(vertices, faces, SPECK)
     piece = pieces(faces, len(vertices))
     kept = np.zeros(piece.max() + 1, bool)
     kept[0] = True

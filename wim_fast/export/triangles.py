@@ -8,6 +8,8 @@ from scipy.sparse.csgraph import connected_components
 
 from wim_fast.export.extra import extra
 
+SPECK = 8  # vertices: what decimation leaves of thin air between surfaces that it has joined has fewer
+
 
 def pieces(faces: np.ndarray, vertices: int) -> np.ndarray:
     """(V,) which connected piece each of so many vertices belongs to; 0 is the one with the most vertices."""
@@ -22,6 +24,14 @@ def only_vertices(vertices: np.ndarray, faces: np.ndarray, kept: np.ndarray) -> 
     return vertices[kept], number[faces[kept[faces].all(axis=1)]]
 
 
+def without_specks(vertices: np.ndarray, faces: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mesh without pieces of fewer than so many vertices; the largest stays."""
+    piece = pieces(faces, len(vertices))
+    kept = np.bincount(piece, minlength=1) >= least
+    kept[0] = True
+    return only_vertices(vertices, faces, kept[piece])
+
+
 def decimated(vertices: np.ndarray, faces: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """About so many faces at most, by quadric error (Garland and Heckbert, 1997); a closed mesh stays closed."""
     if len(faces) <= most:
@@ -32,7 +42,7 @@ def decimated(vertices: np.ndarray, faces: np.ndarray, most: int) -> tuple[np.nd
         np.ptp(vertices, axis=0).max(),
     )  # its thresholds are for objects of size 1
     points, left = simplify(((vertices - center) / size).astype(np.float32), faces, target_count=most)
-    return two_faces_an_edge(points * size + center, left)
+    return without_specks(*two_faces_an_edge(points * size + center, left), SPECK)
 
 
 def is_closed(faces: np.ndarray) -> bool:
