@@ -22,7 +22,7 @@ from wim_fast.posing.mechanism import (
     spread,
     zeroed,
 )
-from wim_fast.posing.mechanism_fit import fit_mechanism, misfit, residuals, surface_metric
+from wim_fast.posing.mechanism_fit import correlation_time, fit_mechanism, misfit, residuals, surface_metric
 
 
 @pytest.fixture
@@ -109,3 +109,13 @@ def test_a_fixed_joint_makes_one_body(hinges) -> None:
     mechanism, _, _ = hinges
     welded = Joint("fixed", np.eye(4), np.eye(4), np.eye(4), ())
     assert bodies(mechanism.replaced(2, welded)).tolist() == [0, 1, 1, 3]
+
+
+def test_errors_that_last_are_worth_fewer_frames(hinges) -> None:
+    mechanism, parts, metric = hinges
+    rng = np.random.default_rng(0)
+    shaken, drifting = parts.copy(), parts.copy()
+    shaken[..., :3, 3] += 0.01 * rng.normal(size=parts[..., 0, :3].shape)
+    drifting[..., :3, 3] += 0.01 * np.sin(np.linspace(0, 6, len(parts)))[:, None, None]
+    assert correlation_time(mechanism, shaken, metric) < 1.5
+    assert correlation_time(mechanism, drifting, metric) > 10

@@ -3,7 +3,8 @@
 A mechanism is judged by the Bayesian information criterion, misfit / noise + log(n) * (numbers it is described by):
 constants once, values in every frame. All joints are judged together, for the poses of parts are uncertain in ways that
 only their neighbours can tell: a round link that turns about its own axis looks the same, what it carries does not.
-Kinds are changed one by one, the greatest gain first known, until no change of a single joint gains anything.
+Kinds are changed one by one, from the leaves of the tree to its root, until no change of a single joint gains anything;
+then axes are held at right angles, or parallel, to those above them, where that gains.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from wim_fast.posing.rigid import exponential, rigid
+from wim_fast.posing.rigid import exponential, inverse, rigid
 from wim_fast.posing.tree import RootedTree
 
 Kind = Literal["fixed", "revolute", "prismatic", "universal", "ball", "free"]
@@ -106,7 +106,7 @@ class Mechanism:
     def replaced(self, part: int, joint: Joint) -> Mechanism:
         """With another joint of a part; what hangs from it keeps its place on the part itself."""
         joints = list(self.joints)
-        moved = joint.mount @ np.linalg.inv(joints[part].mount)
+        moved = joint.mount @ inverse(joints[part].mount)
         joints[part] = joint
         for child in self.tree.children(part):
             old = joints[child]
@@ -123,7 +123,7 @@ def zeroed(mechanism: Mechanism, frame: int) -> Mechanism:
     for joint in mechanism.joints:
         if joint.kind != "free":
             starts = [motion[frame] for motion in joint.motion]
-            motion = tuple(np.linalg.inv(start) @ m for start, m in zip(starts, joint.motion, strict=True))
+            motion = tuple(inverse(start) @ m for start, m in zip(starts, joint.motion, strict=True))
             offset = joint.offset @ starts[0] if starts else joint.offset
             between = joint.between @ starts[1] if len(starts) == 2 else joint.between
             joint = replace(joint, offset=offset, between=between, motion=motion)

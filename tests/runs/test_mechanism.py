@@ -1,0 +1,23 @@
+"""The mechanism of a tiny run: over all frames trained on, also where only some were learned from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from wim_fast import load_run
+from wim_fast.posing.mechanism import part_poses
+from wim_fast.runs import mechanism as module
+
+
+@pytest.mark.parametrize("frames", [60, 4])
+def test_it_follows_the_learned_poses(tiny_run, monkeypatch, frames: int) -> None:
+    monkeypatch.setattr(module, "FRAMES", frames)
+    run = load_run(tiny_run.path)
+    fitted = module.fit_run(run)
+    poses = part_poses(fitted.mechanism, len(run.frame_ids))
+    off = np.linalg.norm(poses[..., :3, 3] - run.motion.translation, axis=-1)
+    assert np.sqrt((off**2).mean(axis=0)) == pytest.approx(fitted.shift_residual, rel=1e-2, abs=1e-4)
+    assert fitted.surface_residual.max() < 3 * module.NOISE * run.config.render.inv_s_pixels / run.inv_s
+    assert (fitted.body_of_part <= len(run.semi_axes)).all()
+    assert fitted.mechanism.kinds[fitted.mechanism.tree.root] in ("fixed", "free")
