@@ -6,17 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from wim_fast import UserError, load_run
+from wim_fast import UserError
 from wim_fast.export.binding import rigid_motions, skinned
 from wim_fast.export.rest import least_overlapping, overlap
 from wim_fast.export.surface import extract_surface
 from wim_fast.export.triangles import is_closed
 from wim_fast.model.motion import Motion, posed_at
-
-
-@pytest.fixture(scope="module")
-def run(tiny_run):
-    return load_run(tiny_run.path)
 
 
 @pytest.fixture(scope="module")

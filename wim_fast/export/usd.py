@@ -46,19 +46,21 @@ def _stage(asset: Asset, file: str) -> None:
     stage.SetEndTimeCode(codes[-1])
     root = UsdSkel.Root.Define(stage, "/model")
     stage.SetDefaultPrim(root.GetPrim())
+    order = rig.tree.order  # UsdSkel wants parents before their children
     joints = _joint_paths(rig)
     skeleton = UsdSkel.Skeleton.Define(stage, "/model/skeleton")
     skeleton.CreateJointsAttr(joints)
-    skeleton.CreateBindTransformsAttr([_moved(Gf, head) for head in rig.heads])
+    skeleton.CreateBindTransformsAttr([_moved(Gf, head) for head in rig.heads[order]])
     parent = rig.tree.parent
     offsets = rig.heads - np.where((parent >= 0)[:, None], rig.heads[parent], 0.0)
-    skeleton.CreateRestTransformsAttr([_moved(Gf, offset) for offset in offsets])
+    skeleton.CreateRestTransformsAttr([_moved(Gf, offset) for offset in offsets[order]])
     animation = UsdSkel.Animation.Define(stage, "/model/skeleton/film")
     _animate(animation, joints, rig, codes)
     UsdSkel.BindingAPI.Apply(skeleton.GetPrim()).CreateAnimationSourceRel().SetTargets([animation.GetPath()])
     mesh = _mesh(stage, asset)
     binding = UsdSkel.BindingAPI.Apply(mesh.GetPrim())
     ids, weights = rig.weights(asset.upright_surface)
+    ids = np.argsort(order)[ids]
     binding.CreateJointIndicesPrimvar(False, ids.shape[1]).Set(ids.ravel().tolist())
     binding.CreateJointWeightsPrimvar(False, ids.shape[1]).Set(weights.ravel().tolist())
     binding.CreateGeomBindTransformAttr(Gf.Matrix4d(1.0))
@@ -79,12 +81,12 @@ def _extents(asset: Asset) -> list[tuple[float, float, float]]:
 
 
 def _joint_paths(rig: Rig) -> list[str]:
-    """Each bone's name behind those of all above it."""
-    paths = [""] * rig.bones
+    """Each bone's name behind those of all above it, in the order of the tree."""
+    paths: dict[int, str] = {}
     for bone in rig.tree.order.tolist():
-        parent = rig.tree.parent[bone]
+        parent = int(rig.tree.parent[bone])
         paths[bone] = rig.names[bone] if parent < 0 else f"{paths[parent]}/{rig.names[bone]}"
-    return paths
+    return list(paths.values())
 
 
 def _moved(Gf: Any, offset: np.ndarray) -> Any:
@@ -93,13 +95,13 @@ def _moved(Gf: Any, offset: np.ndarray) -> Any:
 
 def _animate(animation: Any, joints: list[str], rig: Rig, codes: np.ndarray) -> None:
     Gf, Vt = extra("pxr.Gf", "usd-core"), extra("pxr.Vt", "usd-core")
-    local = rig.local_moves()
-    turns = np.stack([quaternions(local.rotation[:, bone]) for bone in range(rig.bones)], axis=1)
+    local, order = rig.local_moves(), rig.tree.order
+    turns = np.stack([quaternions(local.rotation[:, bone]) for bone in order], axis=1)
     animation.CreateJointsAttr(joints)
     animation.CreateScalesAttr([Gf.Vec3h(1, 1, 1)] * rig.bones)
     translations, rotations = animation.CreateTranslationsAttr(), animation.CreateRotationsAttr()
     for k, code in enumerate(codes.tolist()):
-        translations.Set(Vt.Vec3fArray.FromNumpy(local.translation[k].astype(np.float32)), code)
+        translations.Set(Vt.Vec3fArray.FromNumpy(local.translation[k, order].astype(np.float32)), code)
         rotations.Set(Vt.QuatfArray([Gf.Quatf(w, x, y, z) for x, y, z, w in turns[k].tolist()]), code)
 
 

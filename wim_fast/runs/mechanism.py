@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from wim_fast.posing.joint_choice import Poses, choose_joints
-from wim_fast.posing.mechanism import Joint, Mechanism, bodies, spread
+from wim_fast.posing.mechanism import Joint, Mechanism, bodies, spread, stage_frames
 from wim_fast.posing.mechanism_fit import fit_mechanism, residuals, surface_metric
-from wim_fast.posing.rigid import rigid
+from wim_fast.posing.rigid import inverse, rigid
 from wim_fast.runs.joints import tree_of
 from wim_fast.runs.trained_model import TrainedModel
 
@@ -50,7 +50,8 @@ def fit_run(run: TrainedModel) -> FittedMechanism:
     some = np.unique(np.linspace(0, count - 1, min(count, FRAMES)).round().astype(int))
     noise = NOISE * run.config.render.inv_s_pixels / run.inv_s
     known = Poses(poses[some], run.joints_in(run.motion)[some], metric, noise)
-    mechanism = _over_the_film(choose_joints(known, tree_of(run))[0], poses, metric, some)
+    mechanism = _at_the_joints(choose_joints(known, tree_of(run))[0], known.joints)
+    mechanism = _over_the_film(mechanism, poses, metric, some)
     twist = residuals(mechanism, poses)
 
     def rms(square: np.ndarray) -> np.ndarray:
@@ -63,6 +64,23 @@ def fit_run(run: TrainedModel) -> FittedMechanism:
         rms((twist[..., :3] ** 2).sum(-1)),
         rms(np.einsum("tpi,pij,tpj->tp", twist, metric, twist)),
     )
+
+
+def _at_the_joints(mechanism: Mechanism, joints: np.ndarray) -> Mechanism:
+    """Hinges slid along their axes, which changes nothing else, to where they are nearest to the learned joints.
+
+    joints: (T, P-1, 3) in the world, in the order of the tree's edges.
+    """
+    for part in mechanism.tree.order[1:].tolist():
+        joint = mechanism.joints[part]
+        if joint.kind == "revolute":
+            to_hinge = inverse(stage_frames(mechanism, len(joints))[part][0])
+            learned = joints[:, mechanism.tree.parent_edge[part]]
+            along = np.einsum("tj,tj->t", to_hinge[:, 2, :3], learned) + to_hinge[:, 2, 3]
+            shift = rigid(np.eye(3), np.array([0.0, 0.0, along.mean()]))
+            slid = replace(joint, offset=joint.offset @ shift, mount=inverse(shift) @ joint.mount)
+            mechanism = mechanism.replaced(part, slid)
+    return mechanism
 
 
 def _over_the_film(

@@ -20,6 +20,7 @@ class Page {
     this.mesh = gltf.scene.getObjectByProperty("isSkinnedMesh", true);
     this.mesh.frustumCulled = false;
     this.bones = facts.joints.map((joint) => gltf.scene.getObjectByName(joint.name));
+    this.filmed = this.bones.map((bone) => bone.quaternion.clone());
     this.mixer = new THREE.AnimationMixer(gltf.scene);
     this.mixer.clipAction(gltf.animations[0]).play();
     this.addLook();
@@ -136,11 +137,13 @@ class Page {
     this.seconds = seconds;
     byId("time").value = seconds;
     byId("clock").textContent = `${seconds.toFixed(2)} s`;
+    // the mixer writes only what has changed since it wrote: bones must be as it left them
+    this.bones.forEach((bone, k) => bone.quaternion.copy(this.filmed[k]));
     // at its end the animation would start again
     this.mixer.setTime(Math.min(seconds, facts.seconds * (1 - 1e-9)));
     const turn = new THREE.Quaternion(), axis = new THREE.Vector3();
     this.bones.forEach((bone, k) => {
-      if (this.angles[k] === 0) return;
+      this.filmed[k].copy(bone.quaternion);
       turn.setFromAxisAngle(axis.fromArray(facts.joints[k].axis), (this.angles[k] * Math.PI) / 180);
       bone.quaternion.multiply(turn);
     });
