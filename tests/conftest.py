@@ -1,9 +1,14 @@
-"""Test processes share the machine, so each of them computes on one thread and does not wait busily."""
+"""Test processes share the machine, so each of them computes on one thread and does not wait busily.
+
+They are the same on every machine: a GPU is hidden from them, but where WIM_FAST_TEST_GPU=1 asks for it.
+"""
 
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch, here and in the processes that tests start
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+if os.environ.get("WIM_FAST_TEST_GPU") != "1":
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import numba
 import pytest

@@ -31,11 +31,18 @@ def operation(backend: str, op: str, function: str | None = None) -> Callable:
         return run
 
     def on_gpu(*args, **kwargs):
-        moved = (x.cuda() if isinstance(x, Tensor) else x for x in args)
-        out = run(*moved, **kwargs)
-        return out.cpu() if isinstance(out, Tensor) else type(out)(*(x.cpu() for x in out))
+        return moved(run(*moved(args, "cuda"), **kwargs), "cpu")
 
     return on_gpu
+
+
+def moved(x, device: str):
+    """Tensors, also in tuples, named ones and lists, on another device."""
+    if isinstance(x, Tensor):
+        return x.to(device)
+    if isinstance(x, tuple) and hasattr(x, "_fields"):
+        return type(x)(*(moved(y, device) for y in x))
+    return type(x)(moved(y, device) for y in x) if isinstance(x, (tuple, list)) else x
 
 
 def random_rotations(*shape: int, generator: torch.Generator) -> Tensor:

@@ -21,14 +21,27 @@ from wim_fast.training.trainer import Trainer
 class Separate(Processes):
     """Takes its share as one of several would, but averages nothing."""
 
-    def average_(self, *tensors: torch.Tensor) -> None:
-        pass
-
-    def average_gradients(self, parameters: Any, *others: torch.Tensor) -> None:
-        pass
+    def exchange(self, message: torch.Tensor | None) -> torch.Tensor | None:
+        return message
 
 
-def take_step(scene: Path, processes: Processes) -> dict[str, Any]:
+class Replayed:
+    """In the place of `Recorded`: what functions return lies where it lay the first time, and so must what they are given."""
+
+    def __init__(self) -> None:
+        self.places: dict[Any, Any] = {}
+
+    def __call__(self, function: Any, phase: Any, *arguments: torch.Tensor) -> Any:
+        result = function(phase, *arguments)
+        given, kept = self.places.setdefault((function.__name__, phase), (arguments, result))
+        assert all(a is b for a, b in zip(arguments, given, strict=True))
+        if kept is not None:
+            for place, value in zip((kept[0].values, kept[1]), (result[0].values, result[1]), strict=True):
+                place.copy_(value)
+        return kept
+
+
+def take_step(scene: Path, processes: Processes, recorded: Any = None, steps: int = 1) -> dict[str, Any]:
     """The images drawn, the gradients, the distances of the joints and, after the step, the parameters."""
     small = {
         name: value for name, value in SETTINGS.items() if name not in ("checkpoint_minutes", "log_every")
@@ -44,7 +57,9 @@ def take_step(scene: Path, processes: Processes) -> dict[str, Any]:
         return draw(camera, frame, *others)
 
     trainer.images.draw = watched  # type: ignore[method-assign]
-    trainer.train_step()
+    trainer.recorded = recorded
+    for _ in range(steps):
+        trainer.train_step()
     joints = trainer.model.joints
     return {
         "images": torch.stack(drawn),
@@ -58,3 +73,7 @@ if __name__ == "__main__":
     scene, output = map(Path, sys.argv[1:])
     processes = join_processes(torch.device("cpu"))
     torch.save(take_step(scene, processes), output / f"{processes.rank}.pt")
+    # as GPUs exchange, by messages; and as they take a step, in two parts
+    messages = dataclasses.replace(processes, shared_means=None)
+    for name, recorded in (("whole", None), ("parts", Replayed())):
+        torch.save(take_step(scene, messages, recorded, 3), output / f"{name}{processes.rank}.pt")

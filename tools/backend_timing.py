@@ -25,6 +25,7 @@ from wim_fast.training.cuda_graph import WARM_UP
 from wim_fast.training.pace import Pace
 from wim_fast.training.split import read_split
 from wim_fast.training.trainer import Trainer
+from wim_fast.training.warm_up import warm_up
 
 ITERATIONS = 200_000  # of the paper
 LATE = 0.9  # share of them at which steps are timed: full sharpness, all frames, all losses
@@ -99,6 +100,7 @@ def trained(config: Config, args: argparse.Namespace, processes: Processes = ALO
     backend = select_backend(config.render.backend)
     split = read_split(config)
     trainer = Trainer(split.scene, split.config, args.warm_steps, backend, processes)
+    warm_up(trainer)
     reports = [trainer.train_step() for _ in range(args.warm_steps)]
     trainer.pace, trainer.step = Pace.steady(ITERATIONS), round(LATE * ITERATIONS)
     clock = clock_for(backend.device, args.threads)
@@ -194,7 +196,7 @@ def draw(trainer: Trainer, generator: torch.Generator) -> Batch:
         torch.randint(count, (render.images_per_step,), generator=generator, device=device)
         for count in (images.num_frames, images.num_cameras)
     )
-    return images.draw(camera, frame, render.rays_per_image, generator)
+    return images.draw(camera, frame, render.rays_per_image, generator, trainer.backend)
 
 
 def growth_results(subject: Subject, args: argparse.Namespace, images: int) -> Results:
@@ -219,8 +221,7 @@ def growth_results(subject: Subject, args: argparse.Namespace, images: int) -> R
 def resize(trainer: Trainer, config: Config) -> None:
     """Let its next steps have the sizes of this configuration."""
     trainer.config = config
-    if trainer.recorded:
-        trainer.recorded.forget()
+    warm_up(trainer)  # room for as many samples, and recorded anew
 
 
 def step_size(subject: Subject, repeats: int) -> Results:

@@ -8,6 +8,8 @@ as the profiler has it, and the least of several steps: other work on the machin
 python tools/benchmark.py                              # the embedded dog, 20 parts, 4 x 384 rays; minutes
 python tools/benchmark.py --backend each --skip-growth # every backend that runs here
 python tools/benchmark.py --beside 1 --parts 10        # how much slower a step is while another program is busy
+python tools/benchmark.py --to-quality                 # seconds until unseen views have 25 and 27 dB; an hour
+python tools/benchmark.py --to-quality --scene FOLDER --parts 10 --train-cameras 0 1 2 3 4 --against OTHER_CHECKOUT
 python tools/benchmark.py --backend triton tcnn --paper-batch --scene FOLDER --json results.json
 """
 
@@ -27,6 +29,7 @@ from backend_timing import Results, measure
 from benchmark_tables import console, show_backend, table
 from beside import measure_beside
 from machine_limits import machine
+from to_quality import to_quality
 
 from wim_fast.errors import UserError
 from wim_fast.ops.backend import BACKENDS
@@ -36,6 +39,11 @@ PAPER_BATCH = {"images": 16, "rays": 384, "size": 512, "parts": 20}
 
 def main() -> int:
     args = arguments()
+    if args.to_quality:
+        found = to_quality(args)
+        if args.json:
+            args.json.write_text(json.dumps(found, indent=2) + "\n")
+        return 0
     os.environ.setdefault(
         "KINETO_LOG_LEVEL", "6"
     )  # the profiler of the processes below says when it starts and stops
@@ -99,9 +107,19 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--paper-repeats", type=int, default=3, help="steps of the paper that are timed")
     parser.add_argument("--skip-paper", action="store_true")
     parser.add_argument("--skip-growth", action="store_true", help="leave out rays, parts and resolutions")
+    quality = parser.add_argument_group("with --to-quality")
+    quality.add_argument("--to-quality", action="store_true", help="measure this alone, at 1 and 2 threads")
+    quality.add_argument("--goals", type=float, nargs="+", help="dB; default: 25 27 for the dog, else 28 30")
+    quality.add_argument(
+        "--unseen-cameras", type=int, nargs="+", help="default: the test cameras, or all others"
+    )
+    quality.add_argument("--unseen-frames", help="for instance 0:60:6; default: some of those trained on")
+    quality.add_argument("--against", type=Path, help="a checkout of other code, trained in turn with this")
+    quality.add_argument("--first-iterations", type=int, default=500, help="of the shortest run")
+    quality.add_argument("--most-iterations", type=int, default=16000, help="give up after a run of so many")
     parser.add_argument("--json", type=Path, help="write all numbers to this file")
     args = parser.parse_args()
-    if args.threads is None:
+    if args.threads is None and not args.to_quality:
         args.threads = numba.config.NUMBA_NUM_THREADS if args.beside else 1
     if args.paper_batch:
         vars(args).update(PAPER_BATCH)

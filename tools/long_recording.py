@@ -190,7 +190,7 @@ def drawing(trainer: Any, clock: Any, repeats: int = 200) -> float:
         uniform = torch.rand(len(frame), sampling.mask_pixels, generator=generator)
         seen = camera, frame, projection, images.silhouettes.masks
         start = clock()
-        images.draw(camera, frame, render.rays_per_image, generator)
+        images.draw(camera, frame, render.rays_per_image, generator, trainer.backend)
         trainer.backend.silhouette_losses(*posed, direction, uniform, *seen, sampling.dead_zone)
         seconds += clock() - start
     return seconds / repeats

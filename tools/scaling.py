@@ -16,7 +16,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -40,11 +40,8 @@ PREDICTED = (2, 4, 8, 16)
 class Apart(Processes):
     """Takes its share as one of several would, and exchanges nothing."""
 
-    def average_(self, *tensors: torch.Tensor) -> None:
-        pass
-
-    def average_gradients(self, parameters: Any, *others: torch.Tensor) -> None:
-        pass
+    def message(self, tensors: Sequence[torch.Tensor]) -> None:
+        return None
 
 
 def main() -> None:
@@ -159,16 +156,20 @@ def work_off(
     trainer = trained(settings(args, backend="numba"), args, processes).trainer
     pipe.send(True)
     exchange = exchange_wall = 0.0
-    average = Processes.average_gradients
 
-    def timed(self: Processes, *tensors: Any) -> None:
-        nonlocal exchange, exchange_wall
-        wall, processor = time.perf_counter(), time.process_time()
-        average(self, *tensors)
-        exchange += time.process_time() - processor
-        exchange_wall += time.perf_counter() - wall
+    def timed(function: Callable) -> Callable:
+        def run(*args: Any) -> Any:
+            nonlocal exchange, exchange_wall
+            wall, processor = time.perf_counter(), time.process_time()
+            result = function(*args)
+            exchange += time.process_time() - processor
+            exchange_wall += time.perf_counter() - wall
+            return result
 
-    Processes.average_gradients = timed  # type: ignore[method-assign]
+        return run
+
+    for name in ("message", "exchange", "deliver"):
+        setattr(Processes, name, timed(getattr(Processes, name)))
     while True:
         try:
             steps, share = pipe.recv()

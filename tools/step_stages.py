@@ -21,8 +21,8 @@ from wim_fast.training.trainer import Trainer
 # The fields of Backend that are kernels, and the stage that each belongs to.
 KERNELS = {
     "march": "march", "articulated_lookup": "lookup", "part_encoding": "encoding", "decoder_mlp": "decoder",
-    "pose_mlp": "pose", "composite": "composite", "visible_samples": "composite", "silhouette_losses": "silhouette",
-    "unjudged_points": "silhouette",
+    "pose_mlp": "pose", "composite": "composite", "visible_samples": "composite", "interpolated": "composite",
+    "shade": "decoder", "silhouette_losses": "silhouette", "unjudged_points": "silhouette",
 }  # fmt: skip
 FORWARD = ("data", "pose", "march", "lookup", "encoding", "decoder", "composite", "silhouette", "losses")
 DIFFERENTIATED = ("silhouette", "composite", "decoder", "encoding", "lookup", "pose")

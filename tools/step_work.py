@@ -21,7 +21,7 @@ from step_stages import unrecorded
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from wim_fast.ops.mlp import reference
+from wim_fast.ops.mlp import cpu, reference
 from wim_fast.ops.part_encoding.reference import MIN_WEIGHT
 from wim_fast.training.trainer import Trainer
 
@@ -99,7 +99,7 @@ def _counted(kernels: dict[str, Callable], counts: Counter[str]) -> dict[str, Ca
             y = kernels[name](x, weights, activation)
             rows = int(x.any(1).sum())
             move(rows, x, y)
-            if kernels[name] is not reference.mlp:
+            if kernels[name] not in (reference.mlp, cpu.mlp):
                 counts["fused flops"] += fused_flops(rows, weights)
             return y
 

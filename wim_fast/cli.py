@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from wim_fast import __version__
-from wim_fast.errors import SceneWarning, UserError
+from wim_fast.errors import GpuWarning, SceneWarning, UserError
 
 # name -> (module in wim_fast.commands, what it does)
 COMMANDS = {
@@ -70,7 +70,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _show_warning(message: Any, category: type[Warning], *rest: Any, **named: Any) -> None:
-    if issubclass(category, SceneWarning):
+    if issubclass(category, (SceneWarning, GpuWarning)):
         print(f"warning: {message}", file=sys.stderr, flush=True)
     else:
         _default_show_warning(message, category, *rest, **named)

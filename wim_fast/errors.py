@@ -26,3 +26,7 @@ class UserError(Exception):
 
 class SceneWarning(UserWarning):
     """A scene can be used, but the person should know something about it."""
+
+
+class GpuWarning(UserWarning):
+    """There is a GPU, and it is not used: why."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,22 @@ def resource_folder(kind: str) -> Path:
     """The folder `assets` or `configs`: inside the package in an installed wheel, beside it in a checkout."""
     packaged = _PACKAGE / "_data" / kind
     return packaged if packaged.is_dir() else _PACKAGE.parent / kind
+
+
+def cache_folder() -> Path:
+    """What is kept from one run to another, and can be made anew."""
+    if folder := os.environ.get("WIM_FAST_CACHE"):
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wim-fast"
+
+
+@functools.cache
+def sources_digest(folder: Path) -> str:
+    """Of all Python files in and under `folder`."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import os
 import platform
 import socket
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -39,12 +39,16 @@ class SharedMeans:
         self.rows, self.means = torch.empty(count, 0), torch.empty(0)
 
     @torch.no_grad()
-    def __call__(self, tensors: Sequence[Tensor]) -> Tensor:
-        """The means (n,) float32 of all elements; they hold until the next call, which all processes make."""
+    def row(self, tensors: Sequence[Tensor]) -> Tensor:
+        """All elements (n,) float32, where the other processes see them. All processes make this call."""
         size = sum(tensor.numel() for tensor in tensors)
         if size > len(self.means):
             self._allocate(size)
-        torch.cat([tensor.flatten() for tensor in tensors], out=self.rows[self.rank, :size])
+        return torch.cat([tensor.flatten() for tensor in tensors], out=self.rows[self.rank, :size])
+
+    @torch.no_grad()
+    def __call__(self, size: int) -> Tensor:
+        """The means (size,) of all rows; they hold until the next call, which all processes make."""
         dist.barrier()
         mine = slice(size * self.rank // self.count, size * (self.rank + 1) // self.count)
         torch.sum(self.rows[:, mine], 0, out=self.means[mine]).div_(self.count)
@@ -105,28 +109,33 @@ class Processes:
         """This process's part of so many things that are drawn, rounded up."""
         return -(-number // self.count)
 
-    def average_(self, *tensors: Tensor) -> None:
-        """Replace tensors of one device by their means over all processes, in one message."""
-        if self.count > 1:
-            if self.shared_means is not None:
-                means = self.shared_means(tensors)
-            else:
-                means = torch.cat([tensor.flatten() for tensor in tensors])
-                dist.all_reduce(means)
-                means /= self.count
-            for tensor, mean in zip(tensors, means.split([t.numel() for t in tensors]), strict=True):
-                tensor.copy_(mean.view_as(tensor))
+    def message(self, tensors: Sequence[Tensor]) -> Tensor | None:
+        """Tensors of one device as one, to be exchanged; None for a process alone."""
+        if self.count == 1:
+            return None
+        if self.shared_means is not None:
+            return self.shared_means.row(tensors)
+        return torch.cat([tensor.detach().flatten() for tensor in tensors])
 
-    def average_gradients(self, parameters: Iterable[Tensor], *others: Tensor) -> None:
-        """Means of gradients and other tensors over all processes; a gradient that a process lacks counts as zero."""
-        if self.count > 1:
-            parameters = list(parameters)
-            for parameter in parameters:
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-            self.average_(
-                *(parameter.grad for parameter in parameters if parameter.grad is not None), *others
-            )
+    def exchange(self, message: Tensor | None) -> Tensor | None:
+        """The means of all processes' messages, at a place that stays the same. Does not wait for a GPU."""
+        if message is None:
+            return None
+        if self.shared_means is not None:
+            return self.shared_means(len(message))
+        if message.is_cuda:
+            dist.all_reduce(message, dist.ReduceOp.AVG)
+        else:  # gloo only adds
+            dist.all_reduce(message)
+            message /= self.count
+        return message
+
+    def deliver(self, means: Tensor | None, tensors: Sequence[Tensor]) -> None:
+        """Replace the tensors of a `message` by their means."""
+        if means is not None:
+            parts = means.split([tensor.numel() for tensor in tensors])
+            views = [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+            torch._foreach_copy_(list(tensors), views)
 
     def first(self, value: float, device: torch.device) -> float:
         """The first process's value, for all."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from wim_fast import UserError
+from wim_fast import SceneWarning, UserError
+from wim_fast.export.asset import Asset, Settings
 from wim_fast.export.binding import rigid_motions, skinned
+from wim_fast.export.distance_grid import DistanceGrid
+from wim_fast.export.placement import y_up
 from wim_fast.export.rest import least_overlapping, overlap
 from wim_fast.export.surface import extract_surface
 from wim_fast.export.triangles import is_closed
@@ -67,3 +72,33 @@ def test_the_rest_frame_is_where_parts_are_apart() -> None:
     assert least_overlapping(motion, axes) == 1
     assert overlap(motion.at([0]), axes) == 1
     assert overlap(motion.at([1]), axes) == 0
+
+
+def test_a_run_without_a_surface_says_so(run, monkeypatch) -> None:
+    nothing = DistanceGrid(np.ones((8, 8, 8), np.float32), np.zeros(3), 0.1)
+    monkeypatch.setattr("wim_fast.export.surface.distance_grid", lambda *_: nothing)
+    with pytest.raises(UserError, match="its surface in frame 2 has 0 faces"):
+        extract_surface(run, frame=2)
+
+
+def test_a_part_without_vertices_is_named_and_keeps_its_joint(run, surface, monkeypatch) -> None:
+    bound = dataclasses.replace(surface, part_ids=np.minimum(surface.part_ids, 1))
+    monkeypatch.setattr("wim_fast.export.asset.extract_surface", lambda *_: bound)
+    asset = Asset(run, Settings())
+    with pytest.warns(SceneWarning, match="part 2 owns no vertex"):
+        assert asset.surface is bound
+    assert asset.rig.bones == 3
+
+
+def test_without_the_recording_the_largest_piece_is_kept(run, monkeypatch) -> None:
+    gone = dataclasses.replace(run, config=dataclasses.replace(run.config, scene=dataclasses.replace(
+        run.config.scene, scene="gone")))  # fmt: skip
+    index = np.stack(np.mgrid[:40, :40, :40], axis=-1)
+    sdf = np.minimum(*(np.linalg.norm(index - c, axis=-1) - r for c, r in ((10.2, 8.0), (30.2, 6.0))))
+    two_balls = DistanceGrid(sdf.astype(np.float32), np.zeros(3), 0.02)
+    monkeypatch.setattr("wim_fast.export.surface.distance_grid", lambda *_: two_balls)
+    with pytest.warns(SceneWarning, match="only the largest piece of the surface is kept"):
+        kept = extract_surface(gone, frame=0)
+    assert kept.vertices.max() < 20 * 0.02
+    with pytest.warns(SceneWarning, match="z is taken to be up"):
+        assert np.allclose(y_up(gone).points(np.array([0, 0, 1.0])), [0, run.coordinate_scale, 0])

@@ -2,10 +2,11 @@ import pytest
 import torch
 from kernel_cases import assert_near, gradients
 
-from wim_fast.model.part_field import PartField, lighting_basis
+from wim_fast.model.part_field import PartField
 from wim_fast.ops.articulated.reference import PartLookup
 from wim_fast.ops.backend import select_backend
 from wim_fast.ops.part_encoding.reference import part_encoding
+from wim_fast.ops.shading.reference import lighting_basis
 
 NUMBA, TORCH = select_backend("numba"), select_backend("torch")
 

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from gpu_compile import compile_kernel
 from kernel_cases import (
     BACKENDS,
     KERNELS,
@@ -205,20 +204,3 @@ def test_rigid_motion_changes_nothing():
     there = cpu.articulated_lookup(points @ Q.T + shift, pose_ids, *moved, 2)
     torch.testing.assert_close(here.union, there.union, atol=1e-5, rtol=0)
     torch.testing.assert_close(here.local, there.local, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize(
-    ("kernel", "types", "constants"),
-    [
-        ("_forward", "*fp32 *i32 *fp32 *fp32 *fp32 *fp32 *fp32 *i32 i32 i32", {"TOP_K": 2, "SAVE": False}),
-        ("_forward", "*fp32 *i32 *fp32 *fp32 *fp32 *fp32 *fp32 *i32 i32 i32", {"TOP_K": 3, "SAVE": True}),
-        ("_backward", "*fp32 *fp32 *fp32 *i32" + 8 * " *fp32" + " i32 i32", {"TOP_K": 2, "OF_POINTS": True}),
-        ("_backward", "*fp32 *fp32 *fp32 *i32" + 8 * " *fp32" + " i32 i32", {"TOP_K": 3, "OF_POINTS": False}),
-    ],
-)
-def test_triton_compiles_for_gpus(kernel, types, constants):
-    module = pytest.importorskip("wim_fast.ops.articulated.triton", reason="triton is not installed")
-    inputs = "*fp32 *i32" + 5 * " *fp32 "
-    constants = {"BLOCK": module.BLOCK, **constants}
-    ptx = compile_kernel(module.__name__, kernel, inputs + types, constants, module.WARPS)
-    assert "st.local" not in ptx  # everything stays in registers

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import wim_fast
-from wim_fast.ops.compiled import STAMP, discard_stale, sources_digest
+from wim_fast.files import sources_digest
+from wim_fast.ops.compiled import STAMP, discard_stale
 
 
 def test_digest_follows_every_source(tmp_path):

@@ -2,7 +2,6 @@ import math
 
 import pytest
 import torch
-from gpu_compile import compile_kernel
 from kernel_cases import BACKENDS, KERNELS, assert_near, gradients, interpreted, non_contiguous, operation
 from torch.autograd import gradcheck
 
@@ -198,15 +197,16 @@ def test_non_contiguous_inputs(backend):
     assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize(
-    ("kernel", "types"),
-    [
-        ("_forward", "*fp32 *fp32 *fp32 *i64 *fp32 *fp32 *fp32 *fp32 i32"),
-        ("_backward", "*fp32 *fp32 *fp32 *i64" + 9 * " *fp32" + " i32 i32"),
-        ("_visible", "*fp32 *i64 *fp32 *i1 i32 i32"),
-    ],
-)
-def test_triton_compiles_for_gpus(kernel, types):
-    module = pytest.importorskip("wim_fast.ops.composite.triton", reason="triton is not installed")
-    constants = {"RAYS": module.RAYS, "STRIDE": module.STRIDE}
-    assert "st.local" not in compile_kernel(module.__name__, kernel, types, constants, module.WARPS)
+@pytest.mark.parametrize("backend", KERNELS)
+@pytest.mark.parametrize("lengths", [(1,), (2, 1, 9, 4), (30, 30)])
+def test_interpolated_is_the_reference(backend, lengths):
+    """Every other sample of each ray is known, and the last; some steps of a ray are longer than others."""
+    generator = torch.Generator().manual_seed(0)
+    known = torch.cat([torch.arange(n) % 2 == 0 for n in lengths])
+    for end in torch.tensor(lengths, dtype=torch.int64).cumsum(0).tolist():
+        known[end - 1] = True
+    t = (1 + (torch.rand(len(known), generator=generator) > 0.8)).float().cumsum(0)
+    values = torch.randn(int(known.sum()), generator=generator)
+    expected = reference.interpolated(t[known], values, t, known)
+    found = operation(backend, "composite", "interpolated")(t[known], values, t, known)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

@@ -1,6 +1,5 @@
 import pytest
 import torch
-from gpu_compile import compile_kernel
 from kernel_cases import (
     BACKENDS,
     KERNELS,
@@ -262,22 +261,3 @@ def test_triton_asks_for_a_capacity():
     origins, directions, pose_ids, jitter = rays_at(posed, 2)
     with pytest.raises(ValueError, match="capacity"):
         operation("triton", "march")(origins, directions, pose_ids, *posed, jitter, BAND, STEP)
-
-
-@pytest.mark.parametrize(
-    ("kernel", "types", "constants"),
-    [
-        (
-            "_march",
-            "*fp32 *fp32 *i32 *fp32 *fp32 *fp32 *fp32 *fp32 *fp32 *fp32 *fp32 *i32 i32",
-            ("PARTS", "STEPS"),
-        ),
-        ("_pack", "*fp32 *i64 *fp32 *i64 i32 i32", ("HALVINGS", "BLOCK")),
-    ],
-)
-def test_triton_compiles_for_gpus(kernel, types, constants):
-    module = pytest.importorskip("wim_fast.ops.march.triton", reason="triton is not installed")
-    values = {"PARTS": 32, "STEPS": module.STEPS, "HALVINGS": 13, "BLOCK": module.PACK_BLOCK}
-    warps = module.WARPS if kernel == "_march" else module.PACK_WARPS
-    ptx = compile_kernel(module.__name__, kernel, types, {name: values[name] for name in constants}, warps)
-    assert "st.local" not in ptx  # everything stays in registers

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from kernel_cases import posed_ellipsoids, rays_at, tangent_rays
+from kernel_cases import operation, posed_ellipsoids, rays_at, tangent_rays
 
 from wim_fast.ops.march.reference import march
 from wim_fast.ops.occupancy.reference import ROUNDING, occupancy_grids
@@ -58,6 +58,19 @@ def test_cells_far_from_every_part_are_empty():
     limit = BAND + 0.66 / 16 * 3**0.5 / 2
     assert occupied[0][distance < limit].all()
     assert not occupied[0][distance > limit + 2 * ROUNDING].any()
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_triton_fills_the_same_grids(parts, empty_is_nan):
+    """All poses in one launch; a block of cells ends beyond the grids."""
+    posed = posed_ellipsoids(2, parts)
+    expected, boxes = occupancy_grids(*posed[:4], BAND, 7)
+    found, found_boxes = operation("triton", "occupancy", "occupancy_grids")(*posed[:4], BAND, 7)
+    assert found.dtype == torch.bool
+    assert found.is_contiguous()
+    torch.testing.assert_close(found_boxes, boxes)
+    assert 0 < int(expected.sum()) < expected.numel()
+    assert int((found != expected).sum()) <= (1 if torch.cuda.is_available() else 0)
 
 
 @pytest.mark.parametrize("resolution", [16, 96])

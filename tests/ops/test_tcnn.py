@@ -63,6 +63,73 @@ def test_mlp_gradients_come_back_in_our_shapes():
     )
 
 
+class FakeNetwork(torch.nn.Module):
+    """tiny-cuda-nn's module as its bindings have it: factors, results, cotangents and gradients of parameters are half."""
+
+    def __init__(self, columns, width, hidden, out, activation):
+        super().__init__()
+        self.sizes = columns, width, hidden, out
+        self.params = torch.nn.Parameter(torch.zeros(0))
+
+    def forward(self, x):
+        return padded_mlp(x.half(), self.params.half(), *self.sizes)
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e-7, 1.0, 1e6])
+@pytest.mark.parametrize("rows", [1, 20_000])
+def test_gradients_neither_vanish_nor_overflow_in_half(rows, size, monkeypatch):
+    monkeypatch.setattr(tcnn, "_network", FakeNetwork)
+    _, weights = mlp_case(12, 16, 1, 4)
+    x = torch.randn(rows, 12, generator=torch.Generator().manual_seed(0))
+    tensors = [t.requires_grad_() for t in (x, *weights)]
+    out = tcnn.mlp(x, weights, "relu")
+    assert out.dtype == torch.float32
+    cotangent = torch.full_like(out, size)
+    found = torch.autograd.grad(out, tensors, cotangent)
+    expected = torch.autograd.grad(
+        mlp_reference.mlp(x, weights, "relu", precision="half"), tensors, cotangent
+    )
+    for a, b in zip(found, expected, strict=True):
+        assert_near(a / size, b / size, rmse=2e-2, maximum=2e-1)
+    assert all(
+        (g == 0).all() for g in torch.autograd.grad(tcnn.mlp(x, weights, "relu"), tensors, 0 * cotangent)
+    )
+
+
+def test_only_parts_that_are_read_reach_the_grid(monkeypatch):
+    """Not padding, nor parts of no weight; and features and gradients are those of the reference."""
+    atlas = part_atlas(3, 0.4, 0.2)
+    layout = grid_layout(2, round(atlas.side / 0.2) + 1, 1.7, 10)
+    asked = []
+
+    class FakeEncoding(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.params = torch.nn.Parameter(torch.zeros(0))
+
+        def forward(self, positions):
+            asked.append(len(positions))
+            return reference.hashgrid(positions, tcnn.from_tcnn_grid(self.params), layout)
+
+    monkeypatch.setattr(tcnn, "_encoding", lambda layout: FakeEncoding())
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.rand(9, 2, generator=generator)
+    weights[3, 1] = 0.5 * MIN_WEIGHT
+    weights[6:] = 0
+    ids = torch.randint(3, (9, 2), generator=generator).to(torch.int32)
+    local = torch.rand(9, 2, 3, generator=generator) - 0.5
+    table = torch.randn(layout.num_entries, FEATURES, generator=generator)
+    (a, grads_a), (b, grads_b) = (
+        gradients(lambda x, w, t, f=f: [f(x, ids, w, t, layout, atlas)], [local, weights, table], range(3))
+        for f in (tcnn.part_encoding, reference.part_encoding)
+    )
+    assert asked == [11]
+    for x, y in zip(a + grads_a, b + grads_b, strict=True):
+        torch.testing.assert_close(x, y)
+    empty = tcnn.part_encoding(local, ids, 0 * weights, table, layout, atlas)
+    assert torch.equal(empty, torch.zeros(9, 4))
+
+
 def test_grid_parameters():
     table = torch.arange(24.0).view(12, FEATURES)
     flat = tcnn.to_tcnn_grid(table)
@@ -103,7 +170,7 @@ def test_a_layout_that_tiny_cuda_nn_does_not_have():
 @pytest.mark.skipif(importlib.util.find_spec("tinycudann") is not None, reason="tiny-cuda-nn is installed")
 def test_absence_says_how_to_install():
     x, weights = mlp_case(12, 64, 2, 4)
-    with pytest.raises(UserError, match="subdirectory=bindings/torch"):
+    with pytest.raises(UserError, match=r"--no-build-isolation.*subdirectory=bindings/torch"):
         tcnn.mlp(x, weights, "relu")
 
 

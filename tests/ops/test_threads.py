@@ -3,7 +3,6 @@
 import numba
 import pytest
 import torch
-from errors import refused
 from kernel_cases import gradients, points_near, posed_ellipsoids
 
 from wim_fast.ops.backend import select_backend
@@ -82,10 +81,3 @@ def test_results_do_not_depend_on_the_number_of_threads(kernel):
     for other in results[1:]:
         for x, y in zip(results[0], other, strict=True):
             assert torch.equal(x, y)
-
-
-def test_backends_by_name():
-    assert select_backend("auto").name == "numba"
-    assert select_backend("torch").name == "torch"
-    with refused("backend", "cuda9", "numba"):
-        select_backend("cuda9")

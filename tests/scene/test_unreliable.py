@@ -11,13 +11,14 @@ from tiny_scene import ring, write_scene
 from wim_fast import config as config_module
 from wim_fast.config import Config
 from wim_fast.ops.backend import select_backend
+from wim_fast.ops.image_losses.reference import mask_loss, photo_loss
 from wim_fast.ops.silhouette.reference import NOWHERE, draw_mask_pixels, nearest_in_mask
 from wim_fast.processes import ALONE
 from wim_fast.recordings.cameras import project
 from wim_fast.recordings.masks import OBJECT, UNRELIABLE
 from wim_fast.scene.load import load_scene
 from wim_fast.scene.visual_hull import possible_pixels
-from wim_fast.training import losses, schedule
+from wim_fast.training import schedule
 from wim_fast.training.batch import TrainingImages
 from wim_fast.training.silhouettes import Silhouettes
 from wim_fast.training.step import training_losses
@@ -104,12 +105,10 @@ def test_colour_and_mask_have_no_gradient_there(scene):
     generator = torch.Generator().manual_seed(0)
     camera = torch.arange(5).repeat(4)
     frame = torch.arange(4).repeat_interleave(5)
-    batch = images.draw(camera, frame, 400, generator)
+    batch = images.draw(camera, frame, 400, generator, select_backend("numba"))
     rgb = torch.rand(len(batch.alpha), 3, generator=generator, requires_grad=True)
     opacity = torch.rand(len(batch.alpha), generator=generator, requires_grad=True)
-    loss = losses.photo_loss(rgb, batch.rgb, batch.weight) + losses.mask_loss(
-        opacity, batch.alpha, batch.weight
-    )
+    loss = photo_loss(rgb, batch.rgb, batch.weight) + mask_loss(opacity, batch.alpha, batch.weight)
     loss.backward()
     pixels = pixels_of(scene, batch, camera)
     unsure = (

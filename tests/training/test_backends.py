@@ -43,7 +43,8 @@ def backend(name: str):
     if name == "triton":
         pytest.importorskip("triton", reason="triton is not installed")
     try:
-        return select_backend(name)
+        chosen = select_backend(name)
+        return chosen._replace(device=torch.device("cpu")) if name == "torch" else chosen
     except UserError as error:
         pytest.skip(str(error))
 
@@ -114,5 +115,6 @@ def test_a_gpu_is_asked_for_where_there_is_none(name, monkeypatch):
 def test_the_fastest_without_a_gpu():
     if not torch.cuda.is_available():
         assert select_backend("auto").name == "numba"
+    assert select_backend("torch").name == "torch"
     with refused("backend", "abacus", *BACKENDS):
         select_backend("abacus")

@@ -7,12 +7,14 @@ from arm_scene import arm_scene, with_images
 
 from wim_fast.config import Config
 from wim_fast.ops.backend import select_backend
+from wim_fast.ops.image_losses.reference import mask_loss, photo_loss
 from wim_fast.ops.silhouette.reference import draw_mask_pixels, judged, nearest_in_mask
 from wim_fast.ops.silhouette.reference import project as project_points
 from wim_fast.recordings.cameras import project
 from wim_fast.recordings.masks import OBJECT, UNRELIABLE
-from wim_fast.training import losses
 from wim_fast.training.batch import TrainingImages
+
+BACKEND = select_backend("numba")
 
 
 def generator(seed=0):
@@ -50,7 +52,7 @@ def pixels_of(batch, scene):
 
 def draw(images, rays=200, seed=0):
     camera, frame = torch.tensor([0, 3, 5, 3]), torch.tensor([1, 0, 3, 2])
-    return images.draw(camera, frame, rays, generator(seed))
+    return images.draw(camera, frame, rays, generator(seed), BACKEND)
 
 
 def test_colours_are_those_of_the_pixels(scene, images):
@@ -113,9 +115,7 @@ def test_unreliable_pixels_give_exactly_no_gradient(scene):
     np.testing.assert_array_equal((batch.weight > 0).numpy()[away], expected[away])
     rgb = torch.full((800, 3), 0.3, requires_grad=True)
     opacity = torch.full((800,), 0.3, requires_grad=True)
-    total = losses.photo_loss(rgb, batch.rgb, batch.weight) + losses.mask_loss(
-        opacity, batch.alpha, batch.weight
-    )
+    total = photo_loss(rgb, batch.rgb, batch.weight) + mask_loss(opacity, batch.alpha, batch.weight)
     total.backward()
     assert (rgb.grad[batch.weight == 0] == 0).all()
     assert (opacity.grad[batch.weight == 0] == 0).all()
@@ -181,7 +181,7 @@ def test_empty_masks_weigh_nothing(scene):
     mask_pixels, has_mask = draw_mask_pixels(images.silhouettes.masks, camera, frame, uniform(2, 20))
     assert has_mask.tolist() == [0.0, 1.0]
     assert mask_pixels.isfinite().all()
-    assert images.draw(torch.tensor([1]), torch.tensor([2]), 50, generator()).rgb.shape == (50, 3)
+    assert images.draw(torch.tensor([1]), torch.tensor([2]), 50, generator(), BACKEND).rgb.shape == (50, 3)
 
 
 def test_large_images_are_looked_at_coarsely():

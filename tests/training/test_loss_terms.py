@@ -96,14 +96,14 @@ def test_wholly_visible_objects_have_nothing_to_empty(tmp_path):
 
 def test_the_paper_doubles_the_difference(scene):
     """In blocks that touch the mask: four times its square, where ours counts twice."""
+    backend = select_backend("numba")
     images = [
         Trainer(
-            scene, load_config("x", {"parts": 4, "iterations": 10, "block_weight": weight}), 10,
-            select_backend("numba"),
+            scene, load_config("x", {"parts": 4, "iterations": 10, "block_weight": weight}), 10, backend
         ).images
         for weight in (2.0, 4.0)
-    ]  # fmt: skip
+    ]
     zero = torch.tensor([0])
-    ours, paper = (i.draw(zero, zero, 200, torch.Generator().manual_seed(0)).weight for i in images)
+    ours, paper = (i.draw(zero, zero, 200, torch.Generator().manual_seed(0), backend).weight for i in images)
     assert set(ours.tolist()) == {0.0, 1.0, 2.0}
     assert torch.equal(paper, torch.where(ours == 2, 4.0, ours))

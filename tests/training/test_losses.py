@@ -13,50 +13,6 @@ def random(*shape, seed=0, dtype=torch.float64):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
-def test_photo_and_mask_losses():
-    """Weighted mean squares; colours on the paper's scale of [-1, 1]."""
-    rgb, target, weight = random(50, 3), random(50, 3, seed=1), random(50, seed=2)
-    a, b, w = (2 * rgb - 1).numpy(), (2 * target - 1).numpy(), weight.numpy()
-    assert float(losses.photo_loss(rgb, target, weight)) == pytest.approx((w[:, None] * (a - b) ** 2).mean())
-    x, y = rgb[:, 0], target[:, 0]
-    expected = (w * (x - y).numpy() ** 2).mean()
-    assert float(losses.mask_loss(x, y, weight)) == pytest.approx(expected)
-
-
-def test_trust_falls_where_model_and_mask_disagree():
-    """A quarter at an error of c for doubt 1 / c^2; all of it without doubt; no gradient goes through it."""
-    opacity = torch.tensor([0.0, 0.5, 1.0], requires_grad=True)
-    trust = losses.trust(opacity, torch.zeros(3), torch.tensor(4.0))
-    assert trust.tolist() == pytest.approx([1, 1 / 4, 1 / 25])
-    assert not trust.requires_grad
-    assert losses.trust(opacity, torch.ones(3), torch.tensor(0.0)).tolist() == [1, 1, 1]
-
-
-def test_a_bite_hardly_moves_a_doubting_fit():
-    """What fits nine views with the object and one without, at a ray: the mean without doubt, nearly the nine with it."""
-    alpha, fit = torch.tensor([1.0] * 9 + [0.0]), {}
-    for doubt in (0.0, 4.0):
-        opacity = torch.tensor(0.5, requires_grad=True)
-        for step in range(400):
-            views = opacity.expand(10)
-            trust = losses.trust(views, alpha, torch.tensor(doubt * min(1.0, step / 200)))
-            (gradient,) = torch.autograd.grad(losses.mask_loss(views, alpha, trust), opacity)
-            opacity.data -= 0.2 * gradient
-        fit[doubt] = opacity.item()
-    assert fit[0.0] == pytest.approx(0.9, abs=1e-3)
-    assert fit[4.0] > 0.99
-
-
-def test_weightless_pixels_give_exactly_zero_gradient():
-    rgb, opacity = random(20, 3).requires_grad_(), random(20).requires_grad_()
-    weight = (torch.arange(20) % 3 > 0).double()
-    total = losses.photo_loss(rgb, random(20, 3, seed=1), weight)
-    (total + losses.mask_loss(opacity, random(20, seed=2), weight)).backward()
-    for x in (rgb, opacity):
-        assert (x.grad[weight == 0] == 0).all()
-        assert (x.grad[weight > 0] != 0).all()
-
-
 def test_eikonal_of_linear_and_curved_distances():
     """Tetrahedral differences are exact for a linear field and nearly so for a sphere."""
     x = random(30, 3) - 0.5

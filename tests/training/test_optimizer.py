@@ -72,12 +72,16 @@ def test_cameras_follow_a_share_of_their_own():
     assert rates[id(corrections.calibration)] == pytest.approx(0.1 * config.cameras.lr_calibration)
 
 
-def test_learning_rates_follow_their_base():
+@pytest.mark.parametrize("as_tensors", [False, True])  # as on a GPU
+def test_learning_rates_follow_their_base(as_tensors):
     _, optimizer = model_and_optimizer(lr_grid=0.5)
+    if as_tensors:
+        for group in optimizer.param_groups:
+            group["lr"] = torch.tensor(group["lr"], dtype=torch.float64)
     set_learning_rates(optimizer, shares(0.25))
     rates = Config().optimizer
     expected = {0.25 * rate for rate in (rates.lr_pose, rates.lr_semi_axes, 0.5, rates.lr_decoder)}
-    assert {group["lr"] for group in optimizer.param_groups} == expected
+    assert {float(group["lr"]) for group in optimizer.param_groups} == expected
     assert all(group["betas"] == (0.9, 0.999) for group in optimizer.param_groups)
     slow = dataclasses.replace(rates, adam_beta1=0.5)
     assert slow.adam_beta1 == 0.5

@@ -65,6 +65,13 @@ def test_gradients_are_the_mean_over_the_shares(scene, tmp_path):
     for what in ("gradients", "parameters"):
         for name, value in together[0][what].items():
             assert torch.equal(value, together[1][what][name]), name
+    whole, parts = (
+        [torch.load(tmp_path / f"{way}{rank}.pt", weights_only=True)["parameters"] for rank in (0, 1)]
+        for way in ("whole", "parts")
+    )
+    for name, value in whole[0].items():
+        for other in (whole[1], *parts):
+            assert torch.equal(value, other[name]), name
 
 
 def test_two_processes_keep_minutes(scene, tmp_path):

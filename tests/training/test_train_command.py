@@ -124,17 +124,17 @@ def test_other_cameras_that_cannot_be_read_are_no_obstacle(tmp_path, capsys):
 
 def test_a_loss_that_is_no_number_stops_the_run(scene, capsys, monkeypatch):
     calls = 0
-    original = losses.mask_loss
+    original = losses.hull_loss
 
     def spoilt(*arguments):
         nonlocal calls
         calls += 1
         return original(*arguments) * (float("nan") if calls == 31 else 1.0)
 
-    monkeypatch.setattr(losses, "mask_loss", spoilt)
+    monkeypatch.setattr(losses, "hull_loss", spoilt)
     assert train(scene, iterations=60, checkpoint_minutes=OFTEN) == 2
     errors = capsys.readouterr().err
-    assert "the mask loss is no longer finite at step 29; the last good checkpoint is runs/tiny_1" in errors
+    assert "the hull loss is no longer finite at step 29; the last good checkpoint is runs/tiny_1" in errors
     content = newest_checkpoint(Path("runs/tiny_1"))
     assert content["step"] < 29
     assert all(torch.isfinite(x).all() for x in content["model"].values())
@@ -143,16 +143,16 @@ def test_a_loss_that_is_no_number_stops_the_run(scene, capsys, monkeypatch):
 def test_a_spoilt_model_is_not_saved(scene, capsys, monkeypatch):
     """A gradient can be no number where the loss still is one."""
     calls = 0
-    original = losses.photo_loss
+    original = losses.eikonal_loss
 
-    def spoilt(rgb, target, weight):
+    def spoilt(gradient):
         nonlocal calls
         calls += 1
         if calls == 30:
-            rgb.register_hook(lambda gradient: gradient * float("nan"))
-        return original(rgb, target, weight)
+            gradient.register_hook(lambda g: g * float("nan"))
+        return original(gradient)
 
-    monkeypatch.setattr(losses, "photo_loss", spoilt)
+    monkeypatch.setattr(losses, "eikonal_loss", spoilt)
     assert train(scene, iterations=60, checkpoint_minutes=OFTEN) == 2
     assert "no longer finite" in capsys.readouterr().err
     assert newest_checkpoint(Path("runs/tiny_1"))["step"] < 29

@@ -77,10 +77,8 @@ class Asset:
         surface = extract_surface(self.run, self.frame, faces, self.settings.baked_light)
         if empty := surface.parts_without_vertices(len(self.run.semi_axes)):
             parts = ", ".join(map(str, empty))
-            text = f"part {parts}" if len(empty) == 1 else f"parts {parts}"
-            warnings.warn(
-                SceneWarning(f"{text} own no vertex of the mesh: their joints are kept"), stacklevel=2
-            )
+            text = f"part {parts} owns" if len(empty) == 1 else f"parts {parts} own"
+            warnings.warn(SceneWarning(f"{text} no vertex of the mesh; joints are kept"), stacklevel=2)
         return surface
 
     @cached_property

@@ -16,7 +16,7 @@ from wim_fast.export.raster import rasterize
 from wim_fast.export.triangles import vertex_normals
 from wim_fast.model.articulated_model import Posed
 from wim_fast.model.motion import Motion
-from wim_fast.model.part_field import lighting_basis
+from wim_fast.ops.shading.reference import lighting_basis
 from wim_fast.recordings.cameras import Cameras, project
 from wim_fast.rendering.image import Image, render_image
 from wim_fast.runs.evaluate import finite, sample

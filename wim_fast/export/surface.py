@@ -101,7 +101,7 @@ def _zero_crossing(run: TrainedModel, posed: Posed) -> tuple[np.ndarray, np.ndar
     if not (grid.sdf < 0).any():
         return np.zeros((0, 3)), np.zeros((0, 3), np.int32)
     vertices, faces, _, _ = marching_cubes(grid.sdf, 0.0)
-    return grid.low + cell * vertices.astype(np.float64), faces.astype(np.int32)
+    return grid.low + grid.cell * vertices.astype(np.float64), faces.astype(np.int32)
 
 
 def _confirmed_pieces(

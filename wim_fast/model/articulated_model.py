@@ -117,10 +117,10 @@ class ArticulatedModel(nn.Module):
         ``sdf = s_union + d_max tanh(residual)`` (paper section 3.3). `lit`: see `PartField.forward`.
         """
         lookup = backend.articulated_lookup(points, pose_ids, *posed, self.top_parts)
-        residual, rgb = self.field(lookup, backend, lit)
-        return FieldValues(lookup.union + residual, rgb, lookup.part_ids[:, 0])
+        sdf, rgb = self.field(lookup, backend, lit)
+        return FieldValues(sdf, rgb, lookup.part_ids[:, 0])
 
     def signed_distance(self, points: Tensor, pose_ids: Tensor, posed: Posed, backend: Backend) -> Tensor:
         """The first of `evaluate` alone, (N,), world units."""
         lookup = backend.articulated_lookup(points, pose_ids, *posed, self.top_parts)
-        return lookup.union + self.field.residual(lookup, backend)
+        return self.field.signed_distance(lookup, backend)

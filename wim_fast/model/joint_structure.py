@@ -34,15 +34,14 @@ class JointStructure(nn.Module):
         the way. Of several processes each takes in its own poses; the means of what comes out are those of all poses.
         """
         frames, parts = translation.shape[:2]
-        points = (candidates - translation.mean((0, 1))).reshape(frames, parts * 6, 3)
-        norms = (points**2).sum(-1).mean(0)
-        inner = torch.einsum("fik,fjk->ij", points, points) / frames
-        pairs = (norms[:, None] + norms[None, :] - 2 * inner).clamp_min(0)
-        pairs = pairs.view(parts, 6, parts, 6).permute(0, 2, 1, 3)
-        centers = ((translation[:, :, None] - translation[:, None]) ** 2).sum(-1).mean(0)
+        points = torch.cat([candidates, translation[:, :, None]], 2) - translation.mean((0, 1))
+        rows = points.permute(1, 2, 0, 3).reshape(parts * 7, frames * 3)
+        inner = rows @ rows.t() / frames
+        norms = inner.diagonal()
+        pairs = (norms[:, None] + norms - 2 * inner).clamp_min_(0).view(parts, 7, parts, 7).transpose(1, 2)
         share = torch.where(self.steps == 0, 1.0, rate)
-        self.candidate_distance.lerp_(pairs, share)
-        self.center_distance.lerp_(centers, share)
+        self.candidate_distance.lerp_(pairs[:, :, :6, :6], share)
+        self.center_distance.lerp_(pairs[:, :, 6, 6], share)
         self.steps += 1
 
     @torch.no_grad()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from wim_fast.ops.articulated.reference import PartLookup
 from wim_fast.ops.backend import Backend
 from wim_fast.ops.part_encoding.reference import FEATURES, grid_layout, part_atlas
+from wim_fast.ops.shading.reference import Shaded
 from wim_fast.profiling import stage
 
 
@@ -52,21 +53,18 @@ class PartField(nn.Module):
         self.lighting = nn.Parameter(torch.zeros(8, 3)) if lighting else None
 
     @stage("decoder")
-    def forward(self, lookup: PartLookup, backend: Backend, lit: bool = True) -> tuple[Tensor, Tensor]:
-        """Residual (N,), world units, and colour (N, 3), in [0, 1] before lighting, of looked-up points.
+    def forward(self, lookup: PartLookup, backend: Backend, lit: bool = True) -> Shaded:
+        """Signed distance (N,), world units, and colour (N, 3), in [0, 1] before lighting, of looked-up points.
 
         Without `lit`, the part of the light that depends on the normal is left out.
         """
-        x = torch.tanh(self._decoded(lookup, backend))
-        residual, rgb = self.residual_max * x[:, 0], 0.5 + 0.5 * x[:, 1:]
-        if lit and self.lighting is not None:
-            rgb = rgb * (1 + lighting_basis(lookup.normal) @ self.lighting)
-        return residual, rgb
+        decoded, lighting = self._decoded(lookup, backend), self.lighting if lit else None
+        return backend.shade(decoded, lookup.union, lookup.normal, lighting, self.residual_max)
 
     @stage("decoder")
-    def residual(self, lookup: PartLookup, backend: Backend) -> Tensor:
-        """The residual alone, (N,), world units."""
-        return self.residual_max * torch.tanh(self._decoded(lookup, backend)[:, 0])
+    def signed_distance(self, lookup: PartLookup, backend: Backend) -> Tensor:
+        """The signed distance alone, (N,), world units."""
+        return lookup.union + self.residual_max * torch.tanh(self._decoded(lookup, backend)[:, 0])
 
     def _decoded(self, lookup: PartLookup, backend: Backend) -> Tensor:
         """(N, 4) residual and colour, before they are bounded."""
@@ -74,14 +72,3 @@ class PartField(nn.Module):
             lookup.local, lookup.part_ids, lookup.part_weights, self.table, self.layout, self.atlas
         )
         return backend.decoder_mlp(x, [layer.weight for layer in self.decoder], "relu")
-
-
-def lighting_basis(normal: Tensor) -> Tensor:
-    """Quadratic basis (N, 8) of directions `normal` (N, 3): the spherical harmonics up to order 2 but the constant.
-
-    The light that a matt surface receives from far away is nearly such a function of its normal (Ramamoorthi and
-    Hanrahan, 2001).
-    """
-    n = torch.nn.functional.normalize(normal, dim=-1)
-    x, y, z = n.unbind(-1)
-    return torch.stack([x, y, z, x * y, y * z, z * x, x * x - y * y, 3 * z * z - 1], dim=-1)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from wim_fast.errors import UserError
+from wim_fast.errors import GpuWarning, UserError
 
 if TYPE_CHECKING:
     import torch
 
 Culling = Literal["intervals", "grid", "none"]
 BACKENDS = ("auto", "tcnn", "triton", "numba", "torch")
+LEAST_TORCH, LEAST_TRITON = (2, 7), (3, 3)  # older ones do not compile all kernels (docs/gpu.md)
 
 
 class Backend(NamedTuple):
@@ -32,7 +34,11 @@ class Backend(NamedTuple):
     pose_mlp: Callable
     march: Callable
     composite: Callable
+    interpolated: Callable
     visible_samples: Callable
+    shade: Callable
+    draw_pixels: Callable
+    image_losses: Callable
     silhouette_losses: Callable
     unjudged_points: Callable
 
@@ -48,80 +54,144 @@ def select_backend(name: str, device_index: int = 0) -> Backend:
 
     `tcnn`: tiny-cuda-nn and nerfacc, with our Triton kernels for what they lack. `triton`: our Triton kernels alone, which
     never wait for the device, so that a step can be recorded. `numba`: compiled for the CPU, multi-threaded. `torch`: the
-    references, on a GPU where there is one. `auto`: triton on a GPU, numba without one. `device_index` says which GPU.
+    references, on a GPU where there is one. `auto`: triton on a GPU whose kernels pass their test, else numba.
+    `device_index` says which GPU.
     """
     if name not in BACKENDS:
         raise UserError("backend", f"there is no backend {name!r}", f"choose from {', '.join(BACKENDS)}")
     if name == "auto":
-        name = _fastest()
+        name = _fastest(device_index)
     return {"tcnn": _tcnn, "triton": _triton, "numba": _numba, "torch": _torch}[name](device_index)
 
 
-def _fastest() -> str:
+def _fastest(device_index: int) -> str:
+    """`triton` where a GPU's kernels pass their test, else `numba`; GpuWarning where there is a GPU all the same."""
     import torch
 
     if not torch.cuda.is_available():
         return "numba"
-    return "triton" if importlib.util.find_spec("triton") else "torch"
+    from wim_fast.ops.first_run import REPORT, gpu_problems
+
+    try:
+        _check_versions("--backend auto")
+        problems = gpu_problems(device_index)
+    except UserError as error:
+        warnings.warn(f"the GPU is not used, but the CPU: {error}", GpuWarning, stacklevel=3)
+        return "numba"
+    if problems:
+        said = "; ".join(problems)
+        remedy = f"please report it to {REPORT}; --backend triton uses the GPU all the same"
+        text = f"the GPU is not used, but the CPU, for kernels fail their test there: {said}. {remedy[:1].upper()}{remedy[1:]}"
+        warnings.warn(text, GpuWarning, stacklevel=3)
+        return "numba"
+    return "triton"
+
+
+def _check_versions(where: str) -> None:
+    """UserError where PyTorch or Triton are too old for the kernels."""
+    import torch
+
+    if importlib.util.find_spec("triton") is None:
+        raise UserError(where, "Triton is not installed", "pip install triton (on Linux)")
+    import triton
+
+    for module, least in ((torch, LEAST_TORCH), (triton, LEAST_TRITON)):
+        if _version(module.__version__) < least:
+            problem = f"{module.__name__} {module.__version__} is too old for the GPU's kernels"
+            remedy = "pip install --upgrade torch, which brings the Triton that it needs"
+            raise UserError(where, f"{problem}: they need {'.'.join(map(str, least))}", remedy)
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """(2, 13, 0) of "2.13.0+cu130"."""
+    return tuple(int(part) for part in re.findall(r"\d+", text.partition("+")[0])[:3])
+
+
+def _references() -> dict[str, Callable]:
+    """Every operation in plain torch."""
+    from wim_fast.ops.articulated.reference import articulated_lookup
+    from wim_fast.ops.composite.reference import composite, interpolated, visible_samples
+    from wim_fast.ops.image_losses.reference import image_losses
+    from wim_fast.ops.march.reference import march
+    from wim_fast.ops.mlp.reference import mlp
+    from wim_fast.ops.part_encoding.reference import part_encoding
+    from wim_fast.ops.pixels.reference import draw_pixels
+    from wim_fast.ops.shading.reference import shade
+    from wim_fast.ops.silhouette.reference import silhouette_losses, unjudged_points
+
+    operations: tuple[Callable, ...] = (
+        articulated_lookup, part_encoding, march, composite, interpolated, visible_samples, shade, draw_pixels,
+        image_losses, silhouette_losses, unjudged_points,
+    )  # fmt: skip
+    return {f.__name__: f for f in operations} | {"decoder_mlp": mlp, "pose_mlp": mlp}
 
 
 def _numba(device_index: int) -> Backend:
     import torch
 
     from wim_fast.ops.articulated.cpu import articulated_lookup
-    from wim_fast.ops.composite.cpu import composite, visible_samples
+    from wim_fast.ops.composite.cpu import composite, interpolated, visible_samples
+    from wim_fast.ops.image_losses.cpu import image_losses
     from wim_fast.ops.march.cpu import march
-    from wim_fast.ops.mlp.reference import mlp
+    from wim_fast.ops.mlp.cpu import mlp
     from wim_fast.ops.part_encoding.cpu import part_encoding
+    from wim_fast.ops.pixels.cpu import draw_pixels
+    from wim_fast.ops.shading.cpu import shade
     from wim_fast.ops.silhouette.cpu import silhouette_losses, unjudged_points
 
-    return Backend("numba", torch.device("cpu"), False, False, "intervals", articulated_lookup, part_encoding, mlp, mlp, march,
-                   composite, visible_samples, silhouette_losses, unjudged_points)  # fmt: skip
+    return Backend(
+        "numba", torch.device("cpu"), False, False, "intervals", articulated_lookup, part_encoding, mlp, mlp, march,
+        composite, interpolated, visible_samples, shade, draw_pixels, image_losses, silhouette_losses, unjudged_points,
+    )  # fmt: skip
 
 
 def _torch(device_index: int) -> Backend:
     import torch
 
-    from wim_fast.ops.articulated.reference import articulated_lookup
-    from wim_fast.ops.composite.reference import composite, visible_samples
-    from wim_fast.ops.march.reference import march
-    from wim_fast.ops.mlp.reference import mlp
-    from wim_fast.ops.part_encoding.reference import part_encoding
-    from wim_fast.ops.silhouette.reference import silhouette_losses, unjudged_points
-
     device = torch.device("cuda", device_index) if torch.cuda.is_available() else torch.device("cpu")
-    return Backend("torch", device, False, False, "none", articulated_lookup, part_encoding, mlp, mlp, march, composite,
-                   visible_samples, silhouette_losses, unjudged_points)  # fmt: skip
+    return Backend("torch", device, False, False, "none", **_references())
 
 
 def _triton(device_index: int) -> Backend:
     device = _gpu("triton", device_index)
-    if importlib.util.find_spec("triton") is None:
-        raise UserError("--backend triton", "Triton is not installed", "pip install triton (on Linux)")
-    from wim_fast.ops.articulated.triton import articulated_lookup
-    from wim_fast.ops.composite.triton import composite, visible_samples
+    _check_versions("--backend triton")
+    from wim_fast.ops.composite.triton import composite
     from wim_fast.ops.march.triton import march
+    from wim_fast.ops.mlp.reference import mlp as reference_mlp
     from wim_fast.ops.mlp.triton import mlp
     from wim_fast.ops.part_encoding.triton import part_encoding
-    from wim_fast.ops.silhouette.reference import silhouette_losses, unjudged_points
 
-    # half precision is for what is bounded: the residual and the colour, not the poses
-    pose_mlp = partial(mlp, precision="float")
-    return Backend("triton", device, True, device.type == "cuda", "intervals", articulated_lookup, part_encoding, mlp, pose_mlp,
-                   march, composite, visible_samples, silhouette_losses, unjudged_points)  # fmt: skip
+    # half precision is for what is bounded, the residual and the colour, and in float32 the matrices of the pose network
+    # are more than a block's shared memory (docs/gpu.md): its few rows are left to cuBLAS
+    kernels: dict[str, Callable] = {"part_encoding": part_encoding, "decoder_mlp": mlp, "pose_mlp": reference_mlp,
+               "march": march, "composite": composite}  # fmt: skip
+    return Backend("triton", device, True, device.type == "cuda", "intervals", **(_on_every_gpu() | kernels))
 
 
 def _tcnn(device_index: int) -> Backend:
     device = _gpu("tcnn", device_index)
+    _check_versions("--backend tcnn")
     from wim_fast.ops import nerfacc, tcnn
-    from wim_fast.ops.articulated.triton import articulated_lookup
-    from wim_fast.ops.composite.triton import visible_samples
-    from wim_fast.ops.silhouette.reference import silhouette_losses, unjudged_points
 
     tcnn.tinycudann()
     nerfacc.nerfacc()
-    return Backend("tcnn", device, True, False, "grid", articulated_lookup, tcnn.part_encoding, tcnn.mlp, tcnn.mlp,
-                   nerfacc.march, nerfacc.composite, visible_samples, silhouette_losses, unjudged_points)  # fmt: skip
+    kernels: dict[str, Callable] = {"part_encoding": tcnn.part_encoding, "decoder_mlp": tcnn.mlp, "pose_mlp": tcnn.mlp,
+               "march": nerfacc.march, "composite": nerfacc.composite}  # fmt: skip
+    return Backend("tcnn", device, True, False, "grid", **(_on_every_gpu() | kernels))
+
+
+def _on_every_gpu() -> dict[str, Callable]:
+    """By field of `Backend`: the Triton kernels that no library has."""
+    from wim_fast.ops.articulated.triton import articulated_lookup
+    from wim_fast.ops.composite.triton import interpolated, visible_samples
+    from wim_fast.ops.image_losses.triton import image_losses
+    from wim_fast.ops.pixels.triton import draw_pixels
+    from wim_fast.ops.shading.triton import shade
+    from wim_fast.ops.silhouette.triton import silhouette_losses, unjudged_points
+
+    return {"articulated_lookup": articulated_lookup, "visible_samples": visible_samples, "interpolated": interpolated,
+            "shade": shade, "draw_pixels": draw_pixels, "image_losses": image_losses,
+            "silhouette_losses": silhouette_losses, "unjudged_points": unjudged_points}  # fmt: skip
 
 
 def _gpu(name: str, index: int) -> torch.device:

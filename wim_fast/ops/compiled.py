@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from numba import njit
+from torch import Tensor
 
+from wim_fast.files import sources_digest
 from wim_fast.threads import load_kernels_threads
 
 # numba optimises a parallel kernel once as it compiles it and once more as it stores it, and runs the one copy in the
@@ -24,6 +25,12 @@ device = njit(inline="always", fastmath=FASTMATH, error_model="numpy")
 """For functions that kernels call."""
 
 
+def arrays(*tensors: Tensor) -> list[np.ndarray]:
+    """The same numbers for a kernel, without a copy where they lie one after another. Each torch operation costs a kernel's
+    caller about as much as a thousand numbers do, so what is small is computed with numpy."""
+    return [x.detach().contiguous().numpy() for x in tensors]
+
+
 def kernel(function: Callable, parallel: bool = True) -> Callable:
     """Compile at the first call, or take from the cache on disk what the same sources gave before.
 
@@ -36,15 +43,6 @@ def kernel(function: Callable, parallel: bool = True) -> Callable:
     if compiled.stats.cache_path:
         discard_stale(Path(compiled.stats.cache_path), sources_digest(Path(__file__).parent))
     return compiled
-
-
-@functools.cache
-def sources_digest(folder: Path) -> str:
-    """Of all Python files in and under `folder`."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
 
 
 def discard_stale(cache: Path, digest: str) -> None:

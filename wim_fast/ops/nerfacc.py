@@ -18,7 +18,6 @@ from torch.nn.functional import logsigmoid
 from wim_fast.errors import UserError
 from wim_fast.ops.composite.reference import Composited
 from wim_fast.ops.march.reference import MAX_SAMPLES_PER_RAY, Samples
-from wim_fast.ops.occupancy.reference import occupancy_grids
 
 INSTALL = "pip install nerfacc==0.5.3"
 
@@ -95,6 +94,7 @@ def march(
 ) -> Samples:
     """See ``march.reference.march``: the same samples, found by nerfacc's traversal. CUDA only; the host waits."""
     from wim_fast.ops.articulated.triton import articulated_lookup
+    from wim_fast.ops.occupancy.triton import occupancy_grids
 
     posed = rotation, translation, semi_axes, union_sharpness, weight_sharpness
     step = float(step)
@@ -131,6 +131,8 @@ def thickness(sdf: Tensor, offsets: Tensor, inv_s: float | Tensor) -> tuple[Tens
 
 def composite(sdf: Tensor, rgb: Tensor, t: Tensor, offsets: Tensor, inv_s: float | Tensor) -> Composited:
     """See ``composite.reference.composite``, through nerfacc's packed rendering: optical thickness as density over unit steps."""
+    count = int(offsets[-1])  # without padding, whose weights would all be added to one ray; the host waits
+    sdf, rgb, t = sdf[:count], rgb[:count], t[:count]
     tau, ray_ids = thickness(sdf, offsets, inv_s)
     start = torch.zeros_like(tau)
     render = nerfacc()

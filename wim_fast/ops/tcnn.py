@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.func import functional_call
 from torch.nn.functional import pad
 
 from wim_fast.errors import UserError
@@ -27,7 +28,11 @@ from wim_fast.ops.part_encoding.reference import FEATURES, MIN_WEIGHT, Atlas, Gr
 
 ALIGNMENT = 16
 WIDTHS = (16, 32, 64, 128)  # of FullyFusedMLP
-INSTALL = "pip install git+https://github.com/NVlabs/tiny-cuda-nn/#subdirectory=bindings/torch"
+INSTALL = (
+    'with the CUDA toolkit of your PyTorch: pip install "setuptools<81" wheel ninja, then pip install --no-build-isolation '
+    "git+https://github.com/NVlabs/tiny-cuda-nn/#subdirectory=bindings/torch"
+)
+COTANGENT = 1024.0  # what the absolute cotangents of a call to the MLP are scaled to add up to, see `_Scaled`
 _ACTIVATIONS = {"relu": "ReLU", "tanh": "Tanh"}
 
 
@@ -126,24 +131,58 @@ def _network(columns: int, width: int, hidden: int, out: int, activation: str) -
         "n_neurons": width,
         "n_hidden_layers": hidden,
     }
-    return tinycudann().Network(columns, out, config)
+    network = tinycudann().Network(columns, out, config)
+    network.loss_scale = 1.0  # `_Scaled` does it
+    return network
 
 
 def part_encoding(
     local: Tensor, part_ids: Tensor, part_weights: Tensor, table: Tensor, layout: GridLayout, atlas: Atlas
 ) -> Tensor:
-    """See ``reference.part_encoding``; tiny-cuda-nn's grid in float32, the weighted sum over the parts in torch."""
-    n, k = part_ids.shape
-    positions = atlas_positions(local, part_ids, atlas).view(n * k, 3)
-    features = torch.func.functional_call(_encoding(layout), {"params": to_tcnn_grid(table)}, (positions,))
-    weights = torch.where(part_weights < MIN_WEIGHT, 0.0, part_weights)
-    return (features.view(n, k, layout.num_levels * FEATURES) * weights[..., None]).sum(1)
+    """See ``reference.part_encoding``; tiny-cuda-nn's grid in float32, the weighted sum over the parts in torch.
+
+    Only parts that are read go to the grid: padding would add its zeros to the gradients of the same few entries, one
+    after another. The host waits to learn how many there are.
+    """
+    sample, slot = (part_weights >= MIN_WEIGHT).nonzero().unbind(1)
+    positions = atlas_positions(local[sample, slot], part_ids[sample, slot], atlas)
+    features = positions.new_zeros(0, layout.num_levels * FEATURES)
+    if len(positions):
+        features = functional_call(_encoding(layout), {"params": to_tcnn_grid(table)}, (positions,))
+    weighted = features * part_weights[sample, slot, None]
+    return weighted.new_zeros(len(local), weighted.shape[1]).index_add(0, sample, weighted)
+
+
+class _Scaled(torch.autograd.Function):
+    """A network in half precision, with gradients that neither vanish nor overflow in it.
+
+    tiny-cuda-nn multiplies cotangents by its loss scale when they are half already: those below 3e-8 are zero by then.
+    So they are scaled here, in float32. Gradients of weights are sums over the samples, in half too, so what is scaled
+    to a fixed number is the sum of the cotangents' sizes: 1024 leaves each of 65 536 samples far above the smallest
+    half, and the gradients below the largest as long as hidden values are below 60.
+    """
+
+    @staticmethod
+    def forward(ctx, network, x, params):  # type: ignore[override]
+        with torch.enable_grad():
+            inputs = [t.detach().requires_grad_(t.requires_grad) for t in (x, params)]
+            out = functional_call(network, {"params": inputs[1]}, (inputs[0],))
+        ctx.inputs, ctx.out = inputs, out
+        return out.detach().float()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, g_out):  # type: ignore[override]
+        unit = g_out.abs().sum().clamp_min(torch.finfo(torch.float32).tiny) / COTANGENT
+        wanted = [t for t in ctx.inputs if t.requires_grad]
+        grads = iter(torch.autograd.grad(ctx.out, wanted, (g_out / unit).to(ctx.out.dtype)))
+        return None, *(next(grads).float() * unit if t.requires_grad else None for t in ctx.inputs)
 
 
 def mlp(x: Tensor, weights: Sequence[Tensor], activation: str) -> Tensor:
-    """See ``mlp.reference.mlp``; tiny-cuda-nn's fully fused MLP: half precision, loss scale 128, hidden layers of one width."""
+    """See ``mlp.reference.mlp``; tiny-cuda-nn's fully fused MLP: half precision, hidden layers of one width."""
     width, columns = weights[0].shape
     if width not in WIDTHS or len(weights) < 2 or any(len(w) != width for w in weights[:-1]):
         raise ValueError(f"tiny-cuda-nn's fused MLP has hidden layers of one width out of {WIDTHS}")
     network = _network(columns, width, len(weights) - 1, len(weights[-1]), activation)
-    return torch.func.functional_call(network, {"params": to_tcnn_mlp(weights)}, (x,)).float()
+    return _Scaled.apply(network, x, to_tcnn_mlp(weights))

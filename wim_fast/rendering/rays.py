@@ -64,9 +64,10 @@ class RayCameras(NamedTuple):
 
     def rays(self, camera: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Origins and unit directions (B, N, 3) through `pixels` (B, N, 2) of cameras `camera` (B,); centres at +0.5."""
-        homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1)
         to_world = self.rotation[camera] @ self.inverse_intrinsics[camera]  # (B, 3, 3)
-        directions = torch.nn.functional.normalize(homogeneous @ to_world.transpose(1, 2), dim=-1)
+        through = to_world.transpose(1, 2)
+        directions = torch.baddbmm(through[:, 2:], pixels, through[:, :2])
+        directions = directions / directions.norm(dim=-1, keepdim=True)
         return self.center[camera][:, None].expand_as(directions), directions
 
 
@@ -84,10 +85,12 @@ class RaySamples(NamedTuple):
 
         With a capacity nothing waits for the device; the samples beyond it are added to `overflow`.
         """
+        if capacity is None:
+            kept = keep.nonzero().squeeze(1)
+            points, pose_ids, t = (x.index_select(0, kept) for x in self[:3])
+            return RaySamples(points, pose_ids, t, torch.searchsorted(kept, self.offsets), self.overflow)
         before = pad(keep.cumsum(0), (1, 0))  # (N + 1,) kept ones before each sample
         offsets = before[self.offsets]
-        if capacity is None:
-            return RaySamples(self.points[keep], self.pose_ids[keep], self.t[keep], offsets, self.overflow)
         row = torch.where(
             keep, before[:-1].clamp_max(capacity), capacity
         )  # what is dropped lands in one row too many
@@ -160,24 +163,4 @@ def visible(
     room = len(t) // 2 + 2 * len(offsets) if backend.needs_capacity else None
     some = samples.select(decoded, room)
     sdf = model.signed_distance(some.points, some.pose_ids, posed, backend)
-    return backend.visible_samples(_between(some.t, sdf, t, decoded), offsets, inv_s)
-
-
-def _between(knots: Tensor, values: Tensor, t: Tensor, known: Tensor) -> Tensor:
-    """Values (N,) at samples `t` (N,) of rays, from those (K,) at `knots` (K,), the samples where `known` (N,) is true.
-
-    A cubic through the two nearest on either side, where they are as far apart as the nearest, else a straight line: along
-    a ray that grazes a part the distance is bent.
-    """
-    last = len(values) - 1
-    left = (known.cumsum(0) - 1).clamp_max(last)
-    right = (left + ~known).clamp_max(last)
-    before, behind = (left - 1).clamp_min(0), (right + 1).clamp_max(last)
-    way = knots[right] - knots[left]
-    even = 0.1 * way
-    is_even = (knots[left] - knots[before] - way).abs() < even
-    is_even &= (knots[behind] - knots[right] - way).abs() < even
-    share = torch.where(way > 0, (t - knots[left]) / way, 0.0)
-    line = torch.lerp(values[left], values[right], share)
-    bend = (values[left] + values[right] - values[before] - values[behind]) / 16  # of the cubic, half way
-    return torch.where(is_even, line + bend, line)
+    return backend.visible_samples(backend.interpolated(some.t, sdf, t, decoded), offsets, inv_s)

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from wim_fast.model.articulated_model import Posed
+from wim_fast.ops.march.reference import MAX_SAMPLES_PER_RAY
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.rendering.rays import sample_rays
 from wim_fast.runs.trained_model import TrainedModel
 from wim_fast.scene.scene import Scene
-from wim_fast.training import losses
 from wim_fast.training.batch import Batch, TrainingImages
 from wim_fast.training.trainer import camera_corrections
 
@@ -49,7 +49,7 @@ def aligned_cameras(
                 for count in (images.num_cameras, images.num_frames)
             )
             cameras = images.cameras.corrected(corrections())
-            batch = images.draw(camera, frame, RAYS, generator, cameras)
+            batch = images.draw(camera, frame, RAYS, generator, run.backend, cameras)
             seen = [poses[v][t] for v, t in zip(camera.tolist(), frame.tolist(), strict=True)]
             loss = _loss(run, batch, _together(seen)) + 1e-4 * corrections.prior()
             optimizer.zero_grad()
@@ -71,15 +71,12 @@ def _loss(run: TrainedModel, batch: Batch, posed: Posed) -> Tensor:
     """() how much the model differs from the pictures along a batch's rays."""
     model, inv_s, rays = run.model, torch.tensor(run.inv_s, device=run.backend.device), batch.rays
     jitter = torch.full((len(batch.alpha),), 0.5, device=run.backend.device)
-    room = None
-    if run.backend.needs_capacity:
-        room = len(jitter) * run.config.render.marched_per_ray
+    room = MAX_SAMPLES_PER_RAY * len(jitter) if run.backend.needs_capacity else None
     samples = sample_rays(posed, rays, jitter, model.field.residual_max, inv_s, run.backend, room)
     sdf, rgb, _ = model.evaluate(samples.points, samples.pose_ids, posed, run.backend)
     seen = run.backend.composite(sdf, rgb, samples.t, samples.offsets, inv_s)
-    background = run.background
-    picture = seen.rgb + (1 - seen.opacity)[:, None] * background
-    target = batch.alpha[:, None] * batch.rgb + (1 - batch.alpha)[:, None] * background
-    return losses.photo_loss(picture, target, batch.weight) + losses.mask_loss(
-        seen.opacity, batch.alpha, batch.weight
+    background = torch.full((1, 3), run.background, device=run.backend.device)
+    found = run.backend.image_losses(
+        seen.rgb, seen.opacity, batch.rgb, batch.alpha, batch.weight, background, 0.0
     )
+    return found.photo + found.mask

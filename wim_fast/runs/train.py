@@ -135,7 +135,7 @@ def take_steps(trainer: Trainer, split: Split, folder: RunFolder, observer: Obse
             return training_loop(trainer, folder, trained_on, observer, None, lambda: None)
     try:
         folder.create(to_yaml(config))
-        with MetricsLog(folder, trainer.step, config.schedule.log_every, observer.say) as log:
+        with MetricsLog(folder, trainer.step, config.schedule.log_every) as log:
 
             def preview() -> None:
                 image = picture(trainer, split)

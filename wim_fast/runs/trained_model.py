@@ -119,8 +119,16 @@ class TrainedModel:
 
     def recorded_cameras(self, ids: Sequence[int] | None = None) -> Cameras:
         """Cameras of the recording by id (None: all), images as trained; UserError for one that is not there."""
-        frames = self.trained_positions(self.scan_recording())[:1]
-        return self.load_scene(cameras=ids, frames=frames).cameras
+        key = None if ids is None else tuple(ids)
+        if key not in self._cameras_read:
+            frames = self.trained_positions(self.scan_recording())[:1]
+            self._cameras_read[key] = self.load_scene(cameras=ids, frames=frames).cameras
+        return self._cameras_read[key]
+
+    @cached_property
+    def _cameras_read(self) -> dict[tuple[int, ...] | None, Cameras]:
+        """What `recorded_cameras` has found: reading takes longer than rendering what they see."""
+        return {}
 
 
 def check_frame(run: TrainedModel, frame: int) -> None:

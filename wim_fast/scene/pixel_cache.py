@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from wim_fast.errors import UserError
+from wim_fast.files import cache_folder
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.recordings.recording import GroundTruth
 from wim_fast.scene.footage import TILE, Footage, FootageBuilder, Shape, map_tiles
@@ -33,13 +34,6 @@ PIXEL_BYTES = 5
 CHUNK = 1 << 24  # bytes read at a time
 STALE = 3600  # seconds after which an entry that nobody writes to any more is not being made
 _FILES = ("rgba.tiles", "mask.tiles", "scene.npz")
-
-
-def cache_folder() -> Path:
-    """Where entries lie."""
-    if folder := os.environ.get("WIM_FAST_CACHE"):
-        return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wim-fast"
 
 
 def read_through(

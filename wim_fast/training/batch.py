@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from wim_fast.config import Config
+from wim_fast.ops.backend import Backend
+from wim_fast.ops.pixels.reference import PixelTables
 from wim_fast.profiling import stage
-from wim_fast.recordings.masks import OBJECT, UNRELIABLE
+from wim_fast.recordings.masks import OBJECT
 from wim_fast.rendering.rays import RayCameras, Rays
 from wim_fast.scene.footage import TILE
 from wim_fast.scene.scene import Scene
@@ -40,12 +42,7 @@ class TrainingImages:
         self.num_cameras, self.num_frames = scene.num_cameras, scene.num_frames
         cameras = scene.cameras
         self.cameras = RayCameras.from_matrices(cameras.intrinsics, cameras.T_camera_world).to(self.device)
-        footage = scene.footage
-        self.index, rgba, mask = (
-            torch.from_numpy(array).to(self.device)
-            for array in (footage.index, footage.rgba_tiles, footage.mask_tiles)
-        )
-        self.rgba, self.mask = rgba.view(-1, 4), mask.view(-1)  # tile after tile
+        self.projection = self.cameras.projection()  # (V, 3, 4), of cameras as they are given
         self.silhouettes = Silhouettes(scene, config.sampling.core_depth, self.device)
         self.block = max(1, round(self.sampling.block_share * max(self.height, self.width)))
         rows, columns = -(-self.height // self.block), -(-self.width // self.block)
@@ -55,7 +52,13 @@ class TrainingImages:
         for v, f in np.ndindex(shape):
             self._find_box_and_blocks(v, f, scene.mask[v, f] == OBJECT)
         self.boxes, self.blocks = self.boxes.to(self.device), self.blocks.to(self.device)
-        self.image_size = torch.tensor([self.width, self.height], device=self.device)
+        footage = scene.footage
+        index, rgba, mask = (
+            torch.from_numpy(array).to(self.device)
+            for array in (footage.index, footage.rgba_tiles, footage.mask_tiles)
+        )
+        tables = index, rgba.view(-1, 4), mask.view(-1), self.boxes, self.blocks
+        self.pixels = PixelTables(*tables, self.width, self.height, TILE, self.block)
 
     def _find_box_and_blocks(self, v: int, f: int, inside: np.ndarray) -> None:
         """Where the object (H, W) is in image (v, f)."""
@@ -79,31 +82,19 @@ class TrainingImages:
         frame: Tensor,
         rays_per_image: int,
         generator: torch.Generator,
+        backend: Backend,
         cameras: RayCameras | None = None,
     ) -> Batch:
         """`rays_per_image` random pixels of each image (camera[i], frame[i]), jittered within the pixel.
 
         `cameras`: as they are corrected; None: as given.
         """
-        shape = len(camera), rays_per_image
-        box = self.boxes[camera, frame].clone()
-        uniform = torch.rand(*shape, 2, generator=generator, device=self.device)
-        num_anywhere = round(self.sampling.anywhere_share * rays_per_image)
-        anywhere = torch.arange(rays_per_image, device=self.device) < num_anywhere
-        low = torch.where(anywhere[:, None], 0, box[:, None, :2])
-        high = torch.where(anywhere[:, None], self.image_size, box[:, None, 2:])
-        pixel = low + uniform * (high - low)
-        x, y = pixel.long().unbind(-1)
-        x, y = x.clamp_max(self.width - 1), y.clamp_max(self.height - 1)
-        c, f = camera[:, None], frame[:, None]
-        tile = self.index[c, f, y // TILE, x // TILE].long()
-        place = ((tile * TILE + y % TILE) * TILE + x % TILE).view(-1)
-        rgba = self.rgba[place].float() / 255
-        reliable = self.mask[place] != UNRELIABLE
-        at_mask = self.blocks[c, f, y // self.block, x // self.block].view(-1)
-        weight = torch.where(at_mask, self.block_weight, 1.0)
-        origins, directions = (cameras or self.cameras).rays(camera, pixel)
-        pose_ids = torch.arange(shape[0], dtype=torch.int32, device=self.device)
+        images = len(camera)
+        uniform = torch.rand(images, rays_per_image, 2, generator=generator, device=self.device)
+        anywhere = round(self.sampling.anywhere_share * rays_per_image)
+        place, *seen = backend.draw_pixels(self.pixels, camera, frame, uniform, anywhere, self.block_weight)
+        origins, directions = (cameras or self.cameras).rays(camera, place)
+        pose_ids = torch.arange(images, dtype=torch.int32, device=self.device)
         pose_ids = pose_ids.repeat_interleave(rays_per_image)
         rays = Rays(origins.reshape(-1, 3), directions.reshape(-1, 3), pose_ids)
-        return Batch(camera, frame, rays, rgba[:, :3], rgba[:, 3], weight * reliable)
+        return Batch(camera, frame, rays, *seen)

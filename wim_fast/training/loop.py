@@ -15,11 +15,11 @@ from wim_fast.training.checkpoint import TrainedOn
 from wim_fast.training.metrics_log import MetricsLog
 from wim_fast.training.observer import Observer, Stop
 from wim_fast.training.run_folder import RunFolder
-from wim_fast.training.step import StepReport
+from wim_fast.training.step_report import StepReport, on_host
 from wim_fast.training.timekeeper import Timekeeper
 from wim_fast.training.trainer import Trainer
 
-STEPS_BETWEEN_CHECKS = 20  # of the losses on a GPU
+STEPS_BETWEEN_CHECKS = 20  # of the losses and of the room on a GPU
 STEPS_BETWEEN_ASKING = 10  # several processes whether one of them is to stop
 
 
@@ -46,7 +46,7 @@ def training_loop(
     """
     settings = trainer.config.schedule
     saved, shown = Timer(60 * settings.checkpoint_minutes), Timer(60 * settings.preview_minutes)
-    check = FiniteCheck(trainer, folder)
+    check = StepCheck(trainer, folder, observer)
     timekeeper = Timekeeper(trainer, settings.minutes) if settings.minutes else None
     try:
         while trainer.step < trainer.iterations and not stopping(observer.stop, trainer):
@@ -89,26 +89,42 @@ def take_step(trainer: Trainer, folder: RunFolder) -> StepReport:
         raise diverged("part distances", trainer.step, folder) from None
 
 
-class FiniteCheck:
-    """UserError when a loss is no longer finite. A GPU is asked for many steps at once: each time it has to be waited for."""
+class StepCheck:
+    """Looks at the steps that were taken: UserError when a loss is no longer finite; more room where samples need it.
 
-    def __init__(self, trainer: Trainer, folder: RunFolder) -> None:
-        self.trainer, self.folder = trainer, folder
+    A GPU is asked for many steps at once: each time it has to be waited for.
+    """
+
+    def __init__(self, trainer: Trainer, folder: RunFolder, observer: Observer) -> None:
+        self.trainer, self.folder, self.observer = trainer, folder, observer
         self.every = 1 if trainer.backend.device.type == "cpu" else STEPS_BETWEEN_CHECKS
-        self.reports: list[tuple[int, StepReport]] = []
+        self.reports: list[StepReport] = []
 
     def __call__(self, report: StepReport) -> None:
-        self.reports.append((self.trainer.step, report))
+        self.reports.append(report)
         if len(self.reports) >= self.every:
             self.check_all()
 
     def check_all(self) -> None:
         """All reports since the last check."""
-        for step, report in self.reports:
-            if not torch.isfinite(report.values.sum()):
+        reports, self.reports = on_host(self.reports), []
+        for ago, report in zip(range(len(reports) - 1, -1, -1), reports, strict=True):
+            if not torch.isfinite(report.values).all():
                 bad = [name for name, value in report.losses.items() if not math.isfinite(value)]
-                raise diverged(f"{', '.join(bad) or 'sum'} loss", step, self.folder)
-        self.reports = []
+                raise diverged(f"{', '.join(bad) or 'sum'} loss", self.trainer.step - ago, self.folder)
+        if reports:
+            self._make_room(reports)
+
+    def _make_room(self, reports: list[StepReport]) -> None:
+        trainer = self.trainer
+        room, dropped = trainer.room.grown(reports), sum(report.num_dropped for report in reports)
+        if room != trainer.room:
+            lost = f"; {dropped} samples were dropped in {len(reports)} steps" if dropped else ""
+            per_ray = "{:.1f} marched and {:.1f} decoded".format(
+                *(n / reports[0].num_rays for n in room if n)
+            )
+            self.observer.say(f"step {trainer.step}: room for {per_ray} samples per ray from here on{lost}")
+            trainer.make_room(room)
 
 
 def save(trainer: Trainer, folder: RunFolder, trained_on: TrainedOn) -> None:

@@ -1,6 +1,6 @@
 """The losses (paper section 3.6, and of our own: volume, hull, void). Pure functions of tensors, without their weights.
 
-Those of silhouettes are an op: `ops.silhouette`.
+Those of colours and masks are ops: `ops.image_losses`, `ops.silhouette`.
 """
 
 from __future__ import annotations
@@ -11,26 +11,6 @@ import torch
 from torch import Tensor
 
 from wim_fast.model.structure import relative_motion
-
-
-def photo_loss(rgb: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Mean squared colour difference on the scale [-1, 1] (hence the 4); rgb, target (R, 3) in [0, 1], weight (R,)."""
-    return 4 * (weight[:, None] * (rgb - target) ** 2).mean()
-
-
-def mask_loss(opacity: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Mean squared opacity difference; opacity, target and weight (R,)."""
-    return (weight * (opacity - target) ** 2).mean()
-
-
-def trust(opacity: Tensor, alpha: Tensor, doubt: Tensor) -> Tensor:
-    """How far a mask is believed at rays (R,), without gradient: Geman and McClure's weight 1 / (1 + doubt * error^2)^2.
-
-    Where model and mask disagree, either is wrong; the model has learned from all other views. `doubt` (): 0 believes
-    everything, and at 1 / c^2 an error of c counts a quarter.
-    """
-    error = (opacity - alpha).detach()
-    return (1 + doubt * error**2).square().reciprocal()
 
 
 def tap_gradient(sdf: Tensor, tap: float) -> Tensor:

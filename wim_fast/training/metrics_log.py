@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from wim_fast.training import schedule
 from wim_fast.training.run_folder import RunFolder
-from wim_fast.training.step import StepReport
+from wim_fast.training.step_report import StepReport, on_host
 from wim_fast.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -27,17 +27,14 @@ class MetricsLog:
 
     Args:
         step: the one that training goes on from.
-        say: is called with what a person should know.
     """
 
-    def __init__(self, folder: RunFolder, step: int, log_every: int, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: RunFolder, step: int, log_every: int) -> None:
         self.log_every = log_every
-        self.say = say
         self.path = folder.metrics
         self.step = step
         self.events_folder = folder.path
         self.window: list[StepReport] = []
-        self.has_warned = False
         self.since = time.perf_counter()
         self.remaining = RemainingTime(step)
 
@@ -61,10 +58,6 @@ class MetricsLog:
             return None
         row = self._row(trainer)
         self.window = []
-        if row["samples_dropped"] and not self.has_warned:
-            self.has_warned = True
-            dropped = f"{row['samples_dropped']} samples were dropped by step {trainer.step} for want of room"
-            self.say(f"{dropped}; if this goes on, raise --marched-per-ray and --decoded-per-ray")
         self.file.write(json.dumps(row) + "\n")
         self.file.flush()
         for name, value in scalars(row).items():
@@ -79,10 +72,11 @@ class MetricsLog:
         """Means over the steps since the last row."""
         now = time.perf_counter()
         seconds, self.since = now - self.since, now
-        terms = [report.losses for report in self.window]
+        window = on_host(self.window)
+        terms = [report.losses for report in window]
         names = dict.fromkeys(name for losses in terms for name in losses)
         losses = {name: mean([row[name] for row in terms if name in row]) for name in names}
-        squared_error = mean([report.squared_error for report in self.window])
+        squared_error = mean([report.squared_error for report in window])
         frames = schedule.active_frames(trainer.progress, trainer.images.num_frames, trainer.config.schedule)
         return {
             "step": trainer.step,
@@ -93,10 +87,10 @@ class MetricsLog:
             "losses": losses,
             "frames": frames,
             "inv_s": trainer.inv_s,
-            "steps_per_second": len(self.window) / seconds,
-            "rays_per_second": sum(r.num_rays for r in self.window) / seconds,
-            "samples_per_second": sum(r.num_samples for r in self.window) / seconds,
-            "samples_dropped": sum(r.num_dropped for r in self.window),
+            "steps_per_second": len(window) / seconds,
+            "rays_per_second": sum(r.num_rays for r in window) / seconds,
+            "samples_per_second": sum(r.num_samples for r in window) / seconds,
+            "samples_dropped": sum(r.num_dropped for r in window),
             "seconds_left": self.remaining.left(trainer.step, trainer.iterations),
         }
 

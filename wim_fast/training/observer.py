@@ -10,7 +10,7 @@ from typing import Any
 from wim_fast.training.checkpoint import TrainedOn
 from wim_fast.training.metrics_log import RemainingTime, psnr
 from wim_fast.training.run_folder import RunFolder
-from wim_fast.training.step import StepReport
+from wim_fast.training.step_report import StepReport
 from wim_fast.training.trainer import Trainer
 
 

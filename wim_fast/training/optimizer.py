@@ -84,11 +84,14 @@ def move_learning_rates(optimizer: torch.optim.Optimizer, device: torch.device) 
 
 def set_learning_rates(optimizer: torch.optim.Optimizer, now: ScheduleValues) -> None:
     """Every group's rate: the share of its base that it follows."""
-    for group in optimizer.param_groups:
-        share = getattr(now, group["follows"])
-        if isinstance(group["lr"], Tensor):
-            group["lr"].copy_(share * group["base_lr"])
-        else:
+    groups = optimizer.param_groups
+    shares = [getattr(now, group["follows"]) for group in groups]
+    if isinstance(groups[0]["lr"], Tensor):  # two launches for all of them
+        rates = [group["lr"] for group in groups]
+        torch._foreach_copy_(rates, shares)
+        torch._foreach_mul_(rates, [group["base_lr"] for group in groups])
+    else:
+        for group, share in zip(groups, shares, strict=True):
             group["lr"] = share.item() * group["base_lr"]
 
 

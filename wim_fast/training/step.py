@@ -18,49 +18,17 @@ from wim_fast.rendering.rays import RaySamples, sample_rays, visible
 from wim_fast.sections import SamplingConfig
 from wim_fast.training import losses, schedule
 from wim_fast.training.batch import TrainingImages
+from wim_fast.training.room import Room
+from wim_fast.training.step_report import StepReport
 
 CANDIDATES = 8  # random points for each of the void loss, which takes those that no camera judges
-
-
-class StepReport(NamedTuple):
-    """What is worth logging of a step that was taken. Reading it waits for the GPU."""
-
-    names: tuple[str, ...]  # of the loss terms
-    values: Tensor  # (n + 3,): n weighted terms, then the squared error and the samples decoded and dropped
-    num_rays: int
-
-    @property
-    def losses(self) -> dict[str, float]:
-        return dict(zip(self.names, self.values.tolist(), strict=False))
-
-    @property
-    def squared_error(self) -> float:
-        """Mean over the rays, on the batch's backgrounds."""
-        return float(self.values[-3])
-
-    @property
-    def num_samples(self) -> int:
-        """Decoded with gradients."""
-        return round(float(self.values[-2]))
-
-    @property
-    def num_dropped(self) -> int:
-        """For want of room in arrays of fixed size."""
-        return round(float(self.values[-1]))
 
 
 class StepResult(NamedTuple):
     """Weighted loss terms (scalars that still carry their graph) and what is worth logging."""
 
     terms: dict[str, Tensor]
-    squared_error: Tensor  # () mean over the rays, on the batch's backgrounds
-    num_rays: int
-    num_samples: Tensor  # () decoded with gradients
-    overflow: Tensor  # () samples dropped for want of room
-
-    def report(self) -> StepReport:
-        values = [*self.terms.values(), self.squared_error, self.num_samples, self.overflow]
-        return StepReport(tuple(self.terms), torch.stack([v.detach().float() for v in values]), self.num_rays)
+    report: StepReport
 
 
 @stage("losses")
@@ -74,11 +42,12 @@ def training_losses(
     backend: Backend,
     generator: torch.Generator,
     processes: Processes,
+    room: Room,
 ) -> StepResult:
     """Draw a batch, render it, and compare: every weighted term of eq. 10 of the supplement.
 
     Nothing in it waits for a GPU, so that it can be recorded. Without `corrections` cameras are as given; `merging` says
-    whether the merge loss counts.
+    whether the merge loss counts; `room`: the rows of the arrays of samples.
     """
     render, weights, sampling = config.render, config.loss, shared_sampling(config.sampling, processes)
     device, inv_s, masks = backend.device, now.inv_s, images.silhouettes.masks
@@ -92,18 +61,16 @@ def training_losses(
         correction = corrections()
         cameras, moment = cameras.corrected(correction), moment + correction.lateness[camera]
     # ellipsoids are not the shape: they lead the parts, but would mislead the cameras
-    projection = cameras.projection().detach()
-    batch = images.draw(camera, frame, render.rays_per_image, generator, cameras)
+    projection = images.projection if correction is None else cameras.projection().detach()
+    batch = images.draw(camera, frame, render.rays_per_image, generator, backend, cameras)
     num_rays = len(batch.alpha)
-    marched = num_rays * render.marched_per_ray if backend.needs_capacity else None
-    decoded = num_rays * render.decoded_per_ray if backend.needs_capacity else None
 
     # rendering: samples along the rays, less those that would not show; taps round some of them for the losses of shape;
     # points that no camera judges (their numbers drawn in any case); all of it decoded in one go
     posed = model.pose(moment, backend)
     jitter = torch.rand(num_rays, generator=generator, device=device)
-    samples = sample_rays(posed, batch.rays, jitter, model.field.residual_max, inv_s, backend, marched)
-    samples = samples.select(visible(model, posed, samples, inv_s, backend), decoded)
+    marched = sample_rays(posed, batch.rays, jitter, model.field.residual_max, inv_s, backend, room.marched)
+    samples = marched.select(visible(model, posed, marched, inv_s, backend), room.decoded)
     rows = len(samples.points)
     num_tapped = sampling.eikonal_points if weights.eikonal_weight > 0 or weights.volume_weight > 0 else 0
     taps, tap_pose_ids = eikonal_taps(samples, num_tapped, sampling.eikonal_tap, generator)
@@ -114,9 +81,9 @@ def training_losses(
     )
     points = torch.cat([samples.points, taps, void.points])
     pose_ids = torch.cat([samples.pose_ids, tap_pose_ids, void.pose_ids])
-    sdf, rgb, _ = model.evaluate(points, pose_ids, posed, backend)
-    sdf, tap_sdf, void_sdf = sdf[:rows], sdf[rows : rows + len(taps)], sdf[rows + len(taps) :]
-    rendered = backend.composite(sdf, rgb[:rows], samples.t, samples.offsets, inv_s)
+    values = model.evaluate(points, pose_ids, posed, backend)
+    sdf, tap_sdf, void_sdf = values.sdf.split([rows, len(taps), num_void])
+    rendered = backend.composite(sdf, values.rgb[:rows], samples.t, samples.offsets, inv_s)
     gradient = losses.tap_gradient(tap_sdf.view(4, -1), sampling.eikonal_tap)
 
     # colour, mask, shape
@@ -127,12 +94,12 @@ def training_losses(
     seen = rendered.rgb
     if correction is not None:
         seen = (seen.view(len(camera), -1, 3) @ correction.color[camera].transpose(1, 2)).view(-1, 3)
-    rgb = seen + (1 - rendered.opacity)[:, None] * background
-    target = batch.alpha[:, None] * batch.rgb + (1 - batch.alpha)[:, None] * background
-    believed = batch.weight * losses.trust(rendered.opacity, batch.alpha, now.doubt)
+    image = backend.image_losses(
+        seen, rendered.opacity, batch.rgb, batch.alpha, batch.weight, background, now.doubt
+    )
     terms = {
-        "photo": weights.photo_weight * losses.photo_loss(rgb, target, believed),
-        "mask": weights.mask_weight * losses.mask_loss(rendered.opacity, batch.alpha, believed),
+        "photo": weights.photo_weight * image.photo,
+        "mask": weights.mask_weight * image.mask,
         "eikonal": weights.eikonal_weight * losses.eikonal_loss(gradient),
         "volume": weights.volume_weight * losses.volume_loss(tap_sdf, inv_s),
     }
@@ -181,9 +148,8 @@ def training_losses(
         loss = losses.merge_loss(rotation, translation, distance, motion_weight)
         terms["merge"] = weights.merge_weight * loss
 
-    with torch.no_grad():
-        squared_error = ((rgb - target) ** 2).mean()
-    return StepResult(terms, squared_error, num_rays, samples.offsets[-1], samples.overflow)
+    counts = samples.offsets[-1], samples.overflow, marched.offsets[-1], marched.overflow
+    return StepResult(terms, StepReport.of(terms, num_rays, [image.squared_error, *counts]))
 
 
 def shared_sampling(sampling: SamplingConfig, processes: Processes) -> SamplingConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 
-from wim_fast.training.step import StepReport
+from wim_fast.training.step_report import StepReport
 from wim_fast.training.trainer import Trainer
 
 BETWEEN = 0.02  # share of the time between corrections of the pace

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from wim_fast.config import Config
 from wim_fast.errors import UserError
@@ -17,7 +18,7 @@ from wim_fast.scene.scene import Scene
 from wim_fast.scene.visual_hull import look_at
 from wim_fast.training import schedule
 from wim_fast.training.batch import TrainingImages
-from wim_fast.training.cuda_graph import RecordedStep
+from wim_fast.training.cuda_graph import Recorded
 from wim_fast.training.initialization import initial_parts
 from wim_fast.training.optimizer import (
     clip_gradients,
@@ -26,7 +27,9 @@ from wim_fast.training.optimizer import (
     set_learning_rates,
 )
 from wim_fast.training.pace import Pace
-from wim_fast.training.step import StepReport, training_losses
+from wim_fast.training.room import EXACT, Room
+from wim_fast.training.step import training_losses
+from wim_fast.training.step_report import StepReport
 
 GAUGE_EVERY = 50  # steps between choices of what is common to all cameras
 
@@ -61,11 +64,11 @@ class Trainer:
         self.generator = torch.Generator(backend.device).manual_seed(config.schedule.seed)
         self.step = 0
         self.schedule_values = torch.zeros(len(schedule.ScheduleValues._fields), device=backend.device)
-        self.recorded = (
-            RecordedStep(self._take_step, self.generator)
-            if backend.recordable and processes.count == 1
-            else None
-        )
+        self.recorded = Recorded(self.generator) if backend.recordable else None
+        num_rays = config.render.images_per_step // processes.count * config.render.rays_per_image
+        self.room = EXACT
+        if backend.needs_capacity:
+            self.room = Room.for_rays(num_rays, config.render.marched_per_ray, config.render.decoded_per_ray)
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """All that is learned."""
@@ -111,11 +114,12 @@ class Trainer:
         """One iteration: losses, gradients, clipping, update; every so often, the tree."""
         progress, config = self.progress, self.config
         now = schedule.values_at(self.step, progress, self.images.num_frames, self.final_inv_s, config)
-        for tensor, value in zip(self.schedule_values.unbind(), now, strict=True):
-            tensor.fill_(value)  # unlike a copy, this does not wait for a GPU
+        # pinned memory is copied without waiting for the GPU, and not used again before that is done
+        on_gpu = self.backend.device.type == "cuda"
+        self.schedule_values.copy_(torch.tensor(now, pin_memory=on_gpu), non_blocking=True)
         phase = self.phase
         with self.backend.computing():
-            report = self.recorded(phase) if self.recorded else self._take_step(phase)
+            report = self._take_step(phase)
         if self.step % config.structure.tree_every == 0:
             self.choose_tree()
         if phase.learning_cameras and self.corrections is not None and self.step % GAUGE_EVERY == 0:
@@ -126,7 +130,21 @@ class Trainer:
         return report
 
     def _take_step(self, phase: schedule.Phase) -> StepReport:
-        """All of a step that a GPU does: nothing here waits for it."""
+        """All of a step that a GPU does: nothing here waits for it.
+
+        Recorded, it is a graph up to what several processes send each other and one from there on: NCCL wants a message
+        recorded by all of them or by none, and so each can record anew when it needs more room.
+        """
+        if self.recorded is None:
+            report, message = self._find_gradients(phase)
+            self._update(phase, self.processes.exchange(message))
+            return report
+        report, message = self.recorded(self._find_gradients, phase)
+        self.recorded(self._update, phase, self.processes.exchange(message))
+        return report._replace(values=report.values.clone())
+
+    def _find_gradients(self, phase: schedule.Phase) -> tuple[StepReport, Tensor | None]:
+        """Losses and gradients; and what is to be averaged over several processes, as one message."""
         now = schedule.ScheduleValues(*self.schedule_values.unbind())
         result = training_losses(
             self.model,
@@ -138,15 +156,35 @@ class Trainer:
             self.backend,
             self.generator,
             self.processes,
+            self.room,
         )
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack(list(result.terms.values())).sum().backward()
-        joints = self.model.joints
-        self.processes.average_gradients(self.parameters(), joints.candidate_distance, joints.center_distance)
-        set_learning_rates(self.optimizer, now)
+        return result.report, self.processes.message(self._averaged())
+
+    def _update(self, phase: schedule.Phase, means: Tensor | None) -> None:
+        """From the gradients, or from their means over several processes."""
+        self.processes.deliver(means, self._averaged())
+        set_learning_rates(self.optimizer, schedule.ScheduleValues(*self.schedule_values.unbind()))
         clip_gradients(self.optimizer, self.config.optimizer.clip_norm)
         self.optimizer.step()
-        return result.report()
+
+    def _averaged(self) -> list[Tensor]:
+        """What several processes average: gradients, zero where one has none, and the running distances."""
+        if self.processes.count == 1:
+            return []
+        parameters, joints = self.parameters(), self.model.joints
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        return [*gradients, joints.candidate_distance, joints.center_distance]
+
+    def make_room(self, room: Room) -> None:
+        """From the next step on: arrays of samples with so many rows. A recorded step is recorded anew."""
+        if room != self.room and self.recorded:
+            self.recorded.forget()
+        self.room = room
 
     def prepare_optimizer(self) -> None:
         """After its state came from a checkpoint, which another kind of device may have written."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from wim_fast.training.checkpoint import restore, snapshot
+from wim_fast.training.step_report import on_host
 from wim_fast.training.trainer import Trainer
 
 
 def warm_up(trainer: Trainer) -> None:
-    """Take a step and one as at the end of the schedule, and undo them: kernels are compiled and memory is there."""
+    """Take a step and one as at the end of the schedule, and undo them: kernels are compiled and memory is there.
+
+    The room for samples becomes what these steps suggest, the last of them as sharp as any.
+    """
     state = snapshot(trainer)
-    trainer.train_step()
+    reports = [trainer.train_step()]
     trainer.step = trainer.iterations
-    trainer.train_step()
+    reports.append(trainer.train_step())
+    trainer.make_room(trainer.room.measured(on_host(reports)))
     restore(trainer, state)

@@ -22,7 +22,7 @@ from wim_fast.training.checkpoint import TrainedOn
 from wim_fast.training.loop import resume_command
 from wim_fast.training.observer import Observer, Stop
 from wim_fast.training.run_folder import RunFolder
-from wim_fast.training.step import StepReport
+from wim_fast.training.step_report import StepReport
 from wim_fast.training.trainer import Trainer
 from wim_fast.viewer import live
 

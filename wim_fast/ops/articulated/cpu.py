@@ -13,8 +13,8 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from wim_fast.ops.articulated.reference import MAX_CANDIDATES, PartLookup, cutoff
-from wim_fast.ops.compiled import device, kernel
+from wim_fast.ops.articulated.reference import CUTOFF_NATS, MAX_CANDIDATES, PartLookup
+from wim_fast.ops.compiled import arrays, device, kernel
 from wim_fast.ops.ellipsoid.cpu import (
     LENGTH,
     PITCH,
@@ -52,13 +52,18 @@ def local_coordinates(px, py, pz, pose, w, m):
         w[Z + p] = pose[2 * PITCH + p] * dx + pose[5 * PITCH + p] * dy + pose[8 * PITCH + p] * dz
 
 
-def pose_rows(rotation: Tensor, translation: Tensor) -> np.ndarray:
+def pose_rows(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
     """(F, 12 * PITCH) float32 of rotation (F, P, 3, 3) and translation (F, P, 3): one value of all parts after another."""
     frames, parts = translation.shape[:2]
     rows = np.zeros((frames, 12, PITCH), np.float32)
-    rows[:, :9, :parts] = rotation.detach().numpy().reshape(frames, parts, 9).transpose(0, 2, 1)
-    rows[:, 9:, :parts] = translation.detach().numpy().transpose(0, 2, 1)
+    rows[:, :9, :parts] = rotation.reshape(frames, parts, 9).transpose(0, 2, 1)
+    rows[:, 9:, :parts] = translation.transpose(0, 2, 1)
     return rows.reshape(frames, -1)
+
+
+def cutoff(*sharpness: np.float32) -> np.float32:
+    """See ``reference.cutoff``."""
+    return np.float32(CUTOFF_NATS) / min(sharpness)
 
 
 @device
@@ -233,11 +238,9 @@ class _ArticulatedLookup(torch.autograd.Function):
     @staticmethod
     def forward(ctx, points, pose_ids, rotation, translation, semi_axes, b, a, top_k):  # type: ignore[override]
         n, n_parts = points.shape[0], semi_axes.shape[0]
-        points_, pose_ids_ = (
-            points.detach().contiguous().numpy(),
-            pose_ids.to(torch.int32).contiguous().numpy(),
-        )
-        poses = pose_rows(rotation, translation)
+        points_, pose_ids_ = arrays(points, pose_ids.to(torch.int32))
+        rotation_, translation_, semi_axes_ = arrays(rotation, translation, semi_axes)
+        poses = pose_rows(rotation_, translation_)
         sharpness = np.float32(b.item()), np.float32(a.item())
         union, weights = torch.empty(n), torch.empty(n, top_k)
         ids, local = torch.empty(n, top_k, dtype=torch.int32), torch.empty(n, top_k, 3)
@@ -250,9 +253,8 @@ class _ArticulatedLookup(torch.autograd.Function):
             np.empty((n, capacity, 6), np.float32),
         )
         if n:
-            _forward(points_, pose_ids_, poses, ellipsoid_shapes(semi_axes), n_parts, *sharpness,
-                     np.float32(cutoff(b, a).item()), top_k, union.numpy(), ids.numpy(), weights.numpy(), local.numpy(),
-                     normal.numpy(), *candidates)  # fmt: skip
+            _forward(points_, pose_ids_, poses, ellipsoid_shapes(semi_axes_), n_parts, *sharpness, cutoff(*sharpness),
+                     top_k, *arrays(union, ids, weights, local, normal), *candidates)  # fmt: skip
         ctx.inputs = (points_, pose_ids_, poses, *sharpness, union.numpy())
         ctx.candidates = candidates
         ctx.sizes = len(translation), n_parts
@@ -262,19 +264,19 @@ class _ArticulatedLookup(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g_union, _g_ids, g_weights, g_local, _g_normal):  # type: ignore[override]
         n_poses, n_parts = ctx.sizes
-        g_points = torch.zeros(len(g_union) if ctx.needs_input_grad[0] else 0, 3)
-        g_rotation = torch.zeros(CHUNKS, n_poses, 3, 3, n_parts)
-        g_translation = torch.zeros(CHUNKS, n_poses, 3, n_parts)
-        g_axes = torch.zeros(CHUNKS, 3, n_parts)
-        g_sharpness = torch.zeros(CHUNKS, 2)
+        of_points = ctx.needs_input_grad[0]
+        g_points = np.zeros((len(g_union) if of_points else 0, 3), np.float32)
+        sizes = (n_poses, 3, 3, n_parts), (n_poses, 3, n_parts), (3, n_parts), (2,)
+        of_chunks = [np.zeros((CHUNKS, *size), np.float32) for size in sizes]
         if g_union.shape[0]:
-            _backward(*ctx.inputs, g_union.contiguous().numpy(), g_weights.contiguous().numpy(),
-                      g_local.contiguous().numpy(), *ctx.candidates, g_points.numpy(), g_rotation.numpy(),
-                      g_translation.numpy(), g_axes.numpy(), g_sharpness.numpy())  # fmt: skip
-        b, a = g_sharpness.sum(0)
-        rotation = g_rotation.sum(0).permute(0, 3, 1, 2)
-        points = g_points if ctx.needs_input_grad[0] else None
-        return points, None, rotation, g_translation.sum(0).transpose(1, 2), g_axes.sum(0).t(), b, a, None
+            _backward(
+                *ctx.inputs, *arrays(g_union, g_weights, g_local), *ctx.candidates, g_points, *of_chunks
+            )
+        rotation, translation, axes, sharpness = (g.sum(0) for g in of_chunks)
+        laid_out = rotation.transpose(0, 3, 1, 2), translation.transpose(0, 2, 1), axes.T, *sharpness[:, None]
+        rotation, translation, axes, b, a = (torch.from_numpy(np.ascontiguousarray(g)) for g in laid_out)
+        points = torch.from_numpy(g_points) if of_points else None
+        return points, None, rotation, translation, axes, b.squeeze(0), a.squeeze(0), None
 
 
 def articulated_lookup(

@@ -69,7 +69,7 @@ def _load_points(points, pose_ids, num_points, num_parts, BLOCK: tl.constexpr):
     return n, real, tl.maximum(pose, 0) * num_parts, x, y, z, tl.where(any_of(real), num_parts, 0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_points", "num_parts"])
 def _forward(
     points, pose_ids, rotation, translation, semi_axes, union_sharpness, weight_sharpness,
     union, part_ids, weights, local, normal, near_sdf, near_lam, near_id, num_points, num_parts,
@@ -164,7 +164,7 @@ def _add(pointer, row, value, mask, together):
         tl.atomic_add(pointer + row, value, mask=mask, sem="relaxed")
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_points", "num_parts"])
 def _backward(
     points, pose_ids, rotation, translation, semi_axes, union_sharpness, weight_sharpness,
     union, near_sdf, near_lam, near_id, g_union, g_weights, g_local,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -9,13 +10,15 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from wim_fast.ops.compiled import device, kernel
+from wim_fast.ops.compiled import arrays, device, kernel
 from wim_fast.ops.composite.reference import MIN_WEIGHT, Composited
 
 CHUNKS = 16
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
 _HALF = np.float32(0.5)
+_TENTH = np.float32(0.1)
+_SIXTEENTH = np.float32(1 / 16)
 _MIN_WEIGHT = np.float32(MIN_WEIGHT)
 
 
@@ -111,6 +114,33 @@ def _visible(sdf, offsets, inv_s, keep):
                 log_phi = next_log_phi
 
 
+@functools.partial(kernel, parallel=False)
+def _interpolate(knots, values, t, known, out):
+    last = values.shape[0] - 1
+    left = -1
+    for i in range(t.shape[0]):
+        if known[i]:
+            left += 1
+            out[i] = values[min(left, last)]
+            continue
+        right = min(left + 1, last)
+        way = knots[right] - knots[left]
+        out[i] = values[left]
+        if way > _ZERO:
+            out[i] += (t[i] - knots[left]) / way * (values[right] - values[left])
+        before, behind = max(left - 1, 0), min(right + 1, last)
+        even = _TENTH * way
+        if abs(knots[left] - knots[before] - way) < even and abs(knots[behind] - knots[right] - way) < even:
+            out[i] += (values[left] + values[right] - values[before] - values[behind]) * _SIXTEENTH
+
+
+def interpolated(knots: Tensor, values: Tensor, t: Tensor, known: Tensor) -> Tensor:
+    """See ``reference.interpolated``: the same result for CPU float32 tensors."""
+    out = np.empty(len(t), np.float32)
+    _interpolate(*arrays(knots, values, t, known), out)
+    return torch.from_numpy(out)
+
+
 def visible_samples(sdf: Tensor, offsets: Tensor, inv_s: float | Tensor) -> Tensor:
     """See ``reference.visible_samples``."""
     keep = torch.empty(len(sdf), dtype=torch.bool)
@@ -123,26 +153,19 @@ class _Composite(torch.autograd.Function):
     @staticmethod
     def forward(ctx, sdf, rgb, t, offsets, inv_s):  # type: ignore[override]
         num_rays = offsets.shape[0] - 1
-        arguments = (
-            sdf.detach().contiguous().numpy(),
-            rgb.detach().contiguous().numpy(),
-            t.contiguous().numpy(),
-            offsets.numpy(),
-            np.float32(float(inv_s)),
-            np.empty(sdf.shape[0], np.float32),
-        )
-        out = torch.empty(num_rays, 3), torch.empty(num_rays), torch.empty(num_rays)
-        _forward(*arguments, *(x.numpy() for x in out))
-        ctx.arguments = arguments
-        return out
+        transmittance = np.empty(sdf.shape[0], np.float32)
+        ctx.arguments = *arrays(sdf, rgb, t, offsets), np.float32(float(inv_s)), transmittance
+        out = [np.empty(size, np.float32) for size in ((num_rays, 3), num_rays, num_rays)]
+        _forward(*ctx.arguments, *out)
+        return tuple(torch.from_numpy(x) for x in out)
 
     @staticmethod
     def backward(ctx, *grads):  # type: ignore[override]
-        g_sdf, g_color = torch.empty(ctx.arguments[0].shape), torch.empty(ctx.arguments[1].shape)
-        _backward(*ctx.arguments, *(g.contiguous().numpy() for g in grads), g_sdf.numpy(), g_color.numpy())
-        end = int(ctx.arguments[3][-1])
-        g_sdf[end:], g_color[end:] = 0, 0
-        return g_sdf, g_color, None, None, None
+        sdf, rgb, _, offsets = ctx.arguments[:4]
+        g_sdf, g_color = np.empty_like(sdf), np.empty_like(rgb)
+        _backward(*ctx.arguments, *arrays(*grads), g_sdf, g_color)
+        g_sdf[offsets[-1] :], g_color[offsets[-1] :] = 0, 0
+        return torch.from_numpy(g_sdf), torch.from_numpy(g_color), None, None, None
 
 
 def composite(sdf: Tensor, rgb: Tensor, t: Tensor, offsets: Tensor, inv_s: float | Tensor) -> Composited:

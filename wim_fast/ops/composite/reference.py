@@ -57,6 +57,26 @@ def _intervals(sdf: Tensor, offsets: Tensor, inv_s: float | Tensor) -> tuple[Ten
     return rays, log_transmittance.exp() * -torch.expm1(log_keep)
 
 
+def interpolated(knots: Tensor, values: Tensor, t: Tensor, known: Tensor) -> Tensor:
+    """Values (N,) at samples `t` (N,) of rays, from those (K,) at `knots` (K,), the samples where `known` (N,) is true.
+
+    The first and last of each ray must be known. A cubic through the two nearest on either side, where they are as far
+    apart as the nearest, else a straight line: along a ray that grazes a part the distance is bent. No gradient.
+    """
+    last = len(values) - 1
+    left = (known.cumsum(0) - 1).clamp_max(last)
+    right = (left + ~known).clamp_max(last)
+    before, behind = (left - 1).clamp_min(0), (right + 1).clamp_max(last)
+    way = knots[right] - knots[left]
+    even = 0.1 * way
+    is_even = (knots[left] - knots[before] - way).abs() < even
+    is_even &= (knots[behind] - knots[right] - way).abs() < even
+    share = torch.where(way > 0, (t - knots[left]) / way, 0.0)
+    line = torch.lerp(values[left], values[right], share)
+    bend = (values[left] + values[right] - values[before] - values[behind]) / 16  # of the cubic, half way
+    return torch.where(is_even, line + bend, line)
+
+
 def visible_samples(sdf: Tensor, offsets: Tensor, inv_s: float | Tensor) -> Tensor:
     """(N,) bool: the samples at the ends of intervals that weigh at least `MIN_WEIGHT`; the arguments are `composite`'s.
 

@@ -13,6 +13,7 @@ from wim_fast.ops.launch import device_scalar
 
 RAYS = 8  # per block
 STRIDE = 16  # samples of each ray at a time
+SAMPLES = 256  # per block of what goes sample by sample
 WARPS = 4
 MIN_WEIGHT = tl.constexpr(reference.MIN_WEIGHT)
 OPAQUE = tl.constexpr(-30.0)  # log of a transmittance that is nothing; greater sums would be less exact
@@ -62,7 +63,7 @@ def _middle(x, step, sample, is_first_end):
     return 0.5 * (here + tl.load(x + step * (sample + 1), mask=is_first_end, other=0.0))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rays"])
 def _forward(
     sdf, rgb, t, offsets, inv_s_pointer, out_rgb, out_opacity, out_depth, num_rays,
     RAYS: tl.constexpr, STRIDE: tl.constexpr,
@@ -102,7 +103,7 @@ def _value(rgb, t, sample, is_interval, g_r, g_g, g_b, g_opacity, g_depth):
     return value + g_b[:, None] * _middle(rgb + 2, 3, sample, is_interval)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rays", "num_samples"])
 def _backward(
     sdf, rgb, t, offsets, inv_s_pointer, out_rgb, out_opacity, out_depth, g_out_rgb, g_out_opacity, g_out_depth,
     g_sdf, g_rgb, num_rays, num_samples, RAYS: tl.constexpr, STRIDE: tl.constexpr,
@@ -160,7 +161,7 @@ def _backward(
         tl.store(g_rgb + 3 * row + 2, nothing, mask=is_row)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rays", "num_samples"])
 def _visible(
     sdf, offsets, inv_s_pointer, keep, num_rays, num_samples, RAYS: tl.constexpr, STRIDE: tl.constexpr
 ):
@@ -180,6 +181,52 @@ def _visible(
     for k in range(0, num_samples, tl.num_programs(0) * RAYS * STRIDE):
         row, is_row = _padding(offsets, num_rays, num_samples, k, RAYS * STRIDE)
         tl.store(keep + row, tl.zeros([RAYS * STRIDE], tl.int1), mask=is_row)
+
+
+@triton.jit(do_not_specialize=["count", "last"])
+def _interpolate(knots, values, t, known, rank, out, count, last, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    is_sample = i < count
+    is_known = tl.load(known + i, mask=is_sample, other=1).to(tl.int32)
+    left = tl.minimum(tl.load(rank + i, mask=is_sample, other=1).to(tl.int32) - 1, last)
+    right = tl.minimum(left + 1 - is_known, last)
+    before = tl.maximum(left - 1, 0)
+    behind = tl.minimum(right + 1, last)
+    here = tl.load(knots + left)
+    way = tl.load(knots + right) - here
+    even = 0.1 * way
+    is_even = (tl.abs(here - tl.load(knots + before) - way) < even) & (
+        tl.abs(tl.load(knots + behind) - tl.load(knots + right) - way) < even
+    )
+    share = tl.where(
+        way > 0, (tl.load(t + i, mask=is_sample, other=0.0) - here) / tl.where(way > 0, way, 1.0), 0.0
+    )
+    a = tl.load(values + left)
+    b = tl.load(values + right)
+    bend = (a + b - tl.load(values + before) - tl.load(values + behind)) / 16.0
+    tl.store(out + i, a + share * (b - a) + tl.where(is_even, bend, 0.0), mask=is_sample)
+
+
+def interpolated(knots: Tensor, values: Tensor, t: Tensor, known: Tensor) -> Tensor:
+    """See ``reference.interpolated``."""
+    count, last = len(t), len(values) - 1
+    knots, values, t = (x.detach().contiguous() for x in (knots, values, t))
+    out = torch.empty_like(t)
+    if count:
+        rank = known.cumsum(0)  # known ones up to each sample, itself among them
+        _interpolate[(triton.cdiv(count, SAMPLES),)](
+            knots,
+            values,
+            t,
+            known.contiguous().view(torch.uint8),
+            rank,
+            out,
+            count,
+            last,
+            BLOCK=SAMPLES,
+            num_warps=WARPS,
+        )
+    return out
 
 
 def _launch(kernel, num_rays, *arguments):

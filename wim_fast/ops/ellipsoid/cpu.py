@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from torch import Tensor
 
 from wim_fast.ops.compiled import device
 from wim_fast.ops.ellipsoid.reference import NEWTON_STEPS, OFF_PLANE
@@ -32,9 +31,15 @@ _OFF_PLANE = np.float32(OFF_PLANE)
 _CONVERGED = np.float32(5e-4)  # convergence is quadratic: the step just taken leaves about the square of this
 
 
-def ellipsoid_shapes(semi_axes: Tensor) -> np.ndarray:
+def inflated_semi_axes(semi_axes: np.ndarray, distance: np.float32) -> np.ndarray:
+    """See ``reference.inflated_semi_axes``."""
+    rho = np.exp(np.log(semi_axes).mean(-1, keepdims=True))
+    return np.sqrt((1 + distance / rho) * semi_axes**2 + distance * (distance + rho))
+
+
+def ellipsoid_shapes(semi_axes: np.ndarray) -> np.ndarray:
     """(8 * PITCH,) float32: the rows RX to R_MIN of `semi_axes` (P, 3)."""
-    axes = semi_axes.detach().numpy().T
+    axes = semi_axes.T
     parts = axes.shape[1]
     rows = np.ones((8, PITCH), np.float32)
     rows[:3, :parts] = axes

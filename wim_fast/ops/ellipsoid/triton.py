@@ -82,19 +82,18 @@ def newton_ellipsoid(x, y, z, rx, ry, rz, wanted):
     py = ry * tl.abs(off_plane(y, ry))
     pz = rz * tl.abs(off_plane(z, rz))
     lam = tl.maximum(px - rx2, tl.maximum(py - ry2, pz - rz2))
-    steps = 0
     excess = tl.where(wanted, 1.0, 0.0)
-    while (steps < NEWTON_STEPS) & (tl.max(excess) >= CONVERGED):
-        ix = 1.0 / tl.maximum(rx2 + lam, TINY)
-        iy = 1.0 / tl.maximum(ry2 + lam, TINY)
-        iz = 1.0 / tl.maximum(rz2 + lam, TINY)
-        gx = px * ix * (px * ix)
-        gy = py * iy * (py * iy)
-        gz = pz * iz * (pz * iz)
-        square = gx + gy + gz
-        excess = tl.sqrt(square) - 1.0
-        lam += excess * square / (gx * ix + gy * iy + gz * iz)
-        excess = tl.where(wanted, excess, 0.0)
-        steps += 1
+    for _ in range(NEWTON_STEPS):  # a `while` does not compile with Triton 3.5 to 3.8
+        if tl.max(excess) >= CONVERGED:
+            ix = 1.0 / tl.maximum(rx2 + lam, TINY)
+            iy = 1.0 / tl.maximum(ry2 + lam, TINY)
+            iz = 1.0 / tl.maximum(rz2 + lam, TINY)
+            gx = px * ix * (px * ix)
+            gy = py * iy * (py * iy)
+            gz = pz * iz * (pz * iz)
+            square = gx + gy + gz
+            excess = tl.sqrt(square) - 1.0
+            lam += excess * square / (gx * ix + gy * iy + gz * iz)
+            excess = tl.where(wanted, excess, 0.0)
     _, _, _, length = direction_at(x, y, z, rx, ry, rz, lam)
     return tl.maximum(lam * length, -tl.minimum(rx, tl.minimum(ry, rz))), lam

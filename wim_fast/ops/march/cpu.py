@@ -10,9 +10,9 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from wim_fast.ops.articulated.cpu import local_coordinates, pose_rows
-from wim_fast.ops.articulated.reference import MAX_CANDIDATES, cutoff, union_reach
-from wim_fast.ops.compiled import kernel
+from wim_fast.ops.articulated.cpu import cutoff, local_coordinates, pose_rows
+from wim_fast.ops.articulated.reference import MAX_CANDIDATES
+from wim_fast.ops.compiled import arrays, kernel
 from wim_fast.ops.ellipsoid.cpu import (
     IX,
     LOWER,
@@ -31,9 +31,9 @@ from wim_fast.ops.ellipsoid.cpu import (
     distance_bounds,
     distances,
     ellipsoid_shapes,
+    inflated_semi_axes,
     take_near,
 )
-from wim_fast.ops.ellipsoid.reference import inflated_semi_axes
 from wim_fast.ops.march.reference import MAX_SAMPLES_PER_RAY, Samples
 
 CHUNKS = 64
@@ -166,29 +166,19 @@ def march(
 ) -> Samples:
     """See ``reference.march``: the same samples for CPU float32 tensors, without a gradient."""
     num_rays = origins.shape[0]
-    reach = union_reach(band, len(semi_axes), union_sharpness)
+    *rays, rotation_, translation_, axes, jitter_ = arrays(
+        origins, directions, pose_ids.to(torch.int32), rotation, translation, semi_axes, jitter
+    )
+    b, band_, step_ = (np.float32(float(x)) for x in (union_sharpness.detach(), band, step))
+    reach = np.float32(band_ + math.log(min(MAX_CANDIDATES, len(axes))) / b)  # as `union_reach`
+    inflated = ellipsoid_shapes(inflated_semi_axes(axes, reach))[IX - RX :]
     buffer = np.empty((num_rays, MAX_SAMPLES_PER_RAY), np.float32)
     counts = np.zeros(num_rays, np.int64)
-    _march(
-        origins.contiguous().numpy(),
-        directions.contiguous().numpy(),
-        pose_ids.to(torch.int32).contiguous().numpy(),
-        pose_rows(rotation, translation),
-        ellipsoid_shapes(semi_axes),
-        ellipsoid_shapes(inflated_semi_axes(semi_axes, reach))[IX - RX :],
-        len(semi_axes),
-        np.float32(union_sharpness.item()),
-        np.float32(cutoff(union_sharpness).item()),
-        jitter.contiguous().numpy(),
-        np.float32(float(band)),
-        np.float32(reach.item()),
-        np.float32(float(step)),
-        buffer,
-        counts,
-    )
-    offsets = torch.zeros(num_rays + 1, dtype=torch.int64)
-    np.cumsum(counts, out=offsets.numpy()[1:])
-    t = torch.empty(int(offsets[-1]))
-    ray_ids = torch.empty(len(t), dtype=torch.int64)
-    _pack(buffer, offsets.numpy(), t.numpy(), ray_ids.numpy())
-    return Samples.packed(t, ray_ids, offsets, capacity)
+    _march(*rays, pose_rows(rotation_, translation_), ellipsoid_shapes(axes), inflated, len(axes), b, cutoff(b), jitter_,
+           band_, reach, step_, buffer, counts)  # fmt: skip
+    offsets = np.zeros(num_rays + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    t = np.empty(offsets[-1], np.float32)
+    ray_ids = np.empty(len(t), np.int64)
+    _pack(buffer, offsets, t, ray_ids)
+    return Samples.packed(torch.from_numpy(t), torch.from_numpy(ray_ids), torch.from_numpy(offsets), capacity)

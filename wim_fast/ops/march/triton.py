@@ -59,7 +59,7 @@ def _passes_by(ox, oy, oz, dx, dy, dz, tx, ty, tz, radius):
     return ax * ax + ay * ay + az * az - along * along > radius * radius
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_parts"])
 def _march(
     origins, directions, pose_ids, rotation, translation, semi_axes, union_sharpness, jitter, band_pointer,
     step_pointer, out, counts, num_parts, PARTS: tl.constexpr, STEPS: tl.constexpr,
@@ -139,7 +139,7 @@ def _march(
     tl.store(counts + ray, tl.minimum(count, MAX_SAMPLES_PER_RAY))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rays", "capacity"])
 def _pack(buffer, offsets, t, ray_ids, num_rays, capacity, HALVINGS: tl.constexpr, BLOCK: tl.constexpr):
     """Each row finds its ray in `offsets` (R + 1,) by bisection; rows behind the last ray's samples are padding."""
     row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)

@@ -1,4 +1,8 @@
-"""The whole MLP in one Triton kernel for each direction: what lies between the layers never leaves the processor."""
+"""The whole MLP in one Triton kernel for each direction: what lies between the layers never leaves the processor.
+
+Factors are float16, sums float32. Each block of samples scales its gradients to the range of float16, for they are
+linear in the cotangent.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +16,20 @@ from torch import Tensor
 from wim_fast.ops.mlp import reference
 from wim_fast.ops.mlp.reference import ACTIVATIONS
 
-BLOCK = 64  # samples
+BLOCK = 32  # samples
+WARPS = 4
 BACKWARD_PROGRAMS = 264  # each sums the gradients of the weights over its share of the samples; two for each processor of an H100
-LARGEST = 2 * 128**2  # numbers in the matrices between hidden layers that one kernel holds
-_DOT = {"half": "ieee", "tf32": "tf32", "float": "tf32x3"}  # input_precision of tl.dot
+LARGEST = 2048  # numbers of all matrices, padded, that the backward holds without spilling (docs/gpu.md)
 
 
 @triton.jit
-def _matrix(weights, start, ROWS: tl.constexpr, COLUMNS: tl.constexpr, ROWS_P: tl.constexpr, COLUMNS_P: tl.constexpr,
-            HALF: tl.constexpr):  # fmt: skip
-    """A (ROWS, COLUMNS) matrix of the packed weights, padded with zeros."""
+def _matrix(weights, start, ROWS: tl.constexpr, COLUMNS: tl.constexpr, ROWS_P: tl.constexpr,
+            COLUMNS_P: tl.constexpr):  # fmt: skip
+    """A (ROWS, COLUMNS) matrix of the packed weights in float16, padded with zeros."""
     row = tl.arange(0, ROWS_P)[:, None]
     column = tl.arange(0, COLUMNS_P)[None, :]
     mask = (row < ROWS) & (column < COLUMNS)
-    matrix = tl.load(weights + start + row * COLUMNS + column, mask=mask, other=0.0)
-    return matrix.to(tl.float16) if HALF else matrix
+    return tl.load(weights + start + row * COLUMNS + column, mask=mask, other=0.0)
 
 
 @triton.jit
@@ -38,12 +41,12 @@ def _store_matrix(out, start, matrix, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 
 
 @triton.jit
-def _activate(x, TANH: tl.constexpr, HALF: tl.constexpr):
+def _activate(x, TANH: tl.constexpr):
     if TANH:
         y = 2.0 * tl.sigmoid(2.0 * x) - 1.0
     else:
         y = tl.maximum(x, 0.0)
-    return y.to(tl.float16) if HALF else y
+    return y.to(tl.float16)
 
 
 @triton.jit
@@ -74,43 +77,35 @@ def _largest(x):
 
 @triton.jit
 def _hidden(x, weights, IN: tl.constexpr, WIDTH: tl.constexpr, IN_P: tl.constexpr, WIDTH_P: tl.constexpr,
-            HIDDEN: tl.constexpr, TANH: tl.constexpr, HALF: tl.constexpr, DOT: tl.constexpr):  # fmt: skip
-    """The values of every hidden layer, a tuple of (BLOCK, WIDTH_P)."""
-    h = _activate(
-        tl.dot(x, tl.trans(_matrix(weights, 0, WIDTH, IN, WIDTH_P, IN_P, HALF)), input_precision=DOT),
-        TANH,
-        HALF,
-    )
+            HIDDEN: tl.constexpr, TANH: tl.constexpr):  # fmt: skip
+    """The values of every hidden layer, a tuple of (BLOCK, WIDTH_P) float16."""
+    h = _activate(tl.dot(x, tl.trans(_matrix(weights, 0, WIDTH, IN, WIDTH_P, IN_P))), TANH)
     hidden = (h,)
     for i in tl.static_range(HIDDEN - 1):
-        w = _matrix(weights, WIDTH * IN + i * WIDTH * WIDTH, WIDTH, WIDTH, WIDTH_P, WIDTH_P, HALF)
-        h = _activate(tl.dot(h, tl.trans(w), input_precision=DOT), TANH, HALF)
+        w = _matrix(weights, WIDTH * IN + i * WIDTH * WIDTH, WIDTH, WIDTH, WIDTH_P, WIDTH_P)
+        h = _activate(tl.dot(h, tl.trans(w)), TANH)
         hidden = hidden + (h,)  # type: ignore[assignment]  # noqa: RUF005
     return hidden
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"])
 def _forward(x, weights, out, n, IN: tl.constexpr, WIDTH: tl.constexpr, OUT: tl.constexpr, HIDDEN: tl.constexpr,
-             IN_P: tl.constexpr, WIDTH_P: tl.constexpr, OUT_P: tl.constexpr, TANH: tl.constexpr, HALF: tl.constexpr,
-             DOT: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
+             IN_P: tl.constexpr, WIDTH_P: tl.constexpr, OUT_P: tl.constexpr, TANH: tl.constexpr,
+             BLOCK: tl.constexpr):  # fmt: skip
     row = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     values = _rows(x, row, n, IN, IN_P)
     if _largest(values) == 0.0:  # padding; without biases zero gives zero
         _store_rows(out, row, n, tl.zeros([BLOCK, OUT_P], tl.float32), OUT, OUT_P)
         return
-    if HALF:
-        values = values.to(tl.float16)
-    hidden = _hidden(values, weights, IN, WIDTH, IN_P, WIDTH_P, HIDDEN, TANH, HALF, DOT)
-    w = _matrix(weights, WIDTH * IN + (HIDDEN - 1) * WIDTH * WIDTH, OUT, WIDTH, OUT_P, WIDTH_P, HALF)
-    y = tl.dot(hidden[HIDDEN - 1], tl.trans(w), input_precision=DOT)
-    _store_rows(out, row, n, y, OUT, OUT_P)
+    hidden = _hidden(values.to(tl.float16), weights, IN, WIDTH, IN_P, WIDTH_P, HIDDEN, TANH)
+    w = _matrix(weights, WIDTH * IN + (HIDDEN - 1) * WIDTH * WIDTH, OUT, WIDTH, OUT_P, WIDTH_P)
+    _store_rows(out, row, n, tl.dot(hidden[HIDDEN - 1], tl.trans(w)), OUT, OUT_P)
 
 
-@triton.jit
-def _backward(x, weights, g_out, g_x, g_weights, n, num_weights, IN: tl.constexpr, WIDTH: tl.constexpr,
-              OUT: tl.constexpr, HIDDEN: tl.constexpr, IN_P: tl.constexpr, WIDTH_P: tl.constexpr,
-              OUT_P: tl.constexpr, TANH: tl.constexpr, HALF: tl.constexpr, DOT: tl.constexpr,
-              BLOCK: tl.constexpr):  # fmt: skip
+@triton.jit(do_not_specialize=["n"])
+def _backward(x, weights, g_out, g_x, g_weights, n, IN: tl.constexpr, WIDTH: tl.constexpr, OUT: tl.constexpr,
+              HIDDEN: tl.constexpr, IN_P: tl.constexpr, WIDTH_P: tl.constexpr, OUT_P: tl.constexpr,
+              TANH: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     """Each program writes its sum of the gradients of the weights to its own row of `g_weights`."""
     last = WIDTH * IN + (HIDDEN - 1) * WIDTH * WIDTH
     sum_first = tl.zeros([WIDTH_P, IN_P], tl.float32)
@@ -121,43 +116,28 @@ def _backward(x, weights, g_out, g_x, g_weights, n, num_weights, IN: tl.constexp
     for block in range(tl.program_id(0), tl.cdiv(n, BLOCK), tl.num_programs(0)):
         row = block * BLOCK + tl.arange(0, BLOCK)
         cotangent = _rows(g_out, row, n, OUT, OUT_P)
-        largest = _largest(cotangent)
-        if largest == 0.0:
+        unit = _largest(cotangent)
+        if unit == 0.0:
             _store_rows(g_x, row, n, tl.zeros([BLOCK, IN_P], tl.float32), IN, IN_P)
         else:
-            values = _rows(x, row, n, IN, IN_P)
-            if HALF:  # gradients are linear in the cotangent, so it is scaled to the range of float16
-                values = values.to(tl.float16)
-                unit = largest
-                g = (cotangent / largest).to(tl.float16)
-            else:
-                unit = 1.0
-                g = cotangent
-            hidden = _hidden(values, weights, IN, WIDTH, IN_P, WIDTH_P, HIDDEN, TANH, HALF, DOT)
-            sum_last += unit * tl.dot(tl.trans(g), hidden[HIDDEN - 1], input_precision=DOT)
-            w = _matrix(weights, last, OUT, WIDTH, OUT_P, WIDTH_P, HALF)
-            g_h = tl.dot(g, w, input_precision=DOT) * _slope(hidden[HIDDEN - 1], TANH)
-            g = g_h.to(tl.float16) if HALF else g_h
+            values = _rows(x, row, n, IN, IN_P).to(tl.float16)
+            g = (cotangent / unit).to(tl.float16)
+            hidden = _hidden(values, weights, IN, WIDTH, IN_P, WIDTH_P, HIDDEN, TANH)
+            sum_last += unit * tl.dot(tl.trans(g), hidden[HIDDEN - 1])
+            w = _matrix(weights, last, OUT, WIDTH, OUT_P, WIDTH_P)
+            g = (tl.dot(g, w) * _slope(hidden[HIDDEN - 1], TANH)).to(tl.float16)
             new_sums = ()
             for j in tl.static_range(HIDDEN - 1):
-                w = _matrix(
-                    weights,
-                    WIDTH * IN + (HIDDEN - 2 - j) * WIDTH * WIDTH,
-                    WIDTH,
-                    WIDTH,
-                    WIDTH_P,
-                    WIDTH_P,
-                    HALF,
-                )
-                g_w = unit * tl.dot(tl.trans(g), hidden[HIDDEN - 2 - j], input_precision=DOT)
+                start = WIDTH * IN + (HIDDEN - 2 - j) * WIDTH * WIDTH
+                w = _matrix(weights, start, WIDTH, WIDTH, WIDTH_P, WIDTH_P)
+                g_w = unit * tl.dot(tl.trans(g), hidden[HIDDEN - 2 - j])
                 new_sums = new_sums + (sums[j] + g_w,)  # type: ignore[assignment]  # noqa: RUF005
-                g_h = tl.dot(g, w, input_precision=DOT) * _slope(hidden[HIDDEN - 2 - j], TANH)
-                g = g_h.to(tl.float16) if HALF else g_h
+                g = (tl.dot(g, w) * _slope(hidden[HIDDEN - 2 - j], TANH)).to(tl.float16)
             sums = new_sums
-            sum_first += unit * tl.dot(tl.trans(g), values, input_precision=DOT)
-            w = _matrix(weights, 0, WIDTH, IN, WIDTH_P, IN_P, HALF)
-            _store_rows(g_x, row, n, unit * tl.dot(g, w, input_precision=DOT), IN, IN_P)
-    mine = tl.program_id(0) * num_weights
+            sum_first += unit * tl.dot(tl.trans(g), values)
+            w = _matrix(weights, 0, WIDTH, IN, WIDTH_P, IN_P)
+            _store_rows(g_x, row, n, unit * tl.dot(g, w), IN, IN_P)
+    mine = tl.program_id(0) * (last + OUT * WIDTH)
     _store_matrix(g_weights, mine, sum_first, WIDTH, IN, WIDTH_P, IN_P)
     _store_matrix(g_weights, mine + last, sum_last, OUT, WIDTH, OUT_P, WIDTH_P)
     for j in tl.static_range(HIDDEN - 1):
@@ -167,12 +147,12 @@ def _backward(x, weights, g_out, g_x, g_weights, n, num_weights, IN: tl.constexp
 
 class _MLP(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, activation, precision, *weights):  # type: ignore[override]
+    def forward(ctx, x, settings, *weights):  # type: ignore[override]
         x = x.contiguous()
-        packed = torch.cat([w.reshape(-1) for w in weights])
+        packed = torch.cat([w.reshape(-1) for w in weights]).half()
         ctx.save_for_backward(x, packed)
         ctx.shapes = [w.shape for w in weights]
-        ctx.settings = _settings(ctx.shapes, activation, precision)
+        ctx.settings = settings
         out = x.new_empty(len(x), len(weights[-1]))
         if len(x):
             _forward[(triton.cdiv(len(x), BLOCK),)](x, packed, out, len(x), **ctx.settings)
@@ -184,16 +164,14 @@ class _MLP(torch.autograd.Function):
         x, packed = ctx.saved_tensors
         g_x = torch.empty_like(x)
         programs = min(BACKWARD_PROGRAMS, triton.cdiv(len(x), BLOCK))
-        g_packed = packed.new_empty(programs, len(packed))
+        g_packed = x.new_empty(programs, len(packed))
         if len(x):
-            _backward[(programs,)](
-                x, packed, g_out.contiguous(), g_x, g_packed, len(x), len(packed), **ctx.settings
-            )
+            _backward[(programs,)](x, packed, g_out.contiguous(), g_x, g_packed, len(x), **ctx.settings)
         grads = g_packed.sum(0).split([s.numel() for s in ctx.shapes])
-        return g_x, None, None, *(g.view(s) for g, s in zip(grads, ctx.shapes, strict=True))
+        return g_x, None, *(g.view(s) for g, s in zip(grads, ctx.shapes, strict=True))
 
 
-def _settings(shapes: Sequence[torch.Size], activation: str, precision: str) -> dict:
+def _settings(shapes: Sequence[torch.Size], activation: str) -> dict:
     """Everything about the MLP that the kernels are compiled for."""
     (width, columns), out = shapes[0], shapes[-1][0]
     padded = {
@@ -202,29 +180,32 @@ def _settings(shapes: Sequence[torch.Size], activation: str, precision: str) -> 
     }
     return {
         "IN": columns, "WIDTH": width, "OUT": out, "HIDDEN": len(shapes) - 1, **padded, "TANH": activation == "tanh",
-        "HALF": precision == "half", "DOT": _DOT[precision], "BLOCK": BLOCK, "num_warps": 4 if width <= 64 else 8,
+        "BLOCK": BLOCK, "num_warps": WARPS,
     }  # fmt: skip
 
 
-def mlp(x: Tensor, weights: Sequence[Tensor], activation: str, *, precision: str = "half") -> Tensor:
-    """See ``reference.mlp``: the same for float32 tensors on an NVIDIA GPU, hidden layers all of one width.
+def _fits(settings: dict) -> bool:
+    """Whether one program holds the gradients of all matrices."""
+    width, inner = settings["WIDTH_P"], settings["HIDDEN"] - 1
+    return width * (settings["IN_P"] + settings["OUT_P"] + inner * width) <= LARGEST
 
-    Args:
-        precision: of the products' factors; sums are float32. "half": float16, gradients scaled to its range block by
-            block. "tf32": as short, but with the range of float32. "float": three tf32 products, about float32.
+
+def mlp(x: Tensor, weights: Sequence[Tensor], activation: str) -> Tensor:
+    """See ``reference.mlp`` in half precision: the same for float32 tensors on an NVIDIA GPU, hidden layers of one width.
 
     Networks too large for one kernel, such as the paper's of 256, are left to matrix products in float32: the reference.
 
     A block of samples whose `x` is all zero, such as padding, is skipped, in the backward one whose gradient is.
     """
-    if activation not in ACTIVATIONS or precision not in _DOT:
-        raise ValueError(f"no activation {activation!r} or precision {precision!r}")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"no activation {activation!r}")
     sizes = [x.shape[1], *(w.shape[0] for w in weights)]
     widths = set(sizes[1:-1])
     if len(widths) != 1 or any(w.shape[1] != size for w, size in zip(weights, sizes, strict=False)):
         raise ValueError(
             f"matrices {[tuple(w.shape) for w in weights]} are not an MLP with hidden layers of one width"
         )
-    if sum(w.numel() for w in weights[1:-1]) > LARGEST:
+    settings = _settings([w.shape for w in weights], activation)
+    if not _fits(settings):
         return reference.mlp(x, weights, activation)
-    return _MLP.apply(x, activation, precision, *weights)
+    return _MLP.apply(x, settings, *weights)

@@ -28,8 +28,8 @@ def occupancy_grids(
     """
     with torch.no_grad():
         largest = semi_axes.amax(-1)  # (P,)
-        margin = (largest + union_reach(reach, len(semi_axes), union_sharpness))[:, None]
-        low, high = (translation - margin).amin(1), (translation + margin).amax(1)  # (F, 3)
+        boxes = occupancy_boxes(translation, semi_axes, union_sharpness, reach)
+        low, high = boxes.split(3, dim=1)
         middle, half = 0.5 * (low + high), 0.5 * (high - low)
         half_diagonal = half.norm(dim=-1) / resolution  # (F,)
         to_local = (rotation * half[:, None, :, None]).transpose(
@@ -46,7 +46,15 @@ def occupancy_grids(
         bound = -torch.logsumexp(-union_sharpness * bound, dim=-1) / union_sharpness
         occupied = bound <= reach + half_diagonal + ROUNDING
         occupied = occupied.t().reshape(-1, resolution, resolution, resolution)
-        return occupied, torch.cat([low, high], dim=-1)
+        return occupied, boxes
+
+
+def occupancy_boxes(
+    translation: Tensor, semi_axes: Tensor, union_sharpness: Tensor, reach: float | Tensor
+) -> Tensor:
+    """(F, 6) min and max corner of what each pose can have within `reach` of its union; arguments as for the grids."""
+    margin = (semi_axes.amax(-1) + union_reach(reach, len(semi_axes), union_sharpness))[:, None]
+    return torch.cat([(translation - margin).amin(1), (translation + margin).amax(1)], dim=-1)
 
 
 def _monomials(axis: Tensor) -> Tensor:

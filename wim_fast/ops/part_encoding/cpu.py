@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from numba import prange
 from torch import Tensor
 
-from wim_fast.ops.compiled import device, kernel
+from wim_fast.ops.compiled import arrays, device, kernel
 from wim_fast.ops.part_encoding.reference import FEATURES, MIN_WEIGHT, PRIMES, Atlas, GridLayout
 
 CHUNKS = 16
@@ -15,8 +17,9 @@ _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
 _HALF = np.float32(0.5)
 _MIN_WEIGHT = np.float32(MIN_WEIGHT)
-_PRIME_Y = np.int64(PRIMES[1])
-_PRIME_Z = np.int64(PRIMES[2])
+_UNIT = np.uint32(1)
+_PRIME_Y = np.uint32(PRIMES[1])
+_PRIME_Z = np.uint32(PRIMES[2])
 
 
 @device
@@ -30,31 +33,33 @@ def _tile_origin(part, tiles):
 
 
 @device
-def _corners(x, y, z, side, size, dense):
-    """Entries of the eight corners of a cell within its level, x fastest. Out of range they wrap, as in tiny-cuda-nn."""
+def _corners(x, y, z, side, size, dense, start):
+    """Entries of the eight corners of a cell, x fastest. Out of range they wrap within the level, as in tiny-cuda-nn.
+
+    All numbers are uint32: an index that could be negative would be checked for that at every access.
+    """
     if dense:
         e = x + side * (y + side * z)
         plane = side * side
-        if e + 1 + side + plane < size:
-            return (
-                e,
-                e + 1,
-                e + side,
-                e + side + 1,
-                e + plane,
-                e + plane + 1,
-                e + plane + side,
-                e + plane + side + 1,
-            )
-        return (e % size, (e + 1) % size, (e + side) % size, (e + side + 1) % size, (e + plane) % size,
-                (e + plane + 1) % size, (e + plane + side) % size, (e + plane + side + 1) % size)  # fmt: skip
-    mask = size - 1  # a hashed level has a power of two of entries, so only low bits count
+        return (
+            start + e % size,
+            start + (e + _UNIT) % size,
+            start + (e + side) % size,
+            start + (e + side + _UNIT) % size,
+            start + (e + plane) % size,
+            start + (e + plane + _UNIT) % size,
+            start + (e + plane + side) % size,
+            start + (e + plane + side + _UNIT) % size,
+        )
+    mask = size - _UNIT  # a hashed level has a power of two of entries, so only low bits count
+    x1 = x + _UNIT
     y0 = y * _PRIME_Y
     y1 = y0 + _PRIME_Y
     z0 = z * _PRIME_Z
     z1 = z0 + _PRIME_Z
-    return ((x ^ y0 ^ z0) & mask, ((x + 1) ^ y0 ^ z0) & mask, (x ^ y1 ^ z0) & mask, ((x + 1) ^ y1 ^ z0) & mask,
-            (x ^ y0 ^ z1) & mask, ((x + 1) ^ y0 ^ z1) & mask, (x ^ y1 ^ z1) & mask, ((x + 1) ^ y1 ^ z1) & mask)  # fmt: skip
+    return (start + ((x ^ y0 ^ z0) & mask), start + ((x1 ^ y0 ^ z0) & mask), start + ((x ^ y1 ^ z0) & mask),
+            start + ((x1 ^ y1 ^ z0) & mask), start + ((x ^ y0 ^ z1) & mask), start + ((x1 ^ y0 ^ z1) & mask),
+            start + ((x ^ y1 ^ z1) & mask), start + ((x1 ^ y1 ^ z1) & mask))  # fmt: skip
 
 
 @kernel
@@ -80,15 +85,13 @@ def _forward(
                     px = ux * scales[level] + _HALF
                     py = uy * scales[level] + _HALF
                     pz = uz * scales[level] + _HALF
-                    x = np.int64(px)
-                    y = np.int64(py)
-                    z = np.int64(pz)
+                    x, y, z = np.uint32(px), np.uint32(py), np.uint32(pz)
                     fx = px - np.float32(x)
                     fy = py - np.float32(y)
                     fz = pz - np.float32(z)
                     start = offsets[level]
                     e0, e1, e2, e3, e4, e5, e6, e7 = _corners(
-                        x, y, z, sides[level], offsets[level + 1] - start, dense[level]
+                        x, y, z, sides[level], offsets[level + 1] - start, dense[level], start
                     )
                     gx = _ONE - fx
                     w00 = (_ONE - fy) * (_ONE - fz) * weight
@@ -97,10 +100,10 @@ def _forward(
                     w11 = fy * fz * weight
                     for f in range(FEATURES):
                         out[i, level * FEATURES + f] += (
-                            w00 * (gx * table[start + e0, f] + fx * table[start + e1, f])
-                            + w10 * (gx * table[start + e2, f] + fx * table[start + e3, f])
-                            + w01 * (gx * table[start + e4, f] + fx * table[start + e5, f])
-                            + w11 * (gx * table[start + e6, f] + fx * table[start + e7, f])
+                            w00 * (gx * table[e0, f] + fx * table[e1, f])
+                            + w10 * (gx * table[e2, f] + fx * table[e3, f])
+                            + w01 * (gx * table[e4, f] + fx * table[e5, f])
+                            + w11 * (gx * table[e6, f] + fx * table[e7, f])
                         )
 
 
@@ -134,21 +137,11 @@ def _backward(local, ids, weights, table, scales, sides, offsets, dense, tiles, 
                 px = (min(max(lx, -half_extent), half_extent) * inverse_side + tx) * scale + _HALF
                 py = (min(max(ly, -half_extent), half_extent) * inverse_side + ty) * scale + _HALF
                 pz = (min(max(lz, -half_extent), half_extent) * inverse_side + tz) * scale + _HALF
-                x = np.int64(px)
-                y = np.int64(py)
-                z = np.int64(pz)
+                x, y, z = np.uint32(px), np.uint32(py), np.uint32(pz)
                 fx = px - np.float32(x)
                 fy = py - np.float32(y)
                 fz = pz - np.float32(z)
-                e0, e1, e2, e3, e4, e5, e6, e7 = _corners(x, y, z, side, size, is_dense)
-                e0 += start
-                e1 += start
-                e2 += start
-                e3 += start
-                e4 += start
-                e5 += start
-                e6 += start
-                e7 += start
+                e0, e1, e2, e3, e4, e5, e6, e7 = _corners(x, y, z, side, size, is_dense, start)
                 d0 = a * table[e0, 0] + b * table[e0, 1]
                 d1 = a * table[e1, 0] + b * table[e1, 1]
                 d2 = a * table[e2, 0] + b * table[e2, 1]
@@ -201,14 +194,8 @@ class _PartEncoding(torch.autograd.Function):
     def forward(ctx, local, part_ids, part_weights, table, layout, atlas):  # type: ignore[override]
         out = torch.empty(len(local), layout.num_levels * FEATURES)
         ctx.arguments = (
-            local.detach().contiguous().numpy(),
-            part_ids.contiguous().numpy(),
-            part_weights.detach().contiguous().numpy(),
-            table.detach().numpy(),
-            np.asarray(layout.scales, np.float32),
-            np.asarray(layout.resolutions, np.int64),
-            np.asarray(layout.offsets, np.int64),
-            np.asarray(layout.dense, np.bool_),
+            *arrays(local, part_ids, part_weights, table),
+            *_levels(layout),
             atlas.tiles,
             np.float32(atlas.half_extent),
             np.float32(1 / atlas.side),
@@ -219,13 +206,21 @@ class _PartEncoding(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g_out):  # type: ignore[override]
         local, table, scales = ctx.arguments[0], ctx.arguments[3], ctx.arguments[4]
-        g_table = torch.empty(table.shape)
-        g_local = torch.empty(len(scales), *local.shape)
-        g_weights = torch.empty(len(scales), *local.shape[:2])
-        _backward(
-            *ctx.arguments, g_out.contiguous().numpy(), g_table.numpy(), g_local.numpy(), g_weights.numpy()
+        g_table = np.empty(table.shape, np.float32)
+        g_local = np.empty((len(scales), *local.shape), np.float32)
+        g_weights = np.empty(g_local.shape[:3], np.float32)
+        _backward(*ctx.arguments, *arrays(g_out), g_table, g_local, g_weights)
+        g_local, g_weights, g_table = (
+            torch.from_numpy(g) for g in (g_local.sum(0), g_weights.sum(0), g_table)
         )
-        return g_local.sum(0), None, g_weights.sum(0), g_table, None, None
+        return g_local, None, g_weights, g_table, None, None
+
+
+@functools.lru_cache(maxsize=16)
+def _levels(layout: GridLayout) -> tuple[np.ndarray, ...]:
+    """Of each level the scale, the points a side, where it begins in the table, and whether it is dense."""
+    types = (layout.scales, np.float32), (layout.resolutions, np.uint32), (layout.offsets, np.uint32)
+    return *(np.asarray(x, dtype) for x, dtype in types), np.asarray(layout.dense, np.bool_)
 
 
 def part_encoding(

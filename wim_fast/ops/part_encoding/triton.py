@@ -73,7 +73,7 @@ def _features(table, entry, read):
     )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n", "tiles"])
 def _forward(local, ids, weights, table, scales, levels, out, n, tiles, half_extent, inverse_side,
              K: tl.constexpr, LEVELS: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     sample = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -116,7 +116,7 @@ def _forward(local, ids, weights, table, scales, levels, out, n, tiles, half_ext
         tl.store(out + sample * (2 * LEVELS) + 2 * level + 1, b, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n", "tiles"])
 def _backward(local, ids, weights, table, scales, levels, g_out, g_local, g_weights, g_table, n, tiles, half_extent,
               inverse_side, K: tl.constexpr, LEVELS: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
     sample = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)

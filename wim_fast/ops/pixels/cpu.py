@@ -1,0 +1,62 @@
+"""Drawing pixels compiled by numba."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wim_fast.ops.compiled import arrays, kernel
+from wim_fast.ops.pixels.reference import Pixels, PixelTables
+from wim_fast.recordings.masks import UNRELIABLE
+
+_ZERO = np.float32(0.0)
+_ONE = np.float32(1.0)
+_WHITE = np.float32(255.0)
+
+
+@functools.partial(kernel, parallel=False)
+def _draw(index, rgba, mask, boxes, blocks, width, height, tile, block, camera, frame, uniform, anywhere, block_weight,
+          place, rgb, alpha, weight):  # fmt: skip
+    images, count = uniform.shape[:2]
+    for b in range(images):
+        v, f = camera[b], frame[b]
+        box = boxes[v, f]
+        for n in range(count):
+            whole = n < anywhere
+            x0, x1 = (0, width) if whole else (box[0], box[2])
+            y0, y1 = (0, height) if whole else (box[1], box[3])
+            x = np.float32(x0) + uniform[b, n, 0] * np.float32(x1 - x0)
+            y = np.float32(y0) + uniform[b, n, 1] * np.float32(y1 - y0)
+            place[b, n, 0] = x
+            place[b, n, 1] = y
+            column, row = min(np.int64(x), width - 1), min(np.int64(y), height - 1)
+            pixel = np.int64(index[v, f, row // tile, column // tile]) * tile * tile
+            pixel += row % tile * tile + column % tile
+            i = b * count + n
+            for c in range(3):
+                rgb[i, c] = np.float32(rgba[pixel, c]) / _WHITE
+            alpha[i] = np.float32(rgba[pixel, 3]) / _WHITE
+            at_mask = blocks[v, f, row // block, column // block]
+            reliable = mask[pixel] != UNRELIABLE
+            weight[i] = (block_weight if at_mask else _ONE) if reliable else _ZERO
+
+
+def draw_pixels(
+    tables: PixelTables, camera: Tensor, frame: Tensor, uniform: Tensor, anywhere: int, block_weight: float
+) -> Pixels:
+    """See ``reference.draw_pixels``: the same result on the CPU."""
+    images, count = uniform.shape[:2]
+    n = images * count
+    drawn = [np.empty(size, np.float32) for size in ((images, count, 2), (n, 3), n, n)]
+    _draw(
+        *arrays(*tables[:5]),
+        *tables[5:],
+        *arrays(camera, frame, uniform),
+        anywhere,
+        np.float32(block_weight),
+        *drawn,
+    )
+    return Pixels(*(torch.from_numpy(x) for x in drawn))

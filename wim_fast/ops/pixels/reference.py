@@ -1,0 +1,60 @@
+"""Random pixels of images that are kept as tiles, in plain torch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from wim_fast.recordings.masks import UNRELIABLE
+
+
+class PixelTables(NamedTuple):
+    """Images of V cameras in T frames, `width` x `height` pixels, as tiles of `tile` x `tile` pixels."""
+
+    tile_index: Tensor  # (V, T, rows, columns) which tile lies there
+    rgba: Tensor  # (tiles * tile^2, 4) uint8, tile after tile; straight alpha
+    mask: Tensor  # (tiles * tile^2,) uint8, see recordings.masks
+    boxes: Tensor  # (V, T, 4) int64 x0 y0 x1 y1 round the object
+    blocks: Tensor  # (V, T, rows, columns) bool: whether the mask touches a block of `block` x `block` pixels
+    width: int
+    height: int
+    tile: int
+    block: int
+
+
+class Pixels(NamedTuple):
+    """n pixels of each of B images."""
+
+    place: Tensor  # (B, n, 2) x and y, pixels; centres of pixels are at +0.5
+    rgb: Tensor  # (B * n, 3) straight, in [0, 1]
+    alpha: Tensor  # (B * n,) true coverage
+    weight: (
+        Tensor  # (B * n,) 0 at unreliable pixels, 1 at others, `block_weight` in blocks that touch the mask
+    )
+
+
+def draw_pixels(
+    tables: PixelTables, camera: Tensor, frame: Tensor, uniform: Tensor, anywhere: int, block_weight: float
+) -> Pixels:
+    """Pixels of the images (camera[i], frame[i]), i < B, jittered within the pixel.
+
+    Args:
+        uniform: (B, n, 2) in [0, 1): where in the box round the object.
+        anywhere: so many of the n are taken from the whole image instead.
+    """
+    t, size = tables, uniform.new_tensor([tables.width, tables.height])
+    box = t.boxes[camera, frame].to(uniform.dtype)[:, None]
+    whole = (torch.arange(uniform.shape[1], device=uniform.device) < anywhere)[:, None]
+    low = torch.where(whole, 0, box[..., :2])
+    place = low + uniform * (torch.where(whole, size, box[..., 2:]) - low)
+    x, y = place.long().unbind(-1)
+    x, y = x.clamp_max(t.width - 1), y.clamp_max(t.height - 1)
+    c, f = camera[:, None], frame[:, None]
+    tile = t.tile_index[c, f, y // t.tile, x // t.tile].long()
+    row = ((tile * t.tile + y % t.tile) * t.tile + x % t.tile).view(-1)
+    rgba = t.rgba[row].float() / 255
+    at_mask = t.blocks[c, f, y // t.block, x // t.block].view(-1)
+    weight = torch.where(at_mask, block_weight, 1.0) * (t.mask[row] != UNRELIABLE)
+    return Pixels(place, rgba[:, :3], rgba[:, 3], weight)

@@ -1,0 +1,83 @@
+"""Drawing pixels in Triton, in one launch."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from wim_fast.ops.pixels.reference import Pixels, PixelTables
+from wim_fast.recordings import masks
+
+BLOCK = 128  # pixels
+WARPS = 4
+UNRELIABLE = tl.constexpr(masks.UNRELIABLE)
+
+
+@triton.jit
+def _within(low, high, uniform):
+    return low + uniform * (high - low)
+
+
+@triton.jit(
+    do_not_specialize=[
+        "total",
+        "count",
+        "anywhere",
+        "frames",
+        "width",
+        "height",
+        "tile",
+        "tile_rows",
+        "tile_columns",
+        "block",
+        "block_rows",
+        "block_columns",
+    ]
+)
+def _draw(
+    index, rgba, mask, boxes, blocks, camera, frame, uniform, place, rgb, alpha, weight, block_weight, total, count, anywhere,
+    frames, width, height, tile, tile_rows, tile_columns, block, block_rows, block_columns, BLOCK: tl.constexpr,
+):  # fmt: skip
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    is_pixel = i < total
+    i = tl.where(is_pixel, i, 0)
+    image = tl.load(camera + i // count) * frames + tl.load(frame + i // count)
+    whole = i % count < anywhere
+    box = boxes + 4 * image
+    x0 = tl.where(whole, 0, tl.load(box)).to(tl.float32)
+    y0 = tl.where(whole, 0, tl.load(box + 1)).to(tl.float32)
+    x1 = tl.where(whole, width, tl.load(box + 2)).to(tl.float32)
+    y1 = tl.where(whole, height, tl.load(box + 3)).to(tl.float32)
+    x = _within(x0, x1, tl.load(uniform + 2 * i))
+    y = _within(y0, y1, tl.load(uniform + 2 * i + 1))
+    tl.store(place + 2 * i, x, mask=is_pixel)
+    tl.store(place + 2 * i + 1, y, mask=is_pixel)
+    column = tl.minimum(x.to(tl.int32), width - 1)
+    row = tl.minimum(y.to(tl.int32), height - 1)
+    at = (image * tile_rows + row // tile) * tile_columns + column // tile
+    pixel = tl.load(index + at).to(tl.int64) * tile * tile + row % tile * tile + column % tile
+    for c in tl.static_range(3):
+        tl.store(rgb + 3 * i + c, tl.load(rgba + 4 * pixel + c).to(tl.float32) / 255.0, mask=is_pixel)
+    tl.store(alpha + i, tl.load(rgba + 4 * pixel + 3).to(tl.float32) / 255.0, mask=is_pixel)
+    at = (image * block_rows + row // block) * block_columns + column // block
+    believed = tl.where(tl.load(blocks + at) > 0, block_weight, 1.0)
+    tl.store(weight + i, tl.where(tl.load(mask + pixel) != UNRELIABLE, believed, 0.0), mask=is_pixel)
+
+
+def draw_pixels(
+    tables: PixelTables, camera: Tensor, frame: Tensor, uniform: Tensor, anywhere: int, block_weight: float
+) -> Pixels:
+    """See ``reference.draw_pixels``: the same result on a GPU."""
+    images, count = uniform.shape[:2]
+    total = images * count
+    drawn = [uniform.new_empty(size) for size in ((images, count, 2), (total, 3), total, total)]
+    if total:
+        inputs = (tables.tile_index, tables.rgba, tables.mask, tables.boxes, tables.blocks.view(torch.uint8))
+        _draw[(triton.cdiv(total, BLOCK),)](
+            *(x.contiguous() for x in (*inputs, camera, frame, uniform)), *drawn, block_weight, total, count, anywhere,
+            tables.boxes.shape[1], tables.width, tables.height, tables.tile, *tables.tile_index.shape[2:], tables.block,
+            *tables.blocks.shape[2:], BLOCK=BLOCK, num_warps=WARPS,
+        )  # fmt: skip
+    return Pixels(*drawn)

@@ -1,0 +1,261 @@
+"""Whether a backend's kernels compute what the references do: each of them once, forward and backward, on its device.
+
+A kernel that compiles can still be wrong on a machine on which nobody has tried it. `failures` runs every kernel of a
+backend at small sizes and real shapes, in new memory full of NaN, and compares with the references on the CPU.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from wim_fast.files import write_atomic
+from wim_fast.ops.articulated import reference as articulated
+from wim_fast.ops.backend import Backend, select_backend
+from wim_fast.ops.composite import reference as composite
+from wim_fast.ops.march import reference as march
+from wim_fast.ops.mlp import reference as mlp
+from wim_fast.ops.part_encoding import reference as part_encoding
+from wim_fast.ops.silhouette import reference as silhouette
+
+POSES, TOP_PARTS = 3, 2
+BAND, STEP, INV_S = 0.03, 0.02, 150.0
+FLOAT = 1e-3  # relative RMS difference that is rounding
+HALF = 2e-2  # the same of a network in half precision
+FEW = 5e-2  # the same where single samples may fall on the other side of a border
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kernel at work: what it is given, what comes out of it, and how near the reference it has to be."""
+
+    kernel: str  # field of Backend
+    reference: Callable
+    inputs: tuple[Tensor, ...]
+    outputs: Callable[[Callable, Sequence[Tensor]], Sequence[Tensor]]  # (kernel, inputs) -> what is compared
+    differentiable: Sequence[int] = ()  # of the inputs
+    tolerance: float = FLOAT
+
+
+def failures(backend: Backend) -> list[str]:
+    """What is wrong with the kernels of a backend, a line for each: it raises, is not finite, or is not the reference."""
+    interpreted = backend.name == "triton" and backend.device.type == "cpu"
+    parts, count = (
+        (4, 40) if interpreted else (20, 4003)
+    )  # Triton's interpreter takes seconds for tens of points
+    with _new_memory_is_nan():
+        problems = [(case.kernel, _problem(case, backend)) for case in _cases(backend.name, parts, count)]
+    return [f"{kernel}: {problem}" for kernel, problem in problems if problem is not None]
+
+
+def _problem(case: Case, backend: Backend) -> str | None:
+    """How a kernel fails; None if it does not."""
+    try:
+        expected = _evaluate(case, case.reference, torch.device("cpu"))
+        found = _evaluate(case, getattr(backend, case.kernel), backend.device)
+    except Exception as error:  # whatever a compiler, a driver or a kernel comes up with
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    for (name, ours), (_, theirs) in zip(found, expected, strict=True):
+        if ours.shape != theirs.shape:
+            return f"{name} has the shape {tuple(ours.shape)} in place of {tuple(theirs.shape)}"
+        if not ours.isfinite().all():
+            return f"{name} is not finite"
+        scale = theirs.square().mean().sqrt().clamp_min(1e-6)
+        difference = float((ours - theirs).square().mean().sqrt() / scale)
+        if difference > case.tolerance:
+            return f"{name} differs by {difference:.1e} of its size, more than {case.tolerance:.0e}"
+    return None
+
+
+def _evaluate(case: Case, kernel: Callable, device: torch.device) -> list[tuple[str, Tensor]]:
+    """Outputs, and gradients under fixed cotangents, float64 on the CPU, with what to call them."""
+    inputs = [x.to(device) for x in case.inputs]
+    wanted = [inputs[i].requires_grad_() for i in case.differentiable]
+    outputs = case.outputs(kernel, inputs)
+    named = [(f"output {i}", x) for i, x in enumerate(outputs)]
+    if wanted:
+        generator = torch.Generator().manual_seed(1)
+        differentiable = [x for x in outputs if x.requires_grad]
+        cotangents = [torch.randn(x.shape, generator=generator).to(device) for x in differentiable]
+        gradients = torch.autograd.grad(differentiable, wanted, cotangents)
+        named += [(f"gradient {i}", g) for i, g in zip(case.differentiable, gradients, strict=True)]
+    for x in wanted:
+        x.requires_grad_(False)
+    return [(name, x.detach().cpu().double()) for name, x in named]
+
+
+@contextmanager
+def _new_memory_is_nan() -> Iterator[None]:
+    """New tensors are full of NaN, so that what a kernel leaves unwritten shows."""
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    filled = torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[assignment]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[assignment]
+
+
+def _cases(name: str, parts: int, count: int) -> Iterator[Case]:
+    """All kernels of a backend, with so many parts, at about `count` points, the last of them padding."""
+    random = torch.Generator().manual_seed(0)
+    posed = _posed_ellipsoids(parts, random)
+    points, pose_ids = _points_near(posed, count, random)
+    lookup = Case(
+        "articulated_lookup", articulated.articulated_lookup, (points, pose_ids, *posed),
+        lambda kernel, x: kernel(*x, TOP_PARTS), (0, 2, 3, 4, 5, 6),
+    )  # fmt: skip
+    yield lookup
+    yield _encoding(lookup.outputs(lookup.reference, lookup.inputs), parts, random)
+    yield _network("decoder_mlp", count, (8, 64, 4), "relu", name in ("tcnn", "triton"), random)
+    yield _network("pose_mlp", 16, (30, 128, 128, 128, 9 * parts), "tanh", name == "tcnn", random)
+    yield _march(posed, max(count // 64, 3), random)
+    yield from _rendering(count, random)
+    yield from _silhouettes(posed, random)
+
+
+def _posed_ellipsoids(parts: int, random: torch.Generator) -> list[Tensor]:
+    """Rotation, translation, semi-axes and both sharpnesses of a cloud of parts about one unit across."""
+    rotation = torch.linalg.qr(torch.randn(POSES, parts, 3, 3, generator=random)).Q
+    translation = torch.rand(POSES, parts, 3, generator=random) - 0.5
+    semi_axes = 0.03 + 0.12 * torch.rand(parts, 3, generator=random)
+    return [rotation, translation, semi_axes, torch.tensor(50.0), torch.tensor(30.0)]
+
+
+def _points_near(posed: Sequence[Tensor], count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Points (count, 3) near parts, and their poses (count,) int32; an eighth at the end is padding."""
+    pose = torch.randint(POSES, (count,), generator=random)
+    part = torch.randint(len(posed[2]), (count,), generator=random)
+    points = posed[1][pose, part] + 0.08 * torch.randn(count, 3, generator=random)
+    points[-(count // 8) :], pose[-(count // 8) :] = 0, -1
+    return points, pose.to(torch.int32)
+
+
+def _encoding(lookup: Sequence[Tensor], parts: int, random: torch.Generator) -> Case:
+    _, part_ids, part_weights, local, _ = lookup
+    atlas = part_encoding.part_atlas(parts, 0.6, 0.1)
+    layout = part_encoding.grid_layout(4, round(atlas.side / 0.1) + 1, 2.0, 12)
+    table = torch.randn(layout.num_entries, part_encoding.FEATURES, generator=random)
+    inputs = (local, part_ids, part_weights, table)
+    return Case(
+        "part_encoding",
+        part_encoding.part_encoding,
+        inputs,
+        lambda kernel, x: [kernel(*x, layout, atlas)],
+        (0, 2, 3),
+    )
+
+
+def _network(
+    kernel: str, rows: int, sizes: Sequence[int], activation: str, half: bool, random: torch.Generator
+) -> Case:
+    """An MLP with these sizes of its layers, in half precision or not."""
+    weights = [torch.randn(b, a, generator=random) / a**0.5 for a, b in pairwise(sizes)]
+    x = torch.randn(rows, sizes[0], generator=random)
+    return Case(
+        kernel, partial(mlp.mlp, precision="half") if half else mlp.mlp, (x, *weights),
+        lambda kernel, x: [kernel(x[0], x[1:], activation)], range(len(sizes)), HALF if half else FLOAT,
+    )  # fmt: skip
+
+
+def _march(posed: Sequence[Tensor], rays: int, random: torch.Generator) -> Case:
+    """Rays from all round; compared are the number and the sum of each ray's samples, and those of the padding."""
+    origins = 3 * normalize(torch.randn(rays, 3, generator=random), dim=-1)
+    directions = normalize(torch.rand(rays, 3, generator=random) - 0.5 - origins, dim=-1)
+    pose_ids = torch.randint(POSES, (rays,), generator=random).to(torch.int32)
+
+    def outputs(kernel: Callable, x: Sequence[Tensor]) -> Sequence[Tensor]:
+        samples = kernel(*x, BAND, STEP, 40 * rays)
+        sums = samples.t.new_zeros(rays + 1).index_add(0, samples.ray_ids % (rays + 1), samples.t)
+        return [samples.offsets, sums, samples.overflow]
+
+    inputs = (origins, directions, pose_ids, *posed, torch.rand(rays, generator=random))
+    return Case("march", march.march, inputs, outputs, tolerance=FEW)
+
+
+def _rendering(count: int, random: torch.Generator) -> Iterator[Case]:
+    """Compositing of packed samples, of which some rays have none, and padding behind them."""
+    offsets = (torch.rand(count // 8, generator=random) ** 2 * 20).long().cumsum(0)
+    rows = int(offsets[-1])
+    sdf = 0.02 * torch.randn(rows + 100, generator=random)
+    rgb, t = torch.rand(rows + 100, 3, generator=random), torch.rand(rows + 100, generator=random)
+    offsets[0] = 0
+    yield Case(
+        "composite", composite.composite, (sdf, rgb, t, offsets), lambda kernel, x: kernel(*x, INV_S), (0, 1)
+    )
+    yield Case(
+        "visible_samples", composite.visible_samples, (sdf, offsets), lambda kernel, x: [kernel(*x, INV_S)],
+        tolerance=FEW,
+    )  # fmt: skip
+
+
+def _silhouettes(posed: Sequence[Tensor], random: torch.Generator) -> Iterator[Case]:
+    """Discs as masks, in two cameras that look along z."""
+    views, side, each, parts = 2, 32, 200, len(posed[2])
+    grid = torch.stack(torch.meshgrid(*2 * [torch.arange(side)], indexing="xy"), dim=-1)
+    from_middle = grid - (side - 1) / 2
+    nearest = 15.5 + from_middle * (10 / from_middle.norm(dim=-1, keepdim=True)).clamp_max(1)
+    nearest = nearest.round().to(torch.uint8).expand(views, POSES, side, side, 2).contiguous()
+    reliable = torch.rand(views, POSES, side, side, generator=random) > 0.3
+    pixels = torch.randint(8, 24, (views * POSES * each, 2), generator=random, dtype=torch.uint8)
+    first = each * torch.arange(views * POSES + 1)
+    projection = torch.tensor([[40.0, 0, 16, 48], [0, 40, 16, 48], [0, 0, 1, 3]]).repeat(views, 1, 1)
+    frame, camera = torch.arange(POSES), torch.arange(POSES) % views
+    images = (frame, projection, nearest, reliable, pixels, first)
+
+    def losses(kernel: Callable, x: Sequence[Tensor]) -> Sequence[Tensor]:
+        *posed, direction, uniform, camera, frame, projection, nearest, reliable, pixels, first = x
+        masks = silhouette.MaskTables(nearest, reliable, pixels, first, float(side), float(side))
+        return kernel(*posed, direction, uniform, camera, frame, projection, masks, 3 / 512)
+
+    def moments(kernel: Callable, x: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Of the points that no camera judges: their order hangs on single roundings."""
+        *posed, direction, uniform, frame, projection, nearest, reliable, pixels, first = x
+        masks = silhouette.MaskTables(nearest, reliable, pixels, first, float(side), float(side))
+        found = kernel(*posed, BAND, direction, uniform, frame, projection, masks, 50)
+        poses = found.pose_ids.float()
+        return [
+            found.points.mean(0),
+            found.points.square().mean(0),
+            poses.mean(),
+            found.unjudged.float().mean(),
+        ]
+
+    direction, uniform = torch.randn(parts, 8, 3, generator=random), torch.rand(POSES, 16, generator=random)
+    yield Case(
+        "silhouette_losses", silhouette.silhouette_losses, (*posed[:3], direction, uniform, camera, *images), losses,
+        (0, 1, 2), FEW,
+    )  # fmt: skip
+    direction = torch.randn(POSES, parts, 8, 3, generator=random)
+    uniform = torch.rand(2, POSES, parts, 8, generator=random)
+    yield Case(
+        "unjudged_points", silhouette.unjudged_points, (*posed[:3], direction, uniform, *images), moments,
+        tolerance=FEW,
+    )  # fmt: skip
+
+
+def main(name: str, device_index: str, path: str) -> None:
+    """Leave the failures of a backend in a file, as JSON (`ops/first_run.py` asks for it)."""
+    write_atomic(Path(path), json.dumps(failures(select_backend(name, int(device_index)))).encode())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
