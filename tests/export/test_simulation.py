@@ -14,9 +14,9 @@ from moving_joints import SEMI_AXES, chain
 from wim_fast import UserError, export_run, load_run
 from wim_fast.cli import main
 from wim_fast.export.links import Link, LinkJoint, LinkModel, Mesh, capped
-from wim_fast.export.mjcf import joint_positions, mjcf
-from wim_fast.export.simulation import write_meshes, write_xml
-from wim_fast.export.urdf import hinge_names, hinge_values, urdf
+from wim_fast.export.mjcf import mjcf
+from wim_fast.export.simulation import hinge_names, hinge_values, joint_positions, write_meshes, write_xml
+from wim_fast.export.urdf import urdf
 from wim_fast.posing.joint_start import start_joint
 from wim_fast.posing.mechanism import Joint, Mechanism, stage_frames, zeroed
 from wim_fast.posing.mechanism_fit import fit_mechanism
@@ -158,7 +158,8 @@ def test_a_run_is_written_with_meshes_and_film(tiny_run, tmp_path, format: str, 
     assert set(film["link_names"]) <= set(bodies)
     frames = len(load_run(tiny_run.path).frame_ids)
     assert film["link_poses"].shape == (frames, len(film["link_names"]), 4, 4)
-    assert len(film["joint_values" if format == "urdf" else "qpos"]) == frames
+    assert film["joint_values"].shape == (frames, len(film["joint_names"]))
+    assert len(film["qpos"]) == frames
     for mesh in document.iter("mesh"):
         name = mesh.get("filename") or f"tiny/{mesh.get('file')}"
         assert (tmp_path / name).is_file()

@@ -12,16 +12,15 @@ import numpy as np
 
 from wim_fast.export.asset import Asset
 from wim_fast.export.links import Link, LinkJoint, LinkModel
-from wim_fast.export.simulation import described, film_arrays, number, write_film, write_meshes, write_xml
+from wim_fast.export.simulation import described, number, quaternion, write_film, write_meshes, write_xml
 from wim_fast.posing.rigid import inverse
 
 
 def write_mjcf(asset: Asset, file: Path) -> list[Path]:
-    """The model, its meshes in the folder named after it, and there the film: `film_arrays`, and qpos (T, n)."""
+    """The model, its meshes in the folder named after it, and there the film (`write_film`)."""
     model, folder = asset.links, file.with_suffix("")
     write_xml(mjcf(model, folder.name), file)
-    film = film_arrays(model) | {"qpos": joint_positions(model)}
-    return [file, *write_meshes(model, folder), write_film(film, folder / "film.npz")]
+    return [file, *write_meshes(model, folder), write_film(model, folder)]
 
 
 def mjcf(model: LinkModel, meshes: str) -> ElementTree.Element:
@@ -55,35 +54,6 @@ def rest_place(model: LinkModel, k: int) -> np.ndarray:
     """(4, 4) of a link in its parent's frame, where joint values are 0."""
     parent, rest = model.joints[k].parent, model.poses[model.frame]
     return rest[k] if parent < 0 else inverse(rest[parent]) @ rest[k]
-
-
-def joint_positions(model: LinkModel) -> np.ndarray:
-    """(T, n) qpos of the model in every frame: of the joints as nested bodies name them, depth first."""
-    columns: list[np.ndarray] = []
-
-    def walk(k: int) -> None:
-        joint = model.joints[k]
-        if joint.kind == "free":
-            pose = model.poses[:, k]
-            columns.extend([pose[:, :3, 3], quaternion(pose[:, :3, :3])])
-        elif joint.kind == "ball":
-            columns.append(quaternion(joint.joint.motion[0][:, :3, :3]))
-        elif joint.kind != "fixed":
-            columns.append(joint.values)
-        for child, below in enumerate(model.joints):
-            if below.parent == k:
-                walk(child)
-
-    walk(0)
-    return np.concatenate([np.zeros((len(model.times), 0)), *columns], axis=1)
-
-
-def quaternion(rotation: np.ndarray) -> np.ndarray:
-    """(..., 4) w, x, y, z of rotations (..., 3, 3)."""
-    from scipy.spatial.transform import Rotation
-
-    turns = Rotation.from_matrix(rotation.reshape(-1, 3, 3)).as_quat()[:, [3, 0, 1, 2]]
-    return turns.reshape(*rotation.shape[:-2], 4)
 
 
 def _body(

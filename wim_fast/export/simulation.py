@@ -29,17 +29,69 @@ def obj(mesh: Mesh) -> bytes:
     return ("\n".join([*points, *faces]) + "\n").encode()
 
 
-def write_film(arrays: dict[str, np.ndarray], file: Path) -> Path:
-    """The arrays as an .npz."""
-    with atomic_file(file) as unfinished, unfinished.open("wb") as stream:
+def write_film(model: LinkModel, folder: Path) -> Path:
+    """film.npz, the same for both formats: what the links and joints did.
+
+    seconds (T,), link_names (L,), link_poses (T, L, 4, 4) link to world; joint_names (J,) and joint_values (T, J) of the
+    hinges and slides of a URDF, radians or units; qpos (T, n) of an MJCF model.
+    """
+    moving = [joint for joint in model.joints if joint.kind not in ("fixed", "free")]
+    none = np.zeros((len(model.times), 0))
+    arrays = {
+        "seconds": model.times,
+        "link_names": np.array([link.name for link in model.links]),
+        "link_poses": model.poses,
+        "joint_names": np.array([name for joint in moving for name in hinge_names(joint)], str),
+        "joint_values": np.concatenate([none, *map(hinge_values, moving)], axis=1),
+        "qpos": joint_positions(model),
+    }
+    with atomic_file(folder / "film.npz") as unfinished, unfinished.open("wb") as stream:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
-    return file
+    return folder / "film.npz"
 
 
-def film_arrays(model: LinkModel) -> dict[str, np.ndarray]:
-    """What both formats keep of the film: seconds (T,), link_names (L,), link_poses (T, L, 4, 4) link to world."""
-    names = np.array([link.name for link in model.links])
-    return {"seconds": model.times, "link_names": names, "link_poses": model.poses}
+def hinge_values(joint: LinkJoint) -> np.ndarray:
+    """(T, n) values of the hinges or slide that stand for a joint in a URDF: those of a ball are angles about x, y, z."""
+    from scipy.spatial.transform import Rotation
+
+    if joint.kind != "ball":
+        return joint.values
+    return np.unwrap(Rotation.from_rotvec(joint.values).as_euler("XYZ"), axis=0)
+
+
+def hinge_names(joint: LinkJoint) -> list[str]:
+    """Of these, as the file has them."""
+    count = hinge_values(joint).shape[1]
+    return [joint.name] if count == 1 else [f"{joint.name}_{k + 1}" for k in range(count)]
+
+
+def joint_positions(model: LinkModel) -> np.ndarray:
+    """(T, n) qpos of the model in every frame: of the joints as nested bodies name them, depth first."""
+    columns: list[np.ndarray] = []
+
+    def walk(k: int) -> None:
+        joint = model.joints[k]
+        if joint.kind == "free":
+            pose = model.poses[:, k]
+            columns.extend([pose[:, :3, 3], quaternion(pose[:, :3, :3])])
+        elif joint.kind == "ball":
+            columns.append(quaternion(joint.joint.motion[0][:, :3, :3]))
+        elif joint.kind != "fixed":
+            columns.append(joint.values)
+        for child, below in enumerate(model.joints):
+            if below.parent == k:
+                walk(child)
+
+    walk(0)
+    return np.concatenate([np.zeros((len(model.times), 0)), *columns], axis=1)
+
+
+def quaternion(rotation: np.ndarray) -> np.ndarray:
+    """(..., 4) w, x, y, z of rotations (..., 3, 3)."""
+    from scipy.spatial.transform import Rotation
+
+    turns = Rotation.from_matrix(rotation.reshape(-1, 3, 3)).as_quat()[:, [3, 0, 1, 2]]
+    return turns.reshape(*rotation.shape[:-2], 4)
 
 
 def described(model: LinkModel, link: Link, joint: LinkJoint) -> list[str]:

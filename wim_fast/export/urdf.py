@@ -13,23 +13,25 @@ import numpy as np
 
 from wim_fast.export.asset import Asset
 from wim_fast.export.links import Link, LinkJoint, LinkModel
-from wim_fast.export.simulation import described, film_arrays, number, write_film, write_meshes, write_xml
+from wim_fast.export.simulation import (
+    described,
+    hinge_names,
+    hinge_values,
+    number,
+    write_film,
+    write_meshes,
+    write_xml,
+)
 
 BETWEEN_SHARE = 1e-3  # mass of a link between the axes of one joint, of the link it carries
 X, Y, Z = np.eye(3)
 
 
 def write_urdf(asset: Asset, file: Path) -> list[Path]:
-    """The model, its meshes in the folder named after it, and there the film: `film_arrays`, and of the hinges and slides
-    joint_names (J,) and joint_values (T, J).
-    """
+    """The model, its meshes in the folder named after it, and there the film (`write_film`)."""
     model, folder = asset.links, file.with_suffix("")
     write_xml(urdf(model, folder.name), file)
-    moving = [joint for joint in model.joints if joint.kind not in ("fixed", "free")]
-    names = [name for joint in moving for name in hinge_names(joint)]
-    values = np.concatenate([np.zeros((len(model.times), 0)), *map(hinge_values, moving)], axis=1)
-    film = film_arrays(model) | {"joint_names": np.array(names, str), "joint_values": values}
-    return [file, *write_meshes(model, folder), write_film(film, folder / "film.npz")]
+    return [file, *write_meshes(model, folder), write_film(model, folder)]
 
 
 def urdf(model: LinkModel, meshes: str) -> ElementTree.Element:
@@ -43,21 +45,6 @@ def urdf(model: LinkModel, meshes: str) -> ElementTree.Element:
         _joint_chain(robot, model, link, joint)
         _link(robot, link, meshes)
     return robot
-
-
-def hinge_values(joint: LinkJoint) -> np.ndarray:
-    """(T, n) values of the hinges or slide that stand for a joint in a URDF: those of a ball are angles about x, y, z."""
-    from scipy.spatial.transform import Rotation
-
-    if joint.kind != "ball":
-        return joint.values
-    return np.unwrap(Rotation.from_rotvec(joint.values).as_euler("XYZ"), axis=0)
-
-
-def hinge_names(joint: LinkJoint) -> list[str]:
-    """Of these, as the file has them."""
-    count = hinge_values(joint).shape[1]
-    return [joint.name] if count == 1 else [f"{joint.name}_{k + 1}" for k in range(count)]
 
 
 def _joint_chain(robot: ElementTree.Element, model: LinkModel, link: Link, joint: LinkJoint) -> None:
