@@ -44,8 +44,7 @@ def mjcf(model: LinkModel, meshes: str) -> ElementTree.Element:
             name = link.name + ending
             ElementTree.SubElement(assets, "mesh", name=name, file=f"{name}.obj", inertia="convex")
         above = bodies[joint.parent] if joint.parent >= 0 else world
-        for comment in described(model, link, joint):
-            above.append(ElementTree.Comment(comment))
+        above.append(ElementTree.Comment(described(link, joint)))
         bodies.append(_body(above, model, k, link, joint))
     return root
 

@@ -94,14 +94,13 @@ def quaternion(rotation: np.ndarray) -> np.ndarray:
     return turns.reshape(*rotation.shape[:-2], 4)
 
 
-def described(model: LinkModel, link: Link, joint: LinkJoint) -> list[str]:
+def described(link: Link, joint: LinkJoint) -> str:
     """What is known about a link and its joint, for a comment."""
-    whole = f" {link.name}: parts {', '.join(map(str, link.parts))} of the run; "
-    off = (
-        f"off the learned poses by {joint.turn_residual:.2f} degrees and {joint.shift_residual:.4g} units (rms), "
-        f"which moves the surface by {joint.surface_residual:.4g} units "
+    return (
+        f" {link.name}: parts {', '.join(map(str, link.parts))} of the run; {joint.kind} joint, off the learned poses "
+        f"by {joint.turn_residual:.2f} degrees and {joint.shift_residual:.4g} units (rms), which moves the surface "
+        f"by {joint.surface_residual:.4g} units "
     )
-    return [whole + f"{joint.kind} joint, {off}"]
 
 
 def seen_range(joint: LinkJoint) -> list[str]:

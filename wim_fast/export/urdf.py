@@ -40,8 +40,7 @@ def urdf(model: LinkModel, meshes: str) -> ElementTree.Element:
     if model.fixed_base:
         ElementTree.SubElement(robot, "link", name="world")
     for link, joint in zip(model.links, model.joints, strict=True):
-        for comment in described(model, link, joint):
-            robot.append(ElementTree.Comment(comment))
+        robot.append(ElementTree.Comment(described(link, joint)))
         _joint_chain(robot, model, link, joint)
         _link(robot, link, meshes)
     return robot
