@@ -104,6 +104,9 @@ class Simulation:
         self.movable = [j for j, i in enumerate(info) if i[2] != bullet.JOINT_FIXED]
         self.spherical = [info[j][2] == bullet.JOINT_SPHERICAL for j in self.movable]
         self.names = [info[j][1].decode() for j in self.movable]
+        kinds = {bullet.JOINT_PRISMATIC: "prismatic", bullet.JOINT_SPHERICAL: "ball"}
+        self.kinds = [kinds.get(info[j][2], "revolute") for j in self.movable]
+        self.local_axes = np.array([info[j][13] for j in self.movable])
         if not self.movable:
             raise SystemExit(f"error: {robot.urdf}: this URDF has no movable joint")
         # A spherical joint takes three values (a rotation vector), every other joint one.
@@ -144,6 +147,11 @@ class Simulation:
             frames.append(state[4:6])
         rotations = np.array([bullet.getMatrixFromQuaternion(f[1]) for f in frames]).reshape(-1, 3, 3)
         return rotations, np.array([f[0] for f in frames])
+
+    def joint_axes(self, rotations: Array) -> Array:
+        """Axes (J,3) of the movable joints in the world, of `link_frames`; 0 for spherical ones."""
+        links = [j + 1 for j in self.movable]
+        return np.einsum("jab,jb->ja", rotations[links], self.local_axes) * ~np.array(self.spherical)[:, None]
 
     def link_bounds(self) -> Array:
         """Boxes (L,2,3) along the world's axes round the base and every link."""
@@ -282,11 +290,12 @@ def make_scene(args: argparse.Namespace) -> None:
     if args.color_parts:
         simulation.color_links(rng)
 
-    joints, surface = [], []
+    joints, axes, surface = [], [], []
     for values in trajectory:
         simulation.pose(values)
         rotations, origins = simulation.link_frames()
         joints.append(origins[[j + 1 for j in simulation.movable]])
+        axes.append(simulation.joint_axes(rotations))
         surface.append(np.einsum("nij,nj->ni", rotations[owners], local) + origins[owners])
     swept = np.concatenate(surface)
     scale = args.scale or float(f"{1.2 / np.ptp(swept, axis=0).max():.3g}")
@@ -310,7 +319,16 @@ def make_scene(args: argparse.Namespace) -> None:
             rgba = raw_scene.antialiased(color, link >= -1, args.supersample)
             raw_scene.write_frame(args.output, f, v, rgba)
     points = np.array(surface)[:, chosen]
-    raw_scene.write_ground_truth(args.output, np.array(joints) * scale, points * scale, simulation.names)
+    first = [int(np.flatnonzero(simulation.joint_of_value == k)[0]) for k in range(len(simulation.movable))]
+    raw_scene.write_ground_truth(
+        args.output,
+        np.array(joints) * scale,
+        points * scale,
+        simulation.names,
+        joint_axes=np.array(axes),
+        joint_kinds=np.array(simulation.kinds),
+        joint_values=trajectory[:, first],
+    )
     bullet.disconnect(simulation.client)
     counts = f"{args.frames} frames, {len(only)} cameras, {len(simulation.names)} joints"
     print(f"{args.output}: {counts}, {scale:g} scene units per URDF unit")

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,13 +141,16 @@ def write_camera(folder: Path, index: int, camera: Camera) -> None:
     write.write_view(folder, index, intrinsics, camera.view_matrix, (camera.size, camera.size))
 
 
-def write_ground_truth(folder: Path, joints: Array, points: Array, joint_names: Sequence[str]) -> None:
-    """Write gt.npz: joints (T,J,3), points (T,M,3), and the names of the joints (J)."""
+def write_ground_truth(
+    folder: Path, joints: Array, points: Array, joint_names: Sequence[str], **more: NDArray[Any]
+) -> None:
+    """Write gt.npz: joints (T,J,3), points (T,M,3), the names of the joints (J), and what else is known of them."""
     np.savez_compressed(
         folder / "gt.npz",
         joints=joints.astype(np.float32),
         points=points.astype(np.float32),
         joint_names=np.array(list(joint_names)),
+        **more,
     )
 
 

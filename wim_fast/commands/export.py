@@ -17,20 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=FORMATS, required=True, help="what to write")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: RUN/export/<name of the run>.*")
     parser.add_argument(
-        "--frame",
-        type=int,
-        metavar="F",
-        help="frame trained on of the mesh (default: whose parts overlap least)",
+        "--frame", type=int, metavar="F", help="rest frame (default: the one whose parts overlap least)"
     )
-    parser.add_argument(
-        "--faces", type=int, metavar="N", help="at most (default: 50000, with a texture 20000)"
-    )
+    parser.add_argument("--faces", type=int, metavar="N", help="default: 50000, with a texture 20000")
     parser.add_argument(
         "--texture", type=int, metavar="SIZE", help="bake colours to a texture (glb, html, obj), such as 2048"
     )
-    parser.add_argument(
-        "--baked-light", action="store_true", help="colours as lit in the film, not the surface's own"
-    )
+    parser.add_argument("--baked-light", action="store_true", help="colours as lit in the film")
     parser.add_argument(
         "--merge", type=int, default=0, metavar="K", help="K bones fewer: parts that move alike merged"
     )
@@ -39,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--sequence", action="store_true", help="a file per frame, in a folder (obj, ply, stl, splats)"
+    )
+    parser.add_argument(
+        "--density", type=positive, default=1000.0, metavar="X", help="kg/m^3, urdf and mjcf (default: 1000)"
     )
     parser.add_argument(
         "--compare", action="store_true", help="measure what the mesh loses against rendering the field"
@@ -50,11 +46,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Exports, and says what was written."""
     from wim_fast.export.export import export_run
-    from wim_fast.export.tables import loss_table
+    from wim_fast.export.tables import links_table, loss_table
     from wim_fast.runs.run import load_run
     from wim_fast.terminal import progress_bars, say, say_table, say_written
 
-    names = ["frame", "faces", "texture", "baked_light", "merge", "fps", "sequence", "compare", "force"]
+    names = [
+        "frame",
+        "faces",
+        "texture",
+        "baked_light",
+        "merge",
+        "fps",
+        "sequence",
+        "density",
+        "compare",
+        "force",
+    ]
     chosen = {name: getattr(args, name) for name in names}
     with progress_bars() if args.compare else nullcontext() as on_progress:
         found = export_run(
@@ -65,6 +72,8 @@ def run(args: argparse.Namespace) -> None:
         f"{len(surface.vertices)} vertices, {len(surface.faces)} faces, {rig.bones} bones, "
         f"rest frame {surface.frame}"
     )
+    if args.format in ("urdf", "mjcf"):
+        say_table(links_table(found.asset.links))
     if found.loss is not None:
         say_table(loss_table(found.loss))
     say_written(found.files if len(found.files) < 8 else [found.files[0].parent])

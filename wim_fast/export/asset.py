@@ -10,6 +10,7 @@ import numpy as np
 
 from wim_fast.errors import SceneWarning, UserError
 from wim_fast.export.binding import rigid_motions, skinned
+from wim_fast.export.links import LinkModel, link_model
 from wim_fast.export.placement import Placement, as_recorded, y_up
 from wim_fast.export.rest import least_overlapping
 from wim_fast.export.rig import Rig, make_rig
@@ -19,6 +20,7 @@ from wim_fast.model.motion import Motion
 from wim_fast.runs.trained_model import TrainedModel, check_frame
 
 FPS = 30.0
+DENSITY = 1000.0  # of water, and about that of animals
 TEXTURED_FACES = 20_000  # the texture has the detail, and to cut up more faces takes minutes
 
 
@@ -34,6 +36,7 @@ class Settings:
         merge: bones fewer than parts.
         fps: frames of the recording per second.
         sequence: one file per frame trained on, in a folder.
+        density: for simulators, kg per cubic unit of the recording.
     """
 
     frame: int | None = None
@@ -43,6 +46,7 @@ class Settings:
     merge: int = 0
     fps: float = FPS
     sequence: bool = False
+    density: float = DENSITY
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,14 @@ class Asset:
     def upright_rig(self) -> Rig:
         """The bones, y up, in the recording's units."""
         return self.upright.rig(self.rig)
+
+    @cached_property
+    def links(self) -> LinkModel:
+        """Rigid links and joints, z up, in the recording's units. UserError for `merge`."""
+        if self.settings.merge:
+            problem = "a simulator's bodies are merged by what the joints between them do"
+            raise UserError(f"merge {self.settings.merge}", problem, "leave it out")
+        return link_model(self.run, self.surface, self.upright, self.rig.times, self.settings.density)
 
     @cached_property
     def recorded(self) -> Placement:

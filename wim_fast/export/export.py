@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wim_fast.errors import UserError
-from wim_fast.export.asset import FPS, Asset, Settings
+from wim_fast.export.asset import DENSITY, FPS, Asset, Settings
 from wim_fast.export.compare import Loss, Progress, measure_loss
 from wim_fast.export.formats import FORMATS
 from wim_fast.files import output_folder, write_atomic
@@ -40,6 +40,7 @@ def export_run(
     merge: int = 0,
     fps: float = FPS,
     sequence: bool = False,
+    density: float = DENSITY,
     compare: bool = False,
     force: bool = False,
     on_progress: Progress | None = None,
@@ -49,7 +50,7 @@ def export_run(
     Args:
         format: a key of `FORMATS`.
         output: the file; None: RUN/export/<name of the run> with the format's suffix.
-        frame, texture, baked_light, merge, fps, sequence: see `asset.Settings`.
+        frame, texture, baked_light, merge, fps, sequence, density: see `asset.Settings`.
         faces: of the mesh, at most; None: 50 000, with a texture 20 000.
         compare: also measure what posing the mesh loses against rendering the field.
         force: overwrite what is there.
@@ -65,7 +66,7 @@ def export_run(
         if wanted and not getattr(chosen, name):
             able = ", ".join(key for key, other in FORMATS.items() if getattr(other, name))
             raise UserError(f"{name}", f"{format} has none", f"leave it out, or choose {able}")
-    settings = Settings(frame, faces, texture, baked_light, merge, fps, sequence)
+    settings = Settings(frame, faces, texture, baked_light, merge, fps, sequence, density)
     asset = Asset(run, settings)
     file = Path(output) if output else run.path / "export" / (asset.name + chosen.suffix)
     _check_free(file.with_suffix("") if sequence else file, force)

@@ -36,6 +36,8 @@ FORMATS = {
     "glb": Format("gltf", "write_glb", ".glb", texture=True),
     "usd": Format("usd", "write_usd", ".usdc"),
     "html": Format("html", "write_html", ".html", texture=True),
+    "urdf": Format("urdf", "write_urdf", ".urdf"),
+    "mjcf": Format("mjcf", "write_mjcf", ".xml"),
     "obj": Format("still", "write_obj", ".obj", sequence=True, texture=True),
     "ply": Format("still", "write_ply", ".ply", sequence=True),
     "stl": Format("still", "write_stl", ".stl", sequence=True),

@@ -6,6 +6,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from wim_fast.export.compare import Loss
+from wim_fast.export.links import LinkModel
+from wim_fast.export.simulation import seen_range
 
 COLUMNS = ("psnr", "psnr_box", "iou")
 
@@ -21,4 +23,23 @@ def loss_table(loss: Loss) -> Table:
             between = f"{means['between']:.3f}" if what == "mesh" else ""
             name = group if what == "field" else ""
             table.add_row(name, what, f"{psnr:.1f}", f"{box:.1f}", f"{iou:.3f}", between)
+    return table
+
+
+def links_table(model: LinkModel) -> Table:
+    """A row per link: its joint and what it did in the film, and how far that is from the learned poses (rms)."""
+    title = f"{len(model.links)} links, {model.mass:.3g} kg; off the learned poses in degrees and units of the recording"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for heading in ("parts", "on", "joint", "seen", "turned", "shifted", "at the surface"):
+        table.add_column(heading, justify="right")
+    for link, joint in zip(model.links, model.joints, strict=True):
+        table.add_row(
+            " ".join(map(str, link.parts)),
+            str(model.links[joint.parent].part) if joint.parent >= 0 else "world",
+            joint.kind,
+            ", ".join(seen_range(joint)),
+            f"{joint.turn_residual:.1f}°",
+            f"{joint.shift_residual:.2g}",
+            f"{joint.surface_residual:.2g}",
+        )
     return table
