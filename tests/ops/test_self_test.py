@@ -7,7 +7,7 @@ from wim_fast.errors import GpuWarning
 from wim_fast.ops import backend as backends
 from wim_fast.ops import first_run
 from wim_fast.ops.backend import select_backend
-from wim_fast.ops.self_test import failures, main
+from wim_fast.ops.self_test import _cases, failures, main
 
 
 def test_the_kernels_of_this_machine_pass():
@@ -19,6 +19,12 @@ def test_tritons_kernels_pass_in_its_interpreter():
     if torch.cuda.is_available():
         pytest.skip("there is a GPU: auto tests them there")
     assert failures(select_backend("triton")) == []
+
+
+@pytest.mark.parametrize("name", ["numba", "triton", "tcnn"])
+def test_every_kernel_has_a_case(name):
+    kernels = {field for field, value in select_backend("numba")._asdict().items() if callable(value)}
+    assert {case.kernel for case in _cases(name, parts=4, count=40)} == kernels
 
 
 def test_what_is_wrong_is_named():

@@ -24,9 +24,12 @@ from wim_fast.files import write_atomic
 from wim_fast.ops.articulated import reference as articulated
 from wim_fast.ops.backend import Backend, select_backend
 from wim_fast.ops.composite import reference as composite
+from wim_fast.ops.image_losses import reference as image_losses
 from wim_fast.ops.march import reference as march
 from wim_fast.ops.mlp import reference as mlp
 from wim_fast.ops.part_encoding import reference as part_encoding
+from wim_fast.ops.pixels import reference as pixels
+from wim_fast.ops.shading import reference as shading
 from wim_fast.ops.silhouette import reference as silhouette
 
 POSES, TOP_PARTS = 3, 2
@@ -129,6 +132,8 @@ def _cases(name: str, parts: int, count: int) -> Iterator[Case]:
     yield _network("pose_mlp", 16, (30, 128, 128, 128, 9 * parts), "tanh", name == "tcnn", random)
     yield _march(posed, max(count // 64, 3), random)
     yield from _rendering(count, random)
+    yield _drawing(count, random)
+    yield from _colors(count, random)
     yield from _silhouettes(posed, random)
 
 
@@ -204,6 +209,48 @@ def _rendering(count: int, random: torch.Generator) -> Iterator[Case]:
     yield Case(
         "visible_samples", composite.visible_samples, (sdf, offsets), lambda kernel, x: [kernel(*x, INV_S)],
         tolerance=FEW,
+    )  # fmt: skip
+    known = torch.arange(rows) % 2 == 0
+    known[offsets[:-1].clamp_max(rows - 1)] = known[offsets[1:] - 1] = True  # the ends of each ray
+    places = torch.arange(rows) + 0.02 * torch.rand(rows, generator=random)
+    yield Case(
+        "interpolated", composite.interpolated, (places[known], sdf[:rows][known], places, known),
+        lambda kernel, x: [kernel(*x)],
+    )  # fmt: skip
+
+
+def _drawing(count: int, random: torch.Generator) -> Case:
+    """Pixels of images of 24 x 20, in tiles of 8 and blocks of 4; some of them from the whole image."""
+    cameras, width, height, tile, block = 2, 24, 20, 8, 4
+    index = torch.randperm(cameras * POSES * 9, generator=random).view(cameras, POSES, 3, 3).int()
+    rgba = torch.randint(256, (index.numel() * tile**2, 4), generator=random, dtype=torch.uint8)
+    mask = torch.randint(3, (len(rgba),), generator=random, dtype=torch.uint8)
+    boxes = torch.tensor([4, 2, 21, 17]).repeat(cameras, POSES, 1)
+    blocks = torch.rand(cameras, POSES, 5, 6, generator=random) < 0.5
+    camera, frame = (torch.randint(n, (2,), generator=random) for n in (cameras, POSES))
+
+    def outputs(kernel: Callable, x: Sequence[Tensor]) -> Sequence[Tensor]:
+        index, rgba, mask, boxes, blocks, camera, frame, uniform = x
+        tables = pixels.PixelTables(index, rgba, mask, boxes, blocks, width, height, tile, block)
+        return kernel(tables, camera, frame, uniform, count // 8, 2.0)
+
+    inputs = index, rgba, mask, boxes, blocks, camera, frame, torch.rand(2, count // 2, 2, generator=random)
+    return Case("draw_pixels", pixels.draw_pixels, inputs, outputs, tolerance=FEW)
+
+
+def _colors(count: int, random: torch.Generator) -> Iterator[Case]:
+    """What samples look like, lit or not; and what is lost on rays, before a background of their own or one for all."""
+    decoded, normal = (torch.randn(count, n, generator=random) for n in (4, 3))
+    lighting = 0.1 * torch.randn(8, 3, generator=random)
+    yield Case(
+        "shade", shading.shade, (decoded, torch.randn(count, generator=random), lighting, normal),
+        lambda kernel, x: [y for light in (x[2], None) for y in kernel(x[0], x[1], x[3], light, 0.1)], (0, 1, 2),
+    )  # fmt: skip
+    rgb, filmed, background = (torch.rand(count, 3, generator=random) for _ in range(3))
+    opacity, alpha, weight = (torch.rand(count, generator=random) for _ in range(3))
+    yield Case(
+        "image_losses", image_losses.image_losses, (rgb, opacity, filmed, alpha, weight, background),
+        lambda kernel, x: [y for grey in (x[5], x[5][:1]) for y in kernel(*x[:5], grey, 4.0)], (0, 1),
     )  # fmt: skip
 
 
