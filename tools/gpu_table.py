@@ -124,6 +124,8 @@ def all_cases() -> dict[str, Callable[[], Any]]:
     for columns, width, hidden in ((8, 64, 1), (12, 64, 1), (16, 64, 1), (8, 32, 2), (8, 16, 3)):
         cases[f"{columns}-{width}x{hidden}-4"] = lambda c=columns, w=width, h=hidden: decode(c, w, h)
     cases["any"] = whole_rays
+    for each in (16, 1, 100, 200):
+        cases[f"{each} points a part"] = lambda n=each: silhouettes(20, n)
     for parts in (20, 40, 256):
         cases[f"{parts} parts"] = lambda p=parts: march(p)
     for top_k in (2, 1, 3, 8):
@@ -144,7 +146,7 @@ def one_part() -> None:
     look_up(1, 1, of_points=False)
     encode(1, 1, 4)
     march(1)
-    silhouettes(1)
+    silhouettes(1, 16)
 
 
 def look_up(parts: int, top_k: int, of_points: bool) -> None:
@@ -191,10 +193,9 @@ def decode(columns: int, width: int, hidden: int) -> None:
 
 
 def whole_rays() -> None:
-    """What has no sizes but the numbers of rays, samples and parts."""
+    """What has no sizes but the numbers of rays and samples."""
     composite()
     images()
-    silhouettes()
 
 
 def images() -> None:
@@ -216,7 +217,7 @@ def images() -> None:
     (shaded.sdf.sum() + shaded.rgb.sum()).backward()
 
 
-def silhouettes(parts: int = 20) -> None:
+def silhouettes(parts: int, each: int) -> None:
     from wim_fast.ops.silhouette import triton as module
     from wim_fast.ops.silhouette.reference import MaskTables
 
@@ -226,7 +227,7 @@ def silhouettes(parts: int = 20) -> None:
     pixels, first = torch.zeros(100, 2, dtype=torch.uint8), torch.zeros(7, dtype=torch.int64)
     masks, projection = MaskTables(nearest, reliable, pixels, first, 512.0, 128.0), torch.zeros(2, 3, 4)
     ellipsoids, number = posed(parts)[:3], torch.zeros(POSES, dtype=torch.int64)
-    points, uniform = torch.zeros(parts, 16, 3), torch.zeros(POSES, 64)
+    points, uniform = torch.zeros(parts, each, 3), torch.zeros(POSES, 64)
     found = module.silhouette_losses(*ellipsoids, points, uniform, number, number, projection, masks, 0.01)
     (found.silhouette + found.part_center).backward()
     candidates = torch.zeros(POSES, parts, 4, 3), torch.zeros(2, POSES, parts, 4)
