@@ -65,7 +65,7 @@ def _backward(
     g = residual_max * tl.load(g_sdf + row, mask=is_row, other=0.0) * (1.0 - residual * residual)
     tl.store(g_decoded + 4 * row, g, mask=is_row)
     b0, b1, b2, b3, b4, b5, b6, b7 = _basis(normal, row, is_row)
-    for c in tl.static_range(3):
+    for c in range(3):
         value = _tanh(tl.load(decoded + 4 * row + 1 + c, mask=is_row, other=0.0))
         g = tl.load(g_rgb + 3 * row + c, mask=is_row, other=0.0)
         if LIT:
