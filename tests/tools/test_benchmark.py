@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def make_trainer(folder: Path, name: str, lighting: bool = True, rays: int = 6) -> Trainer:
+def make_trainer(folder: Path, name: str, lighting: bool = True) -> Trainer:
     """Late enough that all losses count, with few points: Triton's interpreter is slow."""
     if name == "triton":
         pytest.importorskip("triton", reason="triton is not installed")
@@ -49,7 +49,7 @@ def make_trainer(folder: Path, name: str, lighting: bool = True, rays: int = 6) 
     config = Config()
     small = {"parts": 3, "hash_log2_entries": 8, "pose_width": 16, "decoder_width": 16}
     model = dataclasses.replace(config.model, lighting=lighting, **small)
-    render = dataclasses.replace(config.render, images_per_step=2, rays_per_image=rays)
+    render = dataclasses.replace(config.render, images_per_step=2, rays_per_image=6)
     few = {"eikonal_points": 8, "void_points": 8, "core_points": 8, "surface_points": 4}
     sampling = dataclasses.replace(config.sampling, **few)
     config = dataclasses.replace(config, model=model, render=render, sampling=sampling)
@@ -138,11 +138,11 @@ def test_every_kernel_has_a_stage() -> None:
 def test_work_is_that_of_samples_not_of_padding(folder: Path) -> None:
     """Triton's arrays are padded and its MLPs are hidden from torch; what a step does is the same."""
     # without the lighting, which is a product in torch of all rows, padding too
-    plain = step_work.count_work(make_trainer(folder, "numba", lighting=False, rays=2), steps=1)
-    padded = step_work.count_work(make_trainer(folder, "triton", lighting=False, rays=2), steps=1)
+    plain = step_work.count_work(make_trainer(folder, "numba", lighting=False), steps=1)
+    padded = step_work.count_work(make_trainer(folder, "triton", lighting=False), steps=1)
     if torch.cuda.is_available():
         pytest.skip("other random numbers than the CPU's")
-    assert padded.rays == plain.rays == 4
+    assert padded.rays == plain.rays == 12
     assert padded.marched == pytest.approx(plain.marched, abs=2)
     assert plain.marched > plain.decoded > 0
     assert plain.fused_flops == plain.dropped == padded.dropped == 0
@@ -164,7 +164,7 @@ def test_each_backend_is_measured_or_has_a_reason(folder: Path, tmp_path: Path) 
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     environment.pop("TRITON_INTERPRET", None)
     sizes = {"parts": 3, "images": 2, "rays": 6, "size": 16}
-    effort = {"warm-steps": 1, "repeats": 1, "images-timed": 1, "json": output, "scene": folder}
+    effort = {"warm-steps": 3, "repeats": 2, "images-timed": 1, "json": output, "scene": folder}
     options = [f"--{name}={value}" for name, value in {**sizes, **effort}.items()]
     command = [sys.executable, str(TOOLS / "benchmark.py"), "--backend", "each", *options]
     command += ["--skip-paper", "--skip-growth"]
