@@ -91,7 +91,7 @@ def test_calls_of_a_step(folder: Path) -> None:
     assert calls["lookup"] == 3
     assert calls["composite"] == 3  # between decoded samples, which of them show, and what they look like
     assert calls["pose"] == 3  # the kernel within the model's, and alone for the merge loss
-    assert calls["decoder"] == 4
+    assert calls["decoder"] == 5
     assert calls["data"] > 1
 
 
