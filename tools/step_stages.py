@@ -23,6 +23,7 @@ KERNELS = {
     "march": "march", "articulated_lookup": "lookup", "part_encoding": "encoding", "decoder_mlp": "decoder",
     "pose_mlp": "pose", "composite": "composite", "visible_samples": "composite", "interpolated": "composite",
     "shade": "decoder", "silhouette_losses": "silhouette", "unjudged_points": "silhouette",
+    "draw_pixels": "data", "image_losses": "losses",
 }  # fmt: skip
 FORWARD = ("data", "pose", "march", "lookup", "encoding", "decoder", "composite", "silhouette", "losses")
 DIFFERENTIATED = ("silhouette", "composite", "decoder", "encoding", "lookup", "pose")

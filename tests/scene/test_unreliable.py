@@ -68,6 +68,7 @@ def terms_and_gradients(scene):
         trainer.backend,
         generator,
         ALONE,
+        trainer.room,
     )
     parameters = trainer.parameters()
     found = {}
