@@ -12,12 +12,12 @@ from wim_fast.errors import SceneWarning, UserError
 from wim_fast.export.binding import rigid_motions, skinned
 from wim_fast.export.links import LinkModel, link_model
 from wim_fast.export.placement import Placement, as_recorded, y_up
-from wim_fast.export.rest import least_overlapping
+from wim_fast.export.rest import rest_frame
 from wim_fast.export.rig import Rig, make_rig
 from wim_fast.export.surface import FACES, Surface, extract_surface
 from wim_fast.export.texture import Atlas, bake
 from wim_fast.model.motion import Motion
-from wim_fast.runs.trained_model import TrainedModel, check_frame
+from wim_fast.runs.trained_model import TrainedModel
 
 FPS = 30.0
 DENSITY = 1000.0  # of water, and about that of animals
@@ -64,10 +64,7 @@ class Asset:
     @cached_property
     def frame(self) -> int:
         """The rest frame."""
-        if self.settings.frame is None:
-            return least_overlapping(self.run.motion, self.run.semi_axes)
-        check_frame(self.run, self.settings.frame)
-        return self.settings.frame
+        return rest_frame(self.run, self.settings.frame)
 
     @cached_property
     def surface(self) -> Surface:

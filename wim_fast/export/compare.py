@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,22 +9,22 @@ import numpy as np
 import torch
 
 from wim_fast.evaluation.metrics import compare, mask_iou
+from wim_fast.evaluation.protocols import NOVEL_VIEWS
 from wim_fast.evaluation.summary import means
 from wim_fast.export.asset import Asset
 from wim_fast.export.raster import rasterize
 from wim_fast.export.triangles import vertex_normals
 from wim_fast.model.articulated_model import Posed
 from wim_fast.model.motion import Motion
-from wim_fast.ops.shading.reference import lighting_basis
+from wim_fast.ops.shading.reference import light
 from wim_fast.recordings.cameras import Cameras, project
 from wim_fast.rendering.image import Image, render_image
-from wim_fast.runs.evaluate import finite, sample
+from wim_fast.runs.evaluate import TRAINING_VIEWS, finite, sample
+from wim_fast.runs.render import Progress
 from wim_fast.runs.trained_model import TrainedModel
 
 SUPERSAMPLING = 4  # rays of a pixel, a side
 MEASURES = ("psnr", "psnr_box", "iou")
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Loss:
     """The mesh beside the field.
 
     Attributes:
-        rows: a dictionary for each view: camera and frame ids, group ("training views" or "novel views"), and
+        rows: a dictionary for each view: camera and frame ids, group (`TRAINING_VIEWS` or `NOVEL_VIEWS`), and
             psnr, psnr_box (dB) and iou against the film, of the `field` and of the `mesh`; `between`: IoU of the two.
     """
 
@@ -68,7 +67,7 @@ def measure_loss(asset: Asset, on_progress: Progress | None = None) -> Loss:
             truth = scene.rgba[index, row], scene.mask[index, row], run.background
             field = render_image(run.model, posed, scene.cameras, index, run.inv_s, run.backend)
             mesh = mesh_image(asset, posed, scene.cameras, index)
-            kind = "training views" if camera in run.camera_ids else "novel views"
+            kind = TRAINING_VIEWS if camera in run.camera_ids else NOVEL_VIEWS
             found: dict[str, Any] = {"camera": camera, "frame": scene.frame_ids[row], "group": kind}
             for name, image in (("field", field), ("mesh", mesh)):
                 of = compare(image.tinted(color), *truth)
@@ -106,5 +105,5 @@ def _lit(run: TrainedModel, color: np.ndarray, normals: np.ndarray) -> np.ndarra
     lighting = run.model.field.lighting
     if lighting is None:
         return color
-    light = 1 + lighting_basis(torch.from_numpy(normals).float()) @ lighting.detach().cpu()
-    return (color * light.numpy()).clip(0, 1)
+    factor = light(torch.from_numpy(normals).float(), lighting.detach().cpu())
+    return (color * factor.numpy()).clip(0, 1)

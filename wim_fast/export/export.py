@@ -8,9 +8,10 @@ from pathlib import Path
 
 from wim_fast.errors import UserError
 from wim_fast.export.asset import DENSITY, FPS, Asset, Settings
-from wim_fast.export.compare import Loss, Progress, measure_loss
+from wim_fast.export.compare import Loss, measure_loss
 from wim_fast.export.formats import FORMATS
 from wim_fast.files import output_folder, write_atomic
+from wim_fast.runs.render import Progress
 from wim_fast.runs.trained_model import TrainedModel
 
 

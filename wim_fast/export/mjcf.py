@@ -12,8 +12,8 @@ import numpy as np
 
 from wim_fast.export.asset import Asset
 from wim_fast.export.links import Link, LinkJoint, LinkModel
-from wim_fast.export.simulation import described, number, quaternion, write_film, write_meshes, write_xml
-from wim_fast.posing.rigid import inverse
+from wim_fast.export.simulation import described, number, write_film, write_meshes, write_xml
+from wim_fast.posing.rigid import inverse, quaternion
 
 
 def write_mjcf(asset: Asset, file: Path) -> list[Path]:

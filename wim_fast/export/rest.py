@@ -5,9 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from wim_fast.model.motion import Motion
+from wim_fast.runs.trained_model import TrainedModel, check_frame
 
 POINTS = 64  # in each part
 NEAR = 0.03  # world units, by which ellipsoids are inflated: surfaces closer than that flow together
+
+
+def rest_frame(run: TrainedModel, frame: int | None) -> int:
+    """The frame asked for, checked; None: that whose parts overlap least. Position among the frames trained on."""
+    if frame is None:
+        return least_overlapping(run.motion, run.semi_axes)
+    check_frame(run, frame)
+    return frame
 
 
 def least_overlapping(motion: Motion, semi_axes: np.ndarray) -> int:

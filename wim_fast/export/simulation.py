@@ -10,6 +10,7 @@ import numpy as np
 
 from wim_fast.export.links import Link, LinkJoint, LinkModel, Mesh
 from wim_fast.files import atomic_file, write_atomic
+from wim_fast.posing.rigid import quaternion
 
 
 def write_meshes(model: LinkModel, folder: Path) -> list[Path]:
@@ -84,14 +85,6 @@ def joint_positions(model: LinkModel) -> np.ndarray:
 
     walk(0)
     return np.concatenate([np.zeros((len(model.times), 0)), *columns], axis=1)
-
-
-def quaternion(rotation: np.ndarray) -> np.ndarray:
-    """(..., 4) w, x, y, z of rotations (..., 3, 3)."""
-    from scipy.spatial.transform import Rotation
-
-    turns = Rotation.from_matrix(rotation.reshape(-1, 3, 3)).as_quat()[:, [3, 0, 1, 2]]
-    return turns.reshape(*rotation.shape[:-2], 4)
 
 
 def described(link: Link, joint: LinkJoint) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from wim_fast.export.asset import Asset
 from wim_fast.export.still import poses
 from wim_fast.files import write_atomic
+from wim_fast.posing.rigid import quaternion
 
 SH_0 = 0.28209479177387814  # the constant spherical harmonic
 SPREAD = 2.0  # standard deviations of a triangle's points that its splat has: neighbours overlap without gaps
@@ -45,7 +45,7 @@ def splats(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray) -> dict[
     normal = outward / np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 1e-30)
     radius = SPREAD * np.sqrt(np.maximum(variance, 0.0))
     scale = np.log(np.maximum(radius, FLAT * np.median(radius[:, 1])))
-    turn = np.roll(Rotation.from_matrix(axes).as_quat(), 1, axis=1)  # w, x, y, z
+    turn = quaternion(axes)
     dc = (colors[faces].mean(axis=1) - 0.5) / SH_0
     groups = {"": middle, "n": normal}
     columns = {

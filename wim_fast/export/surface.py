@@ -13,13 +13,13 @@ from wim_fast.errors import SceneWarning, UserError
 from wim_fast.evaluation.confirmation import witnesses
 from wim_fast.export.binding import bind, chunks
 from wim_fast.export.distance_grid import distance_grid
-from wim_fast.export.rest import least_overlapping
+from wim_fast.export.rest import rest_frame
 from wim_fast.export.triangles import decimated, only_vertices, pieces, vertex_normals, without_specks
 from wim_fast.model.articulated_model import DEFAULT_FINEST_CELL, Posed
 from wim_fast.model.motion import posed_at
 from wim_fast.recordings.masks import in_size_of
 from wim_fast.rendering.image import render_image
-from wim_fast.runs.trained_model import TrainedModel, check_frame
+from wim_fast.runs.trained_model import TrainedModel
 
 FACES = 50_000  # at most, where nothing else is asked for
 LEAST_FACES_PER_PART = 20  # fewer do not show that it bends
@@ -77,9 +77,7 @@ def extract_surface(
     if faces < least:
         problem = f"too few for {len(run.semi_axes)} parts"
         raise UserError(f"faces {faces}", problem, f"give at least {least}")
-    if frame is None:
-        frame = least_overlapping(run.motion, run.semi_axes)
-    check_frame(run, frame)
+    frame = rest_frame(run, frame)
     posed = posed_at(run.model, run.motion, frame)
     with run.backend.computing():
         vertices, triangles = _zero_crossing(run, posed)

@@ -7,6 +7,7 @@ to Robotic Manipulation", chapter 2, has every formula.
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 
 def rigid(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
@@ -21,6 +22,11 @@ def inverse(motion: np.ndarray) -> np.ndarray:
     """(..., 4, 4)"""
     back = np.swapaxes(motion[..., :3, :3], -1, -2)
     return rigid(back, -(back @ motion[..., :3, 3:])[..., 0])
+
+
+def quaternion(rotation: np.ndarray) -> np.ndarray:
+    """(3, 3) or (N, 3, 3) -> (..., 4) as w, x, y, z."""
+    return np.roll(Rotation.from_matrix(rotation).as_quat(), 1, axis=-1)
 
 
 def skew(vector: np.ndarray) -> np.ndarray:

@@ -120,7 +120,7 @@ class Run(TrainedModel):
         """
         return list_joints(self, frame)
 
-    @cached_property
+    @property
     def cameras(self) -> Cameras:
         """All cameras of the recording, world units, with images as trained."""
         return self.recorded_cameras()

@@ -30,8 +30,13 @@ def shade(
     x = torch.tanh(decoded)
     rgb = 0.5 + 0.5 * x[:, 1:]
     if lighting is not None:
-        rgb = rgb * (1 + lighting_basis(normal.detach()) @ lighting)
+        rgb = rgb * light(normal.detach(), lighting)
     return Shaded(union + residual_max * x[:, 0], rgb)
+
+
+def light(normal: Tensor, lighting: Tensor) -> Tensor:
+    """By what the light of directions `normal` (N, 3) multiplies colours, (N, 3); `lighting` (8, 3)."""
+    return 1 + lighting_basis(normal) @ lighting
 
 
 def lighting_basis(normal: Tensor) -> Tensor:

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 from skimage.measure import marching_cubes
 
 from wim_fast.drawing.annotate import part_palette
 from wim_fast.model.articulated_model import Posed
 from wim_fast.model.motion import Motion, edges_of, joints_of, semi_axes_of
+from wim_fast.posing.rigid import quaternion
 from wim_fast.posing.tree import joint_candidates
 from wim_fast.viewer.inspect.grid import GridSettings, frame_grid
 from wim_fast.viewer.inspect.snapshot import Snapshot
@@ -60,11 +60,6 @@ def ellipsoids(posed: Posed) -> Placed:
     """Of the first pose."""
     rotation = posed.rotation[0].double().cpu().numpy()
     return Placed(quaternion(rotation), posed.translation[0].cpu().numpy(), posed.semi_axes.cpu().numpy())
-
-
-def quaternion(rotation: np.ndarray) -> np.ndarray:
-    """(..., 3, 3) -> (..., 4) as w, x, y, z."""
-    return np.roll(Rotation.from_matrix(rotation).as_quat(), 1, axis=-1)
 
 
 class Skeleton(NamedTuple):

@@ -10,9 +10,10 @@ import trimesh
 
 from wim_fast.compositing import over_uint8
 from wim_fast.drawing.annotate import part_palette
+from wim_fast.posing.rigid import quaternion
 from wim_fast.recordings.cameras import frustum_lines, image_corners
 from wim_fast.viewer import colors
-from wim_fast.viewer.inspect.shape import ellipsoids, icosphere, quaternion, skeleton
+from wim_fast.viewer.inspect.shape import ellipsoids, icosphere, skeleton
 from wim_fast.viewer.page.drawable import Drawable
 from wim_fast.viewer.page.panel import Host
 

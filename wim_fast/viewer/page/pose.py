@@ -10,8 +10,8 @@ from scipy.spatial.transform import Rotation
 
 from wim_fast.model.motion import joints_of
 from wim_fast.posing.pose_file import write_pose_file
+from wim_fast.posing.rigid import quaternion
 from wim_fast.viewer.inspect.posing import Turns, Vector, free_turn, gizmo_rotation, pose_file
-from wim_fast.viewer.inspect.shape import quaternion
 from wim_fast.viewer.page.drawable import Drawable, set_value
 from wim_fast.viewer.page.panel import Host
 
