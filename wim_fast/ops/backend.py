@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Culling = Literal["intervals", "grid", "none"]
 BACKENDS = ("auto", "tcnn", "triton", "numba", "torch")
-LEAST_TORCH, LEAST_TRITON = (2, 7), (3, 3)  # older ones do not compile all kernels (docs/gpu.md)
+LEAST_TORCH, LEAST_TRITON = (2, 7, 1), (3, 3, 1)  # older ones do not compile all kernels (docs/gpu.md)
 
 
 class Backend(NamedTuple):
