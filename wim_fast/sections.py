@@ -234,13 +234,13 @@ class OptimizerConfig:
     """How fast it learns."""
 
     lr_pose: float = field(2e-3, "learning rate of the pose network", above=0)
-    lr_grid: float = field(2e-2, "learning rate of the hash grid", above=0)
+    lr_grid: float = field(1e-2, "learning rate of the hash grid", above=0)
     lr_decoder: float = field(2e-3, "learning rate of the decoder", above=0)
     lr_semi_axes: float = field(
         1e-2, "learning rate of the logarithms of the semi-axes and of the sharpnesses", above=0
     )
     warmup_steps: int = field(100, "steps of linear warm-up", minimum=0)
-    final_lr_share: float = field(0.01, "learning rates decay to this share", minimum=0, maximum=1)
+    final_lr_share: float = field(0.05, "learning rates decay to this share", minimum=0, maximum=1)
     weight_decay: float = field(0.005, "decoupled weight decay", minimum=0)
     clip_norm: float = field(2.0, "largest gradient norm of pose and of semi-axes with sharpnesses", above=0)
     clip_all: bool = field(False, "clip the norm of all gradients together instead")
