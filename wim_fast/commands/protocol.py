@@ -23,9 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, metavar="DIR", help="where to write (default: runs/protocol-NAME)"
     )
     parser.add_argument(
-        "--frames", metavar="A:B[:C]", help="frames of a protocol whose source leaves them open (robots-18)"
-    )
-    parser.add_argument(
         "--anyway", action="store_true", help="measure runs that were trained otherwise, and mark them"
     )
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help="kernels to use (default: auto)")
@@ -43,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
         for known in PROTOCOLS.values():
             say("\n".join(described(known)))
         return
-    protocol = find_protocol(args.name, args.frames)
+    protocol = find_protocol(args.name)
     with progress_bars() as on_progress:
         report = measure_protocol(
             protocol,

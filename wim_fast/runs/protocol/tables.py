@@ -8,8 +8,7 @@ from typing import NamedTuple
 from rich.table import Table
 from rich.text import Text
 
-from wim_fast.evaluation.joints import PAPER_RIDGE
-from wim_fast.evaluation.protocols import JOINTS, Protocol, numbers
+from wim_fast.evaluation.protocols import JOINTS, OUR_DRIVING, Protocol, numbers
 from wim_fast.evaluation.summary import Line
 from wim_fast.posing.regression import RIDGE
 
@@ -26,30 +25,43 @@ class Column(NamedTuple):
 
 COLUMNS = {
     "psnr": Column("PSNR (dB)", ".2f", "up"),
+    "psnr_box": Column("PSNR in the box (dB)", ".2f", "up"),
     "ssim": Column("SSIM", ".4f", "up"),
-    "lpips": Column("LPIPS", ".4f", "down"),
+    "ssim_box": Column("SSIM in the box", ".4f", "up"),
+    "ssim_paper": Column("SSIM, image's range", ".4f", "up"),
+    "lpips_vgg": Column("LPIPS (VGG)", ".4f", "down"),
     "iou": Column("mask IoU", ".4f", "up"),
-    "mpjpe": Column(f"MPJPE (mm), ridge {PAPER_RIDGE:g}", ".1f", "down"),
+    "mpjpe": Column("MPJPE (mm)", ".1f", "down"),
     "mpjpe_ridge": Column(f"MPJPE (mm), ridge {RIDGE:g}", ".1f", "down"),
     "mpjpe_mean_pose": Column("mean pose (mm)", ".1f", "down"),
 }
 
 
-def shown_columns(protocol: Protocol, lines: Sequence[Line]) -> list[str]:
-    """The protocol's metrics that any line has."""
-    return [key for key in protocol.metrics if any(key in line.values for line in lines)]
+def shown_columns(protocol: Protocol, lines: Sequence[Line]) -> dict[str, Column]:
+    """The source's metrics and then ours, headed so, that any line has."""
+    columns = {key: column_of(key) for key in protocol.metrics}
+    for key in protocol.our_metrics:
+        ours = "our driving" if key.endswith(OUR_DRIVING) else "ours"
+        column = column_of(key)
+        columns[key] = column._replace(heading=f"{column.heading}, {ours}")
+    return {key: column for key, column in columns.items() if any(key in line.values for line in lines)}
+
+
+def column_of(key: str) -> Column:
+    """Of a metric, of views driven by our map too."""
+    return COLUMNS[key.removesuffix(OUR_DRIVING)]
 
 
 def table(protocol: Protocol, lines: Sequence[Line]) -> Table:
     """For people; the last line is set apart if it is the mean."""
-    keys = shown_columns(protocol, lines)
+    columns = shown_columns(protocol, lines)
     result = Table(title=protocol.title, title_justify="left")
     result.add_column("", no_wrap=True)
-    for key in keys:
-        result.add_column(COLUMNS[key].heading, justify="right")
+    for column in columns.values():
+        result.add_column(column.heading, justify="right")
     result.add_column("runs", justify="right")
     for number, line in enumerate(lines):
-        cells = [_number(line, key, " ± ", "-") for key in keys]
+        cells = [_number(line, key, " ± ", "-") for key in columns]
         last = number == len(lines) - 2 and len(lines) > 2
         name = f"{line.name} {DAGGER}" if line.marked else line.name
         result.add_row(Text(name), *cells, str(line.runs), end_section=last)
@@ -60,7 +72,7 @@ def _number(line: Line, key: str, between: str, none: str) -> str:
     if key not in line.values:
         return none
     mean, deviation = line.values[key]
-    form = COLUMNS[key].form
+    form = column_of(key).form
     return f"{mean:{form}}" if deviation is None else f"{mean:{form}}{between}{deviation:{form}}"
 
 
@@ -81,19 +93,19 @@ def escape(text: str) -> str:
 
 def latex(protocol: Protocol, lines: Sequence[Line], notes: Sequence[str]) -> str:
     """The table for `\\input` in a document that has the package booktabs; notes stand below it."""
-    keys = shown_columns(protocol, lines)
+    columns = shown_columns(protocol, lines)
     arrows = {"up": r"$\uparrow$", "down": r"$\downarrow$"}
-    headings = [f"{escape(COLUMNS[key].heading)} {arrows[COLUMNS[key].better]}" for key in keys]
+    headings = [f"{escape(column.heading)} {arrows[column.better]}" for column in columns.values()]
     rows = []
     for line in lines:
-        cells = [_number(line, key, r" \pm ", "") for key in keys]
+        cells = [_number(line, key, r" \pm ", "") for key in columns]
         name = escape(line.name) + (r"$^\dagger$" if line.marked else "")
         rows.append(" & ".join([name, *(f"${cell}$" if cell else "--" for cell in cells)]) + r" \\")
     if len(lines) > 2:  # two subjects at least, and their mean
         rows.insert(-1, r"\midrule")
     text = [
         f"% {protocol.name}: {protocol.title}. Needs \\usepackage{{booktabs}}.",
-        rf"\begin{{tabular}}{{l{'r' * len(keys)}}}",
+        rf"\begin{{tabular}}{{l{'r' * len(columns)}}}",
         r"\toprule",
         " & ".join(["", *headings]).lstrip() + r" \\",
         r"\midrule",
@@ -122,8 +134,15 @@ def described(protocol: Protocol) -> list[str]:
         ),
         f"  test      {protocol.group}" + ("" if protocol.group == JOINTS else f": {views}"),
         f"  images    {protocol.size} pixels, background {protocol.background:g}",
-        f"  metrics   {'; '.join(COLUMNS[key].heading for key in protocol.metrics)}",
+        f"  metrics   {headings(protocol.metrics) or 'none of the source'}; ours: {headings(protocol.our_metrics)}",
         f"  source    {protocol.source}",
-        *(f"  {'' if k else 'guesses':10}{guess}" for k, guess in enumerate(protocol.guesses)),
+        *(f"  {'' if k else 'ours':10}{detail}" for k, detail in enumerate(protocol.ours)),
         "",
     ]
+
+
+def headings(metrics: Sequence[str]) -> str:
+    """Of columns, in one line."""
+    return ", ".join(
+        column_of(key).heading + (" by our driving" if key.endswith(OUR_DRIVING) else "") for key in metrics
+    )
