@@ -24,7 +24,7 @@ from wim_fast.evaluation.protocols import (
 )
 from wim_fast.evaluation.summary import mean_line, means, subject_line
 from wim_fast.runs.protocol.candidates import train_command
-from wim_fast.runs.protocol.tables import latex, table
+from wim_fast.runs.protocol.tables import latex, tables
 
 ROBOTS = {
     "atlas": [0, 2, 5, 13, 18],
@@ -239,7 +239,7 @@ def test_latex_and_table() -> None:
     assert text.count(r"\midrule") == 2
     console = Console(width=120)
     with console.capture() as capture:
-        console.print(table(protocol, lines))
+        console.print(*tables(protocol, lines))
     shown = capture.get()
     assert "30.50 ± 0.71" in shown
     assert "[red]nao †" in shown

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
     from wim_fast.evaluation.protocols import PROTOCOLS
     from wim_fast.runs.protocol.candidates import find_protocol, named_runs
     from wim_fast.runs.protocol.measure import measure_protocol, write_protocol
-    from wim_fast.runs.protocol.tables import described, table
+    from wim_fast.runs.protocol.tables import described, tables
     from wim_fast.terminal import console, progress_bars, say, say_written
 
     if args.list:
@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> None:
             anyway=args.anyway,
             on_progress=on_progress,
         )
-    console.print(table(protocol, report.lines))
+    for table in tables(protocol, report.lines):
+        console.print(table)
     for note in report.notes:
         say(note)
     say_written(write_protocol(report, args.output))

@@ -15,9 +15,10 @@ from wim_fast.evaluation.summary import VIEW_METRICS, Line, mean_line, means, su
 from wim_fast.files import output_folder
 from wim_fast.runs.evaluate import Views, evaluate_groups, finite
 from wim_fast.runs.protocol.candidates import JOINTS_MEASURED, Candidate, check_run, check_seeds
-from wim_fast.runs.protocol.tables import DAGGER, latex
+from wim_fast.runs.protocol.tables import latex
 from wim_fast.runs.recording_poses import RecordingPoses, published_driver
 from wim_fast.runs.render import Progress
+from wim_fast.runs.result_table import DAGGER
 from wim_fast.runs.run import load_run
 
 
