@@ -36,7 +36,9 @@ def text_table(title: str, columns: Mapping[str, Column], lines: Sequence[Line])
         result.add_column(column.heading, justify="right")
     result.add_column("runs", justify="right")
     for number, line in enumerate(lines):
-        cells = [_number(line, key, column, " ± ", "-") for key, column in columns.items()]
+        cells = [
+            _number(line, key, column, " ±", "-") for key, column in columns.items()
+        ]  # may break before it
         name = f"{line.name} {DAGGER}" if line.marked else line.name
         end_section = number == len(lines) - 2 and ends_in_mean(lines)
         result.add_row(Text(name), *cells, str(line.runs), end_section=end_section)
