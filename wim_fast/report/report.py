@@ -1,0 +1,95 @@
+"""Runs, protocols and ablations as one page to send, and their tables as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wim_fast.errors import UserError
+from wim_fast.files import check_free, output_folder, write_atomic
+from wim_fast.report.media import Media
+from wim_fast.report.page import page, tables
+from wim_fast.report.run_content import RunContent, read_run
+from wim_fast.report.studies import PROTOCOL_FILE, Study, read_protocol
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written: the page, its tables as Markdown, and what a reader of the page is told to be missing."""
+
+    page: Path
+    tables: Path
+    notes: list[str]
+
+
+def write_report(
+    paths: Sequence[str | Path],
+    output: str | Path | None = None,
+    *,
+    title: str | None = None,
+    force: bool = False,
+) -> Report:
+    """Writes report.html, which needs nothing else, and report.md.
+
+    Args:
+        paths: folders that `wim-fast train`, `protocol` or `ablate` made.
+        output: a folder; None: runs/report.
+        title: of the page; None: named after the scenes.
+        force: overwrite what is there.
+
+    UserError for a folder that is none of these, or is named twice, and for files that exist.
+    """
+    runs, studies = read_all(paths)
+    with output_folder(Path(output) if output else Path("runs") / "report") as folder:
+        files = folder / "report.html", folder / "report.md"
+        for file in files:
+            check_free(file, force)
+        media = Media()
+        title = title or default_title(runs, studies)
+        write_atomic(files[0], page(title, runs, studies, media).encode())
+        write_atomic(files[1], "\n".join(table.markdown() for table in tables(runs, studies)).encode())
+    notes = [f"{run.name}: {problem}" for run in runs for problem in run.problems]
+    return Report(*files, [*notes, *media.notes])
+
+
+def read_all(paths: Sequence[str | Path]) -> tuple[list[RunContent], list[Study]]:
+    """What the folders hold, each by the file that says what it is."""
+    if not paths:
+        raise UserError("wim-fast report", "no folder was named", "give folders that `wim-fast train` made")
+    folders = [Path(path) for path in paths]
+    resolved = [folder.resolve() for folder in folders]
+    for number, folder in enumerate(resolved):
+        if folder in resolved[:number]:
+            raise UserError(folders[number], "is named twice", "name each folder once")
+    studies = [folder for folder in folders if kind_of(folder) == PROTOCOL_FILE]
+    runs = [folder for folder in folders if folder not in studies]
+    contents = [read_run(run, name) for run, name in zip(runs, names_of(runs), strict=True)]
+    return contents, [read_protocol(study) for study in studies]
+
+
+def kind_of(folder: Path) -> str:
+    """The file that says what a folder is; UserError without one."""
+    if not folder.is_dir():
+        raise UserError(folder, "there is no such folder", "give folders that `wim-fast train` made")
+    for name in ("config.yaml", PROTOCOL_FILE):
+        if (folder / name).is_file():
+            return name
+    problem = f"is neither a run (config.yaml) nor a protocol ({PROTOCOL_FILE})"
+    raise UserError(folder, problem, "give folders that `wim-fast train` or `wim-fast protocol` made")
+
+
+def names_of(folders: Sequence[Path]) -> list[str]:
+    """The folders' names, with as many folders above them as tell them apart."""
+    parts = [folder.resolve().parts for folder in folders]
+    for count in range(1, max(map(len, parts), default=0) + 1):
+        names = ["/".join(of[-count:]) for of in parts]
+        if len(set(names)) == len(names):
+            return names
+    return []
+
+
+def default_title(runs: Sequence[RunContent], studies: Sequence[Study]) -> str:
+    """After the scenes, else after what was measured."""
+    scenes = sorted({run.scene for run in runs})
+    return ", ".join(scenes or [study.title for study in studies])
