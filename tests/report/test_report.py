@@ -242,7 +242,6 @@ def test_a_browser_shows_it_in_light_dark_and_on_a_phone(tmp_path: Path) -> None
     page = write_report([run, write_run(tmp_path / "two")], tmp_path / "out").page
     with chromium(page.as_uri(), tmp_path / "profile", 1360, 800) as tab:
         tab.wait_for("document.readyState === 'complete'")
-        tab.evaluate("document.querySelectorAll('img').forEach(i => i.loading = 'eager')")
         tab.wait_for("[...document.images].every(i => i.naturalWidth === 160)")
         tab.wait_for("document.querySelector('video').readyState >= 1")
         colors = set()

@@ -77,7 +77,7 @@ def as_row(line: str) -> dict[str, Any] | None:
 def number(value: Any) -> float | None:
     """A finite number of JSON; None for anything else."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if is_number and abs(value) < 1e300 and math.isfinite(value) else None
+    return value if is_number and abs(value) < 1e300 and math.isfinite(value) else None
 
 
 def values(rows: Sequence[dict[str, Any]], key: str) -> np.ndarray:

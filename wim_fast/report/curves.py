@@ -12,7 +12,7 @@ from wim_fast.report.course import thinned
 from wim_fast.report.markup import Markup, element
 
 LARGE, SMALL = (560, 300), (370, 190)  # pixels
-LEFT, TOP, RIGHT, BOTTOM = 46, 10, 14, 38
+LEFT, TOP, RIGHT, BOTTOM = 54, 10, 14, 38
 MOST_POINTS = 240  # of a curve
 COLORS = 8  # that the page has for curves; those after them are dashed
 DASHES = ("none", "6 3", "2 3")
@@ -95,8 +95,11 @@ class Axis(NamedTuple):
             numbers = [k * step for k in range(1, math.ceil(10**high / step))]
             ticks = [(math.log10(value), f"{value:g}") for value in numbers]
         else:
-            every = max(1, round((high - low) / 5))
-            ticks = [(k, power_of_ten(k)) for k in range(math.ceil(low), math.ceil(high), every)]
+            powers = range(math.ceil(low), math.ceil(high), max(1, round((high - low) / 5)))
+            ticks = [(float(k), power_of_ten(k)) for k in powers]
+            if high - low < 2:
+                threes = [3 * 10.0**k for k in range(math.floor(low), math.ceil(high))]
+                ticks += [(math.log10(value), f"{value:g}") for value in threes]
         return cls(low, high, start, end, ticks, is_log=True)
 
     def at(self, value: float) -> float:

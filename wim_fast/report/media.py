@@ -40,7 +40,7 @@ class Media:
             return Markup()
         self.pictures += 1
         self.smaller += was_wider
-        picture = element("img", src=data_uri("image/webp", content), alt=alt, loading="lazy")
+        picture = element("img", src=data_uri("image/webp", content), alt=alt)
         return element("figure", picture, element("figcaption", caption))
 
     def video(self, path: Path, label: str, caption: str) -> Markup:
@@ -52,7 +52,13 @@ class Media:
         if not self._takes(content, f"{caption}: {path.name}"):
             return Markup()
         player = element(
-            "video", src=data_uri("video/mp4", content), controls="", loop="", muted="", aria_label=label
+            "video",
+            src=data_uri("video/mp4", content),
+            controls="",
+            loop="",
+            muted="",
+            preload="auto",
+            aria_label=label,
         )
         return element("figure", player, element("figcaption", caption))
 
@@ -71,7 +77,9 @@ class Media:
         made = []
         if self.pictures:
             shrunk = f", {self.smaller} of them reduced to {WIDEST} pixels" if self.smaller else ""
-            made.append(f"Pictures are WebP of quality {QUALITY}{shrunk}; the run's folders have them whole.")
+            made.append(
+                f"Pictures are WebP of quality {QUALITY}{shrunk}; the originals are in the folders of the runs."
+            )
         return [*made, *self.notes]
 
 

@@ -14,7 +14,7 @@ from wim_fast.report.curves import LARGE, SMALL, Curve, chart, legend
 from wim_fast.report.markup import Markup, element, joined
 from wim_fast.report.media import Media
 from wim_fast.report.run_content import RunContent
-from wim_fast.report.run_tables import machine_lines, metrics_of, overview, settings_tables
+from wim_fast.report.run_tables import OURS, machine_lines, method, metrics_of, overview, settings_tables
 from wim_fast.report.studies import Study
 from wim_fast.report.table import Table
 from wim_fast.runs.evaluation_table import joint_notes, turntable_note
@@ -175,7 +175,7 @@ def run_content(run: RunContent, media: Media) -> Markup:
 def run_facts(run: RunContent) -> str:
     """What was trained, on a line."""
     scene, schedule = run.config.scene, run.config.schedule
-    told = [f"Scene {run.scene}", f"{run.config.model.parts} parts"]
+    told = [f"Scene {run.scene}", f"{run.config.model.parts} parts" if method(run) == OURS else method(run)]
     if scene.train_cameras is not None:
         told.append(f"trained on {len(scene.train_cameras)} cameras")
     if scene.test_cameras:
@@ -214,5 +214,5 @@ def step_of(preview: Path) -> str:
 
 def video_texts(run: RunContent, file: Path) -> tuple[str, str]:
     """What a video is called: for those who do not see it, and below it."""
-    where = file.relative_to(run.folder.path).with_suffix("").parts
+    where = dict.fromkeys(file.relative_to(run.folder.path).with_suffix("").parts)  # each name once
     return f"Video of {run.name}: {file.stem}", " / ".join(where).replace("_", " ")

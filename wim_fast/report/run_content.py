@@ -126,7 +126,7 @@ def measurement(at_the_end: Path, by_command: Path, problems: list[str]) -> Meas
         return measured("wim-fast evaluate", asked, groups if isinstance(groups, dict) else {}, "joint_error")
     if final is not None:
         groups = {name: final[key] for key, name in AT_THE_END.items() if key in final}
-        return measured("training, at its end", final, groups, "joints")
+        return measured("wim-fast train, at its end", final, groups, "joints")
     problems.append("It is not measured: wim-fast evaluate does that.")
     return None
 

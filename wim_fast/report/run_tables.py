@@ -15,23 +15,27 @@ from wim_fast.runs.protocol.tables import COLUMNS
 from wim_fast.settings import Setting, as_text
 
 OVERVIEW_METRICS = ("psnr", "ssim", "lpips", "iou")
-LONGEST = 60  # characters of a setting's value
+OURS = "ours"
+LONGEST = 40  # characters of a setting's value
 
 
 def overview(runs: Sequence[RunContent]) -> Table:
-    """A row for each run; columns of which no run knows anything are left out, and who measured if all are alike."""
+    """A row for each run. Columns are left out of which no run knows anything, and methods that are all the same."""
     facts = [Column("run"), *(Column(h, is_text=True) for h in ("scene", "method")), *map(Column, COUNTED)]
     views = [Column(COLUMNS[m].heading, group) for group in GROUPS for m in OVERVIEW_METRICS]
     columns = [*facts, *views, Column("joint error"), Column("measured by", is_text=True)]
     rows = [overview_row(run) for run in runs]
-    caption, measured_by = "Runs", {row[-1] for row in rows}
-    if len(measured_by) == 1 and rows[0][-1]:
-        caption = f"Runs, measured by {rows[0][-1]}"
+    caption = "Runs"
+    if len({row[METHOD] for row in rows}) == 1:
+        rows = [[*row[:METHOD], "", *row[METHOD + 1 :]] for row in rows]
+    if len({row[-1] for row in rows}) == 1 and rows[0][-1]:
+        caption += f", measured by {rows[0][-1]}"
         rows = [[*row[:-1], ""] for row in rows]
     swatches = [swatch(k) for k in range(len(runs))] if len(runs) > 1 else []
     return Table(caption, columns, rows, swatches).without_empty_columns()
 
 
+METHOD = 2  # its column
 COUNTED = ("parts", "steps", "minutes")
 
 
@@ -50,7 +54,7 @@ def overview_row(run: RunContent) -> list[str]:
         run.name,
         run.scene,
         method(run),
-        str(run.config.model.parts),
+        str(run.config.model.parts) if method(run) == OURS else "",
         str(run.steps or ""),
         minutes,
         *views,
@@ -61,7 +65,7 @@ def overview_row(run: RunContent) -> list[str]:
 
 def method(run: RunContent) -> str:
     """The paper's, or the baseline that was trained in its place."""
-    return as_text(SETTINGS["method"].of(run.config)) if "method" in SETTINGS else ""
+    return SETTINGS["method"].of(run.config) if "method" in SETTINGS else OURS
 
 
 def metrics_of(run: RunContent) -> Table:
@@ -123,7 +127,7 @@ def machine_text(entry: dict[str, Any]) -> str:
         return value if isinstance(value, str) else "unknown"
 
     cores, threads = (number(entry.get(key)) for key in ("cores", "threads"))
-    computed = f"{cores or 0:.0f} cores, {threads or 0:.0f} threads"
+    computed = f"{cores or 0:.0f} cores, {threads or 0:.0f} thread{'s' * (threads != 1)}"
     gpu = text("gpu") if entry.get("gpu") else "no GPU"
     commit = f" (commit {text('commit')})" if entry.get("commit") else ""
     versions = f"PyTorch {text('torch')}, Python {text('python')}, wim-fast {text('wim_fast')}{commit}"
