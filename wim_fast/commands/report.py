@@ -1,4 +1,4 @@
-"""`wim-fast report`: runs and protocols as one page to send: tables, curves, pictures, videos."""
+"""`wim-fast report`: runs, protocols and ablations as one page to send: tables, curves, pictures, videos."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the command."""
     parser.add_argument(
-        "folders", metavar="RUN", nargs="+", help="folder that wim-fast train or wim-fast protocol made"
+        "folders", metavar="RUN", nargs="+", help="folder that wim-fast train, protocol or ablate made"
     )
     parser.add_argument("--output", type=Path, metavar="DIR", help="where to write (default: runs/report)")
     parser.add_argument("--title", metavar="TEXT", help="of the page (default: the names of the scenes)")

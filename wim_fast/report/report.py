@@ -11,7 +11,11 @@ from wim_fast.files import check_free, output_folder, write_atomic
 from wim_fast.report.media import Media
 from wim_fast.report.page import page, tables
 from wim_fast.report.run_content import RunContent, read_run
-from wim_fast.report.studies import PROTOCOL_FILE, Study, read_protocol
+from wim_fast.report.studies import ABLATION_FILE, PROTOCOL_FILE, Study, read_ablation, read_protocol
+
+RUN_FILE = "config.yaml"
+READERS = {PROTOCOL_FILE: read_protocol, ABLATION_FILE: read_ablation}
+"""{the file that says what a folder is: how it is read}; a run has `RUN_FILE`."""
 
 
 @dataclass(frozen=True)
@@ -62,21 +66,23 @@ def read_all(paths: Sequence[str | Path]) -> tuple[list[RunContent], list[Study]
     for number, folder in enumerate(resolved):
         if folder in resolved[:number]:
             raise UserError(folders[number], "is named twice", "name each folder once")
-    studies = [folder for folder in folders if kind_of(folder) == PROTOCOL_FILE]
-    runs = [folder for folder in folders if folder not in studies]
+    kinds = {folder: kind_of(folder) for folder in folders}
+    runs = [folder for folder, kind in kinds.items() if kind == RUN_FILE]
     contents = [read_run(run, name) for run, name in zip(runs, names_of(runs), strict=True)]
-    return contents, [read_protocol(study) for study in studies]
+    return contents, [READERS[kind](folder) for folder, kind in kinds.items() if kind in READERS]
 
 
 def kind_of(folder: Path) -> str:
     """The file that says what a folder is; UserError without one."""
     if not folder.is_dir():
         raise UserError(folder, "there is no such folder", "give folders that `wim-fast train` made")
-    for name in ("config.yaml", PROTOCOL_FILE):
+    for name in (RUN_FILE, *READERS):
         if (folder / name).is_file():
             return name
-    problem = f"is neither a run (config.yaml) nor a protocol ({PROTOCOL_FILE})"
-    raise UserError(folder, problem, "give folders that `wim-fast train` or `wim-fast protocol` made")
+    problem = f"holds none of {', '.join((RUN_FILE, *READERS))}"
+    raise UserError(
+        folder, problem, "give folders that `wim-fast train`, `wim-fast protocol` or `wim-fast ablate` made"
+    )
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:

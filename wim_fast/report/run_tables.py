@@ -11,10 +11,15 @@ from wim_fast.report.curves import swatch
 from wim_fast.report.run_content import GROUPS, RunContent
 from wim_fast.report.table import Column, Table
 from wim_fast.runs.evaluation_table import LABELS
-from wim_fast.runs.protocol.tables import COLUMNS
 from wim_fast.settings import Setting, as_text
 
-OVERVIEW_METRICS = ("psnr", "ssim", "lpips", "iou")
+OVERVIEW_METRICS = {
+    "psnr": ("PSNR (dB)", ".2f"),
+    "ssim": ("SSIM", ".4f"),
+    "lpips": ("LPIPS", ".4f"),
+    "iou": ("mask IoU", ".4f"),
+}
+"""{metric of the whole image: (heading, form)}."""
 OURS = "ours"
 LONGEST = 40  # characters of a setting's value
 
@@ -22,7 +27,7 @@ LONGEST = 40  # characters of a setting's value
 def overview(runs: Sequence[RunContent]) -> Table:
     """A row for each run. Columns are left out of which no run knows anything, and methods that are all the same."""
     facts = [Column("run"), *(Column(h, is_text=True) for h in ("scene", "method")), *map(Column, COUNTED)]
-    views = [Column(COLUMNS[m].heading, group) for group in GROUPS for m in OVERVIEW_METRICS]
+    views = [Column(heading, group) for group in GROUPS for heading, _ in OVERVIEW_METRICS.values()]
     columns = [*facts, *views, Column("joint error"), Column("measured by", is_text=True)]
     rows = [overview_row(run) for run in runs]
     caption = "Runs"
@@ -44,9 +49,9 @@ def overview_row(run: RunContent) -> list[str]:
     measured = run.measured
     groups = measured.groups if measured else {}
     views = [
-        f"{groups[group][m]:{COLUMNS[m].form}}" if m in groups.get(group, {}) else ""
+        f"{groups[group][metric]:{form}}" if metric in groups.get(group, {}) else ""
         for group in GROUPS
-        for m in OVERVIEW_METRICS
+        for metric, (_, form) in OVERVIEW_METRICS.items()
     ]
     minutes = "" if run.minutes is None else f"{run.minutes:.1f}"
     error = measured.joint_error if measured else None
@@ -103,7 +108,7 @@ def settings_tables(runs: Sequence[RunContent]) -> list[Table]:
 def setting_text(setting: Setting, value: Any) -> str:
     """A value for a table: what is long is cut, and of a path the name is left."""
     text = as_text(value)
-    if setting.name == "scene":
+    if setting.kind is str:
         text = text.replace("\\", "/").rstrip("/").rpartition("/")[2]
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 10]} … {text[-8:]}"
 

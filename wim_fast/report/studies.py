@@ -1,4 +1,4 @@
-"""Protocols that were measured, from the protocol.json that `wim-fast protocol` writes."""
+"""What was measured on several runs: the JSON that `wim-fast protocol` and `wim-fast ablate` write."""
 
 from __future__ import annotations
 
@@ -9,16 +9,25 @@ from typing import Any
 
 from wim_fast.errors import UserError
 from wim_fast.report.course import number
-from wim_fast.report.run_content import read_json
+from wim_fast.report.run_content import files_inside, read_json
 from wim_fast.report.table import Column, Table
 from wim_fast.runs.protocol.tables import COLUMNS, DAGGER
 
-PROTOCOL_FILE = "protocol.json"
+PROTOCOL_FILE, ABLATION_FILE = "protocol.json", "ablation.json"
+ABLATION_COLUMNS = {
+    "psnr": ("unseen PSNR (dB)", ".2f"),
+    "iou": ("unseen IoU", ".3f"),
+    "joint_error": ("joint error (%)", ".2f"),
+    "idle_parts": ("parts that carry nothing", ".1f"),
+    "centers_outside": ("centres outside", ".2f"),
+}
+Headings = Mapping[str, tuple[str, str]]
+"""{metric: (heading, form)}"""
 
 
 @dataclass(frozen=True)
 class Study:
-    """Something that was measured on several runs: its table, what must be known beside it, its pictures."""
+    """A table of several runs, what must be known beside it, and its pictures."""
 
     title: str
     table: Table
@@ -28,26 +37,71 @@ class Study:
 
 def read_protocol(folder: Path) -> Study:
     """UserError if its JSON is not one that `wim-fast protocol` wrote."""
-    content = read_study(folder / PROTOCOL_FILE, "wim-fast protocol")
+    path = folder / PROTOCOL_FILE
+    content, lines = read_table(path)
     protocol = content.get("protocol")
-    lines = content.get("table")
-    if not isinstance(protocol, dict) or not isinstance(lines, list):
-        raise damaged(folder / PROTOCOL_FILE, "wim-fast protocol")
-    lines = [line for line in lines if isinstance(line, dict)]
-    keys = [key for key in COLUMNS if any(isinstance(line.get(key), dict) for line in lines)]
-    columns = [Column(""), *(Column(COLUMNS[key].heading) for key in keys), Column("runs")]
-    rows = [
-        [line_name(line), *(value_text(line.get(key), COLUMNS[key].form) for key in keys), count_text(line)]
-        for line in lines
-    ]
+    if not isinstance(protocol, dict):
+        raise damaged(path)
     name, title = text(protocol.get("name")), text(protocol.get("title"))
-    notes = [f"Measured as in: {text(protocol.get('source'))}.", *texts(content.get("notes"))]
-    return Study(f"Protocol {name}", Table(title or name, columns, rows), notes, [])
+    names = [[text(line.get("name")) + dagger(line)] for line in lines]
+    headings = {key: (column.heading, column.form) for key, column in COLUMNS.items()}
+    table = table_of(title or name, [Column("")], names, lines, headings)
+    source = [f"Measured as in: {text(protocol.get('source'))}."] if protocol.get("source") else []
+    return Study(f"Protocol {name}", table, [*source, *texts(content.get("notes"))], [])
 
 
-def line_name(line: Mapping[str, Any]) -> str:
-    """With a dagger if its runs were not trained as the protocol says."""
-    return text(line.get("name")) + ("" if line.get("as_published", True) else f" {DAGGER}")
+def dagger(line: Mapping[str, Any]) -> str:
+    """Behind the name of a line whose runs were not trained as the protocol says."""
+    return "" if line.get("as_published", True) else f" {DAGGER}"
+
+
+def read_ablation(folder: Path) -> Study:
+    """UserError if its JSON is not one that `wim-fast ablate` wrote."""
+    content, lines = read_table(folder / ABLATION_FILE)
+    scene = Path(text(content.get("scene"))).name
+    names = [[text(line.get("label")) or text(line.get("variant")), changes(line)] for line in lines]
+    columns = [Column("variant"), Column("settings", is_text=True)]
+    table = table_of(f"Ablation of {scene}", columns, names, lines, ABLATION_COLUMNS)
+    pictures = files_inside(folder, "pictures.png")
+    return Study(f"Ablation, {scene}", table, list(texts(content.get("notes"))), pictures)
+
+
+def changes(line: Mapping[str, Any]) -> str:
+    """The settings of a variant that differ from those of the whole method."""
+    settings = line.get("settings")
+    return ", ".join(f"{k} {v}" for k, v in settings.items()) if isinstance(settings, dict) else ""
+
+
+def table_of(
+    caption: str,
+    columns: Sequence[Column],
+    names: Sequence[Sequence[str]],
+    lines: Sequence[Mapping[str, Any]],
+    headings: Headings,
+) -> Table:
+    """A row for each line: its names, every metric that any line has, and how many runs it is of."""
+    keys = dict.fromkeys(key for line in lines for key, value in line.items() if is_value(value))
+    known = {key: headings.get(key, (key.replace("_", " "), ".4g")) for key in keys}
+    rows = [
+        [*name, *(value_text(line.get(key), form) for key, (_, form) in known.items()), count_text(line)]
+        for name, line in zip(names, lines, strict=True)
+    ]
+    metrics = [Column(heading) for heading, _ in known.values()]
+    return Table(caption, [*columns, *metrics, Column("runs")], rows).without_empty_columns()
+
+
+def is_value(value: Any) -> bool:
+    """Whether this is a metric: a mean and a deviation."""
+    return isinstance(value, dict) and number(value.get("mean")) is not None
+
+
+def value_text(value: Any, form: str) -> str:
+    """A mean and, of several runs, its deviation."""
+    if not is_value(value):
+        return ""
+    deviation = number(value.get("deviation"))
+    mean = f"{value['mean']:{form}}"
+    return mean if deviation is None else f"{mean} ± {deviation:{form}}"
 
 
 def count_text(line: Mapping[str, Any]) -> str:
@@ -55,23 +109,17 @@ def count_text(line: Mapping[str, Any]) -> str:
     return "" if count is None else f"{count:.0f}"
 
 
-def value_text(value: Any, form: str) -> str:
-    """A mean and, of several runs, its deviation."""
-    if not isinstance(value, dict) or (mean := number(value.get("mean"))) is None:
-        return ""
-    deviation = number(value.get("deviation"))
-    return f"{mean:{form}}" if deviation is None else f"{mean:{form}} ± {deviation:{form}}"
-
-
-def read_study(path: Path, command: str) -> dict[str, Any]:
-    """A JSON object; UserError if it is something else."""
+def read_table(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A JSON object, and the lines of its `table`; UserError if it is something else."""
     content = read_json(path, [])
-    if content is None:
-        raise damaged(path, command)
-    return content
+    lines = None if content is None else content.get("table")
+    if content is None or not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
+        raise damaged(path)
+    return content, lines
 
 
-def damaged(path: Path, command: str) -> UserError:
+def damaged(path: Path) -> UserError:
+    command = "wim-fast protocol" if path.name == PROTOCOL_FILE else "wim-fast ablate"
     return UserError(path, "is damaged", f"write it anew: {command}")
 
 
