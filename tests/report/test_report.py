@@ -106,9 +106,12 @@ def test_what_evaluate_measured_goes_first_unless_training_went_on(tmp_path: Pat
     run = write_run(tmp_path / "run")
     (run / "evaluation").mkdir()
     asked = {"step": 100, "summary": {"novel poses": {"psnr": 27.125, "lpips": 0.0321, "images": 10}}}
+    asked["driving"] = {"driven_by": "points", "held_out_error": 0.01}
     (run / "evaluation" / "metrics.json").write_text(json.dumps(asked))
-    assert "measured by wim-fast evaluate" in make(tmp_path, run)[1]
-    assert "0.0321" in make(tmp_path, run)[1]
+    page, tables = make(tmp_path, run)
+    assert "measured by wim-fast evaluate" in tables
+    assert "0.0321" in tables
+    assert "driven by the true points" in page
     (run / "evaluation" / "metrics.json").write_text(json.dumps({**asked, "step": 50}))
     page, tables = make(tmp_path, run)
     assert "0.0321" not in tables

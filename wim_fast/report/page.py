@@ -104,26 +104,21 @@ def all_curves(runs: Sequence[RunContent]) -> Markup:
     """PSNR and losses of all runs over each other; nothing if no run has logged any."""
     if not any(len(run.course) for run in runs):
         return Markup()
-    names = dict.fromkeys(name for run in runs for name in run.course.losses)
     unit, scale = time_unit(runs)
-    large, small, over_time = [], [], []
+    axes = (("steps", None), (unit, scale))
+    names = dict.fromkeys(name for run in runs for name in run.course.losses if name != "total")
+    large = [chart("PSNR of the pixels trained on, dB", curves(runs, "psnr", of), x) for x, of in axes]
     large += [
-        chart("PSNR of the pixels trained on, dB", curves(runs, "psnr", None), "steps"),
-        chart("PSNR of the pixels trained on, dB", curves(runs, "psnr", scale), unit),
+        chart("Sum of the losses", curves(runs, "total", of), x, LARGE, logarithmic=True) for x, of in axes
     ]
-    for name in names:
-        by_steps, by_time = curves(runs, name, None), curves(runs, name, scale)
-        if name == "total":
-            large.append(chart("Sum of the losses", by_steps, "steps", LARGE, logarithmic=True))
-            large.append(chart("Sum of the losses", by_time, unit, LARGE, logarithmic=True))
-        else:
-            title = name.replace("_", " ")
-            small.append(chart(title, by_steps, "steps", SMALL, logarithmic=True))
-            over_time.append(chart(title, by_time, unit, SMALL, logarithmic=True))
+    over_steps, over_time = (
+        [chart(n.replace("_", " "), curves(runs, n, of), x, SMALL, logarithmic=True) for n in names]
+        for x, of in axes
+    )
     return joined(
         legend([run.name for run in runs]) if len(runs) > 1 else Markup(),
         element("div", *large, class_="charts"),
-        folded(f"Each loss over steps ({len(small)})", element("div", *small, class_="charts small"), True),
+        folded("Each loss over steps", element("div", *over_steps, class_="charts small"), True),
         folded(f"Each loss over {unit}", element("div", *over_time, class_="charts small")),
         element("p", "Losses are weighted as they are added up, and drawn by powers of ten.", class_="notes"),
     )
@@ -159,6 +154,7 @@ def run_content(run: RunContent, media: Media) -> Markup:
             told += joint_notes(run.measured.joint_error)
         if run.measured.unconfirmed:
             told.append(turntable_note(run.measured.unconfirmed))
+        told += [run.measured.driving] if run.measured.driving else []
     videos = [media.video(file, *video_texts(run, file)) for file in run.videos]
     return joined(
         element("p", run_facts(run), class_="facts"),

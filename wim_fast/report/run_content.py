@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from wim_fast.evaluation.protocols import NOVEL_POSES, NOVEL_VIEWS
 from wim_fast.evaluation.summary import VIEW_METRICS
 from wim_fast.report.course import Course, number, read_course
 from wim_fast.runs.evaluate import ALIGNED_VIEWS, TRAINING_VIEWS
+from wim_fast.runs.evaluation_table import driving_note
 from wim_fast.training.machine import read_machines
 from wim_fast.training.run_folder import RunFolder
 
@@ -30,8 +32,9 @@ class Measured:
     """What was measured of a run, as far as its file could be understood.
 
     Attributes:
-        by: who measured: training when it ended, or `wim-fast evaluate`.
+        by: the command: `wim-fast evaluate`, or `wim-fast train` when it ended.
         groups: {group of views: {metric: mean}}.
+        driving: what drives the novel poses, on a line; empty without these.
     """
 
     by: str
@@ -39,6 +42,7 @@ class Measured:
     groups: dict[str, dict[str, float]]
     joint_error: JointError | None
     unconfirmed: Unconfirmed | None
+    driving: str
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ def measurement(at_the_end: Path, by_command: Path, problems: list[str]) -> Meas
         return measured("wim-fast evaluate", asked, groups if isinstance(groups, dict) else {}, "joint_error")
     if final is not None:
         groups = {name: final[key] for key, name in AT_THE_END.items() if key in final}
-        return measured("wim-fast train, at its end", final, groups, "joints")
+        return measured("wim-fast train", final, groups, "joints")
     problems.append("It is not measured: wim-fast evaluate does that.")
     return None
 
@@ -140,7 +144,16 @@ def measured(by: str, content: Mapping[str, Any], groups: Mapping[str, Any], joi
             summaries[name] = found
     error = made(JointError, numbers(content.get(joints)))
     unconfirmed = made(Unconfirmed, numbers(content.get("unconfirmed")))
-    return Measured(by, number(content.get("step")), summaries, error, unconfirmed)
+    driving = driving_text(content.get("driving"))
+    return Measured(by, number(content.get("step")), summaries, error, unconfirmed, driving)
+
+
+def driving_text(content: Any) -> str:
+    """The note of an evaluation's JSON; empty if nothing was driven."""
+    if not isinstance(content, dict):
+        return ""
+    driver, error = content.get("driven_by"), number(content.get("held_out_error"))
+    return driving_note(driver, error) if isinstance(driver, str) and error is not None else ""
 
 
 def numbers(content: Any, keys: tuple[str, ...] | None = None) -> dict[str, float]:
@@ -152,11 +165,9 @@ def numbers(content: Any, keys: tuple[str, ...] | None = None) -> dict[str, floa
 
 
 def made(cls: Callable[..., Made], content: dict[str, float]) -> Made | None:
-    """A dataclass of numbers; None if its file has others, as one of an older version may."""
-    try:
-        return cls(**content)
-    except TypeError:
-        return None
+    """A class of numbers; None if its file lacks some, as one of an older version may."""
+    wanted = signature(cls).parameters
+    return cls(**{name: content[name] for name in wanted}) if wanted.keys() <= content.keys() else None
 
 
 def read_json(path: Path, problems: list[str]) -> dict[str, Any] | None:
