@@ -8,21 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from wim_fast.errors import UserError
+from wim_fast.evaluation.protocols import PROTOCOLS
 from wim_fast.report.course import number
 from wim_fast.report.run_content import files_inside, read_json
 from wim_fast.report.table import Column, Table
-from wim_fast.runs.protocol.tables import COLUMNS, DAGGER
+from wim_fast.runs.ablation import measure as ablation
+from wim_fast.runs.protocol.tables import COLUMNS, our_columns, published_columns
+from wim_fast.runs.result_table import DAGGER
+from wim_fast.runs.result_table import Column as Metric
 
 PROTOCOL_FILE, ABLATION_FILE = "protocol.json", "ablation.json"
-ABLATION_COLUMNS = {
-    "psnr": ("unseen PSNR (dB)", ".2f"),
-    "iou": ("unseen IoU", ".3f"),
-    "joint_error": ("joint error (%)", ".2f"),
-    "idle_parts": ("parts that carry nothing", ".1f"),
-    "centers_outside": ("centres outside", ".2f"),
-}
-Headings = Mapping[str, tuple[str, str]]
-"""{metric: (heading, form)}"""
 
 
 @dataclass(frozen=True)
@@ -44,8 +39,9 @@ def read_protocol(folder: Path) -> Study:
         raise damaged(path)
     name, title = text(protocol.get("name")), text(protocol.get("title"))
     names = [[text(line.get("name")) + dagger(line)] for line in lines]
-    headings = {key: (column.heading, column.form) for key, column in COLUMNS.items()}
-    table = table_of(title or name, [Column("")], names, lines, headings)
+    known = PROTOCOLS.get(name)
+    metrics = published_columns(known) | our_columns(known) if known else COLUMNS
+    table = table_of(title or name, [Column("")], names, lines, metrics)
     source = [f"Measured as in: {text(protocol.get('source'))}."] if protocol.get("source") else []
     return Study(f"Protocol {name}", table, [*source, *texts(content.get("notes"))], [])
 
@@ -61,7 +57,7 @@ def read_ablation(folder: Path) -> Study:
     scene = Path(text(content.get("scene"))).name
     names = [[text(line.get("label")) or text(line.get("variant")), changes(line)] for line in lines]
     columns = [Column("variant"), Column("settings", is_text=True)]
-    table = table_of(f"Ablation of {scene}", columns, names, lines, ABLATION_COLUMNS)
+    table = table_of(f"Ablation of {scene}", columns, names, lines, ablation.COLUMNS)
     pictures = files_inside(folder, "pictures.png")
     return Study(f"Ablation, {scene}", table, list(texts(content.get("notes"))), pictures)
 
@@ -77,17 +73,21 @@ def table_of(
     columns: Sequence[Column],
     names: Sequence[Sequence[str]],
     lines: Sequence[Mapping[str, Any]],
-    headings: Headings,
+    metrics: Mapping[str, Metric],
 ) -> Table:
-    """A row for each line: its names, every metric that any line has, and how many runs it is of."""
+    """A row for each line: its names, every metric that any line has, and how many runs it is of.
+
+    Args:
+        metrics: those that are known; others are shown by their keys.
+    """
     keys = dict.fromkeys(key for line in lines for key, value in line.items() if is_value(value))
-    known = {key: headings.get(key, (key.replace("_", " "), ".4g")) for key in keys}
+    shown = {key: metrics.get(key, Metric(key.replace("_", " "), ".4g", "up")) for key in keys}
     rows = [
-        [*name, *(value_text(line.get(key), form) for key, (_, form) in known.items()), count_text(line)]
+        [*name, *(value_text(line.get(key), metric.form) for key, metric in shown.items()), count_text(line)]
         for name, line in zip(names, lines, strict=True)
     ]
-    metrics = [Column(heading) for heading, _ in known.values()]
-    return Table(caption, [*columns, *metrics, Column("runs")], rows).without_empty_columns()
+    headings = [Column(metric.heading) for metric in shown.values()]
+    return Table(caption, [*columns, *headings, Column("runs")], rows).without_empty_columns()
 
 
 def is_value(value: Any) -> bool:

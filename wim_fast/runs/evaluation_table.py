@@ -90,6 +90,6 @@ def joint_notes(error: JointError | None) -> list[str]:
     return [
         f"Joint error {error.error:.2%} of the object's extent "
         f"({error.num_fit_frames} frames fit, {error.num_test_frames} test).",
-        f"For scale: {error.error_paper_ridge:.2%} with the paper's ridge, "
+        f"For scale: {error.error_least_norm:.2%} by least squares without a ridge, as the paper measures, "
         f"{error.error_mean_pose:.2%} if every joint stayed at its mean.",
     ]
