@@ -19,7 +19,7 @@ from wim_fast.report.course import read_course, thinned
 from wim_fast.report.curves import Curve, chart
 from wim_fast.report.markup import element
 from wim_fast.report.media import Media
-from wim_fast.report.report import write_report
+from wim_fast.report.report import names_of, write_report
 from wim_fast.report.table import Column, Table
 
 EVIL = '<script>alert("&")</script>'
@@ -135,7 +135,7 @@ def test_protocols_and_ablations_stand_beside_the_runs(tmp_path: Path) -> None:
     assert "|   | PSNR (dB) | a metric | runs |" in tables
     assert "| ball † | 21.88 | 22 ± 0.125 | 1 |" in tables
     assert "| ours |   | 22.00 ± 0.12 | 21.88 | 3 |" in tables
-    assert "| without hull loss | hull_weight 0.0 |   |   | 0 |" in tables
+    assert "| without hull loss | hull_weight 0 |   |   | 0 |" in tables
     assert "Few." in page
     assert sum(tag == "img" for tag, _ in Reader(page).tags) == 1
 
@@ -216,6 +216,13 @@ def test_what_has_no_room_is_left_out_and_told(tmp_path: Path) -> None:
     assert "is left out" in media.summary()[0]
     iio.imwrite(tmp_path / "wide.png", np.zeros((4, 2000, 3), np.uint8))
     assert "<img" in Media().picture(tmp_path / "wide.png", "wide", "wide")
+
+
+def test_names_are_as_long_as_tells_runs_apart() -> None:
+    folders = [
+        Path(p) for p in ("/a/dog", "/a/ours/seed_0", "/b/paper/seed_0", "/b/ours/seed_0", "/b/ours/seed_1")
+    ]
+    assert names_of(folders) == ["dog", "a/ours/seed_0", "paper/seed_0", "b/ours/seed_0", "seed_1"]
 
 
 def test_time_is_that_of_the_steps(tmp_path: Path) -> None:

@@ -95,7 +95,8 @@ def paragraphs(lines: Sequence[str]) -> list[Markup]:
 
 def study_content(study: Study, media: Media) -> Markup:
     """Its table, notes and pictures."""
-    pictures = [media.picture(file, f"{study.title}: {file.stem}", file.stem) for file in study.pictures]
+    shown = "Film, model and parts, a row for each variant"
+    pictures = [media.picture(file, f"{study.title}: {shown.lower()}", shown) for file in study.pictures]
     notes = element("div", *paragraphs(study.notes), class_="notes")
     return joined(study.table.html(), notes, element("div", *pictures, class_="pictures"))
 

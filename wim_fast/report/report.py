@@ -86,13 +86,18 @@ def kind_of(folder: Path) -> str:
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:
-    """The folders' names, with as many folders above them as tell them apart."""
-    parts = [folder.resolve().parts for folder in folders]
-    for count in range(1, max(map(len, parts), default=0) + 1):
-        names = ["/".join(of[-count:]) for of in parts]
-        if len(set(names)) == len(names):
-            return names
-    return []
+    """The folders' names, each with as many folders above it as tell it from the others."""
+
+    def ending(folder: Path, count: int) -> str:
+        return "/".join(folder.parts[-count:])
+
+    resolved = [folder.resolve() for folder in folders]
+    names = []
+    for folder in resolved:
+        counts = range(1, len(folder.parts) + 1)
+        alike = (sum(ending(folder, k) == ending(other, k) for other in resolved) for k in counts)
+        names.append(next(ending(folder, k) for k, number in zip(counts, alike, strict=True) if number == 1))
+    return names
 
 
 def default_title(runs: Sequence[RunContent], studies: Sequence[Study]) -> str:

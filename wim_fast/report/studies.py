@@ -16,6 +16,7 @@ from wim_fast.runs.ablation import measure as ablation
 from wim_fast.runs.protocol.tables import COLUMNS, our_columns, published_columns
 from wim_fast.runs.result_table import DAGGER
 from wim_fast.runs.result_table import Column as Metric
+from wim_fast.settings import as_text
 
 PROTOCOL_FILE, ABLATION_FILE = "protocol.json", "ablation.json"
 
@@ -65,7 +66,7 @@ def read_ablation(folder: Path) -> Study:
 def changes(line: Mapping[str, Any]) -> str:
     """The settings of a variant that differ from those of the whole method."""
     settings = line.get("settings")
-    return ", ".join(f"{k} {v}" for k, v in settings.items()) if isinstance(settings, dict) else ""
+    return ", ".join(f"{k} {as_text(v)}" for k, v in settings.items()) if isinstance(settings, dict) else ""
 
 
 def table_of(
