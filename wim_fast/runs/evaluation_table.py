@@ -63,11 +63,16 @@ def evaluation_notes(
     notes.append(turntable_note(shares))
     notes += joint_notes(error)
     if driving:
-        notes.append(
-            f"Novel poses are driven by the true {driving['driven_by']}, which place part points "
-            f"within {driving['held_out_error']:.2%} of the extent on held-out training frames."
-        )
+        notes.append(driving_note(driving["driven_by"], driving["held_out_error"]))
     return notes
+
+
+def driving_note(driven_by: str, held_out_error: float) -> str:
+    """What moves the model in novel poses, and how well."""
+    return (
+        f"Novel poses are driven by the true {driven_by}, which place part points "
+        f"within {held_out_error:.2%} of the extent on held-out training frames."
+    )
 
 
 def turntable_note(shares: Unconfirmed) -> str:
