@@ -31,7 +31,7 @@ def text_table(title: str, columns: Mapping[str, Column], lines: Sequence[Line])
     """For people; what any line has, and how many runs it is of. A mean of several lines is set apart."""
     columns = shown(columns, lines)
     result = Table(title=title, title_justify="left")
-    result.add_column("", no_wrap=True)
+    result.add_column("")
     for column in columns.values():
         result.add_column(column.heading, justify="right")
     result.add_column("runs", justify="right")

@@ -47,7 +47,7 @@ class Ablation:
     @property
     def title(self) -> str:
         """Of the table."""
-        return f"Ablation, {Path(self.jobs[0].config.scene.scene).name}, unseen views"
+        return f"Ablation, {Path(self.jobs[0].config.scene.scene).name}"
 
     @property
     def lines(self) -> list[Line]:

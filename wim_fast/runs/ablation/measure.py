@@ -23,8 +23,8 @@ FRAMES = 6  # whose training views are looked at for parts that carry nothing
 LEAST_SHARE = 1e-3  # of the object's pixels in these: parts that show on less carry nothing
 
 COLUMNS = {
-    "psnr": Column("PSNR (dB)", ".2f", "up"),
-    "iou": Column("IoU", ".3f", "up"),
+    "psnr": Column("unseen PSNR (dB)", ".2f", "up"),
+    "iou": Column("unseen IoU", ".3f", "up"),
     "joint_error": Column("joints (%)", ".2f", "down"),
     "idle_parts": Column("idle parts", ".1f", "down"),
     "centers_outside": Column("centres outside", ".2f", "down"),
