@@ -18,7 +18,16 @@ PACKAGE = Path(wim_fast.__file__).parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "threads"),
     ("companions",),
-    ("compositing", "files", "processes", "profiling", "strict_yaml", "terminal"),
+    (
+        "compositing",
+        "files",
+        "processes",
+        "profiling",
+        "strict_json",
+        "strict_npz",
+        "strict_yaml",
+        "terminal",
+    ),
     ("recordings",),
     ("scene",),
     ("ops",),

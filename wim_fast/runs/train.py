@@ -22,6 +22,7 @@ from wim_fast.runs.new_run import new_run, run_to_resume
 from wim_fast.runs.run import Run, load_run
 from wim_fast.training.checkpoint import TrainedOn, load_checkpoint, restore, trained_on
 from wim_fast.training.loop import disk_error, training_loop
+from wim_fast.training.memory import check_memory
 from wim_fast.training.metrics_log import MetricsLog
 from wim_fast.training.observer import Callback, Observer, TrainingStep
 from wim_fast.training.pace import GUESS, Pace
@@ -94,6 +95,7 @@ def train_run(
     """
     keep_memory()
     backend = select_backend(config.render.backend, local_rank())
+    check_memory(config, backend.device)
     processes = join_processes(backend.device)
     observer.say(describe(backend, processes))
     with processes.first_goes_ahead():
