@@ -27,9 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frame", type=int, default=0, metavar="F", help="with --list-joints: frame trained on (default: 0)"
     )
-    driving = parser.add_argument_group(
-        "with --drive, whose points have a row for each frame of the recording"
-    )
+    driving = parser.add_argument_group("with --drive, whose points have a row for each frame recorded")
     driving.add_argument(
         "--train-frames", metavar="A:B[:C]", help="rows to learn from (default: the frames trained on)"
     )
