@@ -39,7 +39,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("posing",),
     ("drawing",),
     ("training",),
-    ("evaluation",),
+    ("baselines", "evaluation"),
     ("runs",),
     ("export",),
     ("importing", "viewer"),

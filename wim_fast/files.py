@@ -31,10 +31,9 @@ def read_bytes(path: Path, most: int) -> bytes:
     with open(
         path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
     ) as file:
-        if os.fstat(file.fileno()).st_size <= most:
-            content = file.read(most + 1)
-            if len(content) <= most:
-                return content
+        size = os.fstat(file.fileno()).st_size
+        if size <= most:
+            return file.read(size)
     raise UserError(path, f"is larger than {amount(most)}", "check that it is the file that was meant")
 
 
