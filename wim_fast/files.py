@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import os
@@ -39,7 +40,12 @@ def read_bytes(path: Path, most: int) -> bytes:
 
 def check_regular(path: Path) -> None:
     """UserError if there is something else than a regular file, or a link to one; OSError if there is nothing."""
-    mode = path.stat().st_mode
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UserError(path, "is a link that leads to itself", "put a file there") from None
+        raise
     if not stat.S_ISREG(mode):
         kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISSOCK: "a socket"}
         kind = next((name for test, name in kinds.items() if test(mode)), "a device")

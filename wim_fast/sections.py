@@ -71,8 +71,8 @@ class ModelConfig:
     hash_log2_entries: int = field(
         16, "log2 of the entries per level of the hash grid", minimum=4, maximum=24
     )
-    decoder_width: int = field(64, "width of the decoder", minimum=1, maximum=1024)
-    decoder_layers: int = field(1, "hidden layers of the decoder", minimum=1, maximum=16)
+    decoder_width: int = field(64, "width of the decoder", minimum=1, maximum=256)
+    decoder_layers: int = field(1, "hidden layers of the decoder", minimum=1, maximum=8)
     top_parts: int = field(
         2, "parts per sample whose features are looked up", minimum=1, maximum=MOST_TOP_PARTS
     )
