@@ -41,7 +41,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("training",),
     ("baselines", "evaluation"),
     ("runs",),
-    ("export",),
+    ("export", "report"),
     ("importing", "viewer"),
     ("commands",),
     ("cli",),

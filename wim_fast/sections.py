@@ -89,6 +89,9 @@ class ModelConfig:
     minimum_semi_axis: float = field(
         0.02, "smallest semi-axis of a part, world units", minimum=1e-4, maximum=1
     )
+    hull_start: bool = field(
+        True, "begin with parts that share out the visual hull of a frame; else at random round its middle"
+    )
     initial_shrink: float = field(
         0.8,
         "first semi-axes of a part, as a share of those of its piece of the visual hull",
@@ -347,16 +350,23 @@ class BaselineConfig:
     pose_prior: str | None = field(
         None, "kundu: SMPLify's prior of poses (gmm_08.pkl or npz); none: small angles"
     )
-    lr_baseline: float = field(1e-3, "learning rate of a baseline", above=0)
-    baseline_width: int = field(256, "width of a baseline's network of time", minimum=1)
-    outline_weight: float = field(1.0, "kundu: weight of the squared error of the mask", minimum=0)
-    consensus_weight: float = field(
-        1.0, "kundu: weight of the squared difference of a vertex's colours in two images", minimum=0
+    lr_baseline: float = field(1e-3, "learning rate of a baseline", above=0, maximum=10)
+    baseline_width: int = field(256, "width of a baseline's network of time", minimum=1, maximum=4096)
+    outline_weight: float = field(
+        1.0, "kundu: weight of the squared error of the mask", minimum=0, maximum=1e6
     )
-    pose_prior_weight: float = field(1e-3, "kundu: weight of the prior of poses", minimum=0)
-    outline_size: int = field(96, "kundu: longer side of the masks that are compared, pixels", minimum=8)
+    consensus_weight: float = field(
+        1.0,
+        "kundu: weight of the squared difference of a vertex's colours in two images",
+        minimum=0,
+        maximum=1e6,
+    )
+    pose_prior_weight: float = field(1e-3, "kundu: weight of the prior of poses", minimum=0, maximum=1e6)
+    outline_size: int = field(
+        96, "kundu: longer side of the masks that are compared, pixels", minimum=8, maximum=1024
+    )
     outline_softness: float = field(
-        1.0, "kundu: width of the soft outline in the end, pixels of these masks", above=0
+        1.0, "kundu: width of the soft outline in the end, pixels of these masks", minimum=1e-3, maximum=1e3
     )
 
 

@@ -136,28 +136,28 @@ class _Checker:
     def part(self, value: Any, where: str) -> int:
         known = f"Parts are numbered 0 to {self.num_parts - 1}; --list-joints shows them"
         if isinstance(value, bool) or not isinstance(value, int):
-            self.fail(f"{where} must be a part number, not {str(value)[:80]}", known)
+            self.fail(f"{where} must be a part number, not {value!r:.80}", known)
         if not 0 <= value < self.num_parts:
-            self.fail(f"{where} {str(value)[:80]} is not there", known)
+            self.fail(f"{where} {value!r:.80} is not there", known)
         return value
 
     def integer(self, value: Any, where: str, low: int, high: int | None) -> int:
         span = f"from {low} up" if high is None else f"from {low} to {high}"
         inside = isinstance(value, int) and not isinstance(value, bool)
         if not inside or value < low or (high is not None and value > high):
-            self.fail(f"{where} is {str(value)[:80]}", f"Give a whole number {span}")
+            self.fail(f"{where} is {value!r:.80}", f"Give a whole number {span}")
         return value
 
     def number(self, value: Any, where: str, low: float, high: float) -> float:
         if not _is_finite(value) or not low <= value <= high:
-            self.fail(f"{where} is {str(value)[:80]}", f"Give a number from {low} to {high}")
+            self.fail(f"{where} is {value!r:.80}", f"Give a number from {low} to {high}")
         return float(value)
 
     def vector(self, value: Any, where: str, most: float) -> tuple[float, float, float]:
         if not isinstance(value, list) or len(value) != 3 or not all(map(_is_finite, value)):
-            self.fail(f"{where} is {str(value)[:80]}", "Give three finite numbers, such as [0, 0, 45]")
+            self.fail(f"{where} is {value!r:.80}", "Give three finite numbers, such as [0, 0, 45]")
         if max(map(abs, value)) > most:
-            self.fail(f"{where} is {str(value)[:80]}", f"Give numbers from {-most:g} to {most:g}")
+            self.fail(f"{where} is {value!r:.80}", f"Give numbers from {-most:g} to {most:g}")
         return float(value[0]), float(value[1]), float(value[2])
 
     def choice(self, data: dict[str, Any], key: str, choices: tuple[str, ...]) -> str:

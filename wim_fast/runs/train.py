@@ -26,6 +26,7 @@ from wim_fast.sections import OURS
 from wim_fast.training.checkpoint import DamagedError, TrainedOn, load_checkpoint, restore, trained_on
 from wim_fast.training.learner import Learner
 from wim_fast.training.loop import disk_error, resume_command, training_loop
+from wim_fast.training.machine import write_machine
 from wim_fast.training.memory import check_memory
 from wim_fast.training.metrics_log import MetricsLog, last_step
 from wim_fast.training.observer import Callback, Observer, TrainingStep
@@ -154,6 +155,7 @@ def take_steps(trainer: Learner, split: Split, folder: RunFolder, observer: Obse
             return training_loop(trainer, folder, trained_on, observer, None, lambda: None)
     try:
         folder.create(to_yaml(config))
+        write_machine(folder.machine, trainer.backend, trainer.step)
         with MetricsLog(folder, trainer.step, config.schedule.log_every) as log:
 
             def preview() -> None:
