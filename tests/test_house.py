@@ -18,9 +18,9 @@ PACKAGE = Path(wim_fast.__file__).parent
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "threads"),
     ("companions",),
+    ("files",),
     (
         "compositing",
-        "files",
         "processes",
         "profiling",
         "strict_json",
