@@ -4,6 +4,7 @@ They are the same on every machine: a GPU is hidden from them, but where WIM_FAS
 """
 
 import os
+from collections import Counter
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch, here and in the processes that tests start
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -16,6 +17,16 @@ import torch
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # Triton's kernels run in its interpreter, on the CPU
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many tests were skipped for each reason, in the last lines of the run."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    if reasons:
+        terminalreporter.section(f"{len(skipped)} skipped")
+    for reason, count in reasons.most_common():
+        terminalreporter.line(f"{count:4}  {reason}")
 
 
 @pytest.fixture(autouse=True, scope="session")
