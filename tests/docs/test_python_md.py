@@ -1,4 +1,4 @@
-"""Every block of docs/python.md runs, one after the other, with a tiny run as `runs/dog`."""
+"""Every block of docs/python.md runs, one after the other, with a tiny run as `runs/dog` and a tenth of the steps."""
 
 from __future__ import annotations
 
