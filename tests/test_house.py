@@ -32,7 +32,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("training",),
     ("evaluation",),
     ("runs",),
-    ("export",),
+    ("export", "report"),
     ("importing", "viewer"),
     ("commands",),
     ("cli",),

@@ -83,3 +83,11 @@ def output_folder(path: Path) -> Iterator[Path]:
         raise UserError(
             where, f"cannot be written ({reason})", "make room, or choose another --output"
         ) from None
+
+
+def check_free(path: Path, force: bool) -> None:
+    """UserError if a file, or a folder that is not empty, is in the way and is not to be overwritten."""
+    if path.is_dir() and not path.suffix and not any(path.iterdir()):
+        return
+    if path.exists() and not force:
+        raise UserError(path, "is there already", "choose another --output, or overwrite it with --force")

@@ -77,6 +77,9 @@ class ModelConfig:
         0.05, "largest learned correction d_max of the distance, world units", minimum=0
     )
     minimum_semi_axis: float = field(0.02, "smallest semi-axis of a part, world units", above=0)
+    hull_start: bool = field(
+        True, "begin with parts that share out the visual hull of a frame; else at random round its middle"
+    )
     initial_shrink: float = field(
         0.8, "first semi-axes of a part, as a share of those of its piece of the visual hull", above=0
     )

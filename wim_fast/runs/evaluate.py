@@ -146,7 +146,7 @@ def evaluate_selection(
 ) -> Evaluation:
     """The same of views that are selected."""
     lpips = load_lpips()
-    available = None if isinstance(lpips, str) else lpips
+    available = {} if isinstance(lpips, str) else {"lpips": lpips}
     rows, size = evaluate_groups(run, selection.groups(), poses, available, on_view, on_progress)
     return Evaluation(
         run=run.path,
@@ -240,7 +240,7 @@ def evaluate_groups(
     run: TrainedModel,
     groups: Mapping[str, Views],
     poses: RecordingPoses,
-    lpips: Lpips | None,
+    lpips: Mapping[str, Lpips],
     on_view: Callable[[Rendered], None] | None = None,
     on_progress: Progress | None = None,
     what: str = "rendering",
@@ -249,7 +249,7 @@ def evaluate_groups(
 
     Args:
         poses: must know every frame; those not trained on need its driver.
-        lpips: from `load_lpips`, if it is available.
+        lpips: from `load_lpips`, by the names of their metrics; none where they are not available.
         on_view: called with each view, in the order of the rows.
         what: is being done, for `on_progress`.
 
@@ -300,7 +300,7 @@ def evaluate_views(
     cameras: Sequence[int],
     frames: Sequence[int],
     *,
-    lpips: Lpips | None = None,
+    lpips: Mapping[str, Lpips] | None = None,
     on_image: Callable[[int, int, Posed, Image], None] | None = None,
 ) -> list[Row]:
     """Renders views of a scene at its size and compares them with its images.
@@ -308,7 +308,7 @@ def evaluate_views(
     Args:
         posed: the pose (F = 1) at a position among the scene's frames that a camera (id) shows.
         cameras, frames: positions (not ids) in `scene`; every pair of them is a view.
-        lpips: from `metrics.load_lpips`, if it is available.
+        lpips: from `metrics.load_lpips`, by the names of their metrics.
         on_image: called with camera position, frame position, pose and picture of each view, in order.
 
     Returns:

@@ -22,6 +22,7 @@ from wim_fast.runs.new_run import new_run, run_to_resume
 from wim_fast.runs.run import Run, load_run
 from wim_fast.training.checkpoint import TrainedOn, load_checkpoint, restore, trained_on
 from wim_fast.training.loop import disk_error, training_loop
+from wim_fast.training.machine import write_machine
 from wim_fast.training.metrics_log import MetricsLog
 from wim_fast.training.observer import Callback, Observer, TrainingStep
 from wim_fast.training.pace import GUESS, Pace
@@ -135,6 +136,7 @@ def take_steps(trainer: Trainer, split: Split, folder: RunFolder, observer: Obse
             return training_loop(trainer, folder, trained_on, observer, None, lambda: None)
     try:
         folder.create(to_yaml(config))
+        write_machine(folder.machine, trainer.backend, trainer.step)
         with MetricsLog(folder, trainer.step, config.schedule.log_every) as log:
 
             def preview() -> None:

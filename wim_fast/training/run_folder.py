@@ -4,6 +4,7 @@ RUN/config.yaml         every setting, resolved: cameras, coordinate_scale; in t
 RUN/checkpoints/        step_00001000.pt, the newest few
 RUN/cameras.json        the cameras as they were found, and what changed
 RUN/trajectory.npz      poses and joints, in the units of the scene's files
+RUN/machine.json        what it ran on, and by which version
 RUN/metrics.jsonl       a line every `log_every` steps
 RUN/events.*            the same for TensorBoard
 RUN/preview/            pictures made while training
@@ -53,6 +54,10 @@ class RunFolder:
     @property
     def cameras(self) -> Path:
         return self.path / "cameras.json"
+
+    @property
+    def machine(self) -> Path:
+        return self.path / "machine.json"
 
     @property
     def metrics(self) -> Path:
