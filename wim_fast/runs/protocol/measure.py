@@ -14,12 +14,12 @@ from wim_fast.evaluation.protocols import JOINTS, NOVEL_POSES, OUR_DRIVING, Prot
 from wim_fast.evaluation.summary import VIEW_METRICS, Line, mean_line, means, subject_line
 from wim_fast.files import output_folder
 from wim_fast.runs.evaluate import Views, evaluate_groups, finite
+from wim_fast.runs.methods import open_run
 from wim_fast.runs.protocol.candidates import JOINTS_MEASURED, Candidate, check_run, check_seeds
 from wim_fast.runs.protocol.tables import latex
 from wim_fast.runs.recording_poses import RecordingPoses, published_driver
 from wim_fast.runs.render import Progress
 from wim_fast.runs.result_table import DAGGER
-from wim_fast.runs.run import load_run
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def measure_protocol(
         runs: names of subjects (None: as the folders of their scenes say) and folders of runs.
         anyway: measure runs that were trained otherwise, and mark them, in place of a UserError.
     """
-    candidates = [check_run(protocol, load_run(path, backend), name, anyway) for name, path in runs]
+    candidates = [check_run(protocol, open_run(path, backend), name, anyway) for name, path in runs]
     check_seeds(candidates)
     wanted = "lpips_vgg" in protocol.metrics + protocol.our_metrics
     lpips = load_lpips("vgg") if wanted else "is not a metric of this protocol"
