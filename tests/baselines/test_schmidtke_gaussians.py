@@ -111,13 +111,16 @@ def test_gradients():
     )
 
 
-def test_points_around_a_part():
-    """Eq. 18: 0.1 along each column of the rotation, both ways."""
+def test_points_that_move_with_the_parts():
+    """Eq. 18: the centre, and 0.1 along each column of the rotation, both ways."""
     rotation, center, *_ = parts()
-    around = gaussians.points_around(rotation, center)
-    for k, sign in np.ndindex(3, 2):
-        expected = center + (0.1 if sign == 0 else -0.1) * rotation[..., k]
-        torch.testing.assert_close(around[:, :, 2 * k + sign], expected)
+    points = gaussians.moving_points(rotation, center)
+    assert points.shape == (2, 21, 3)
+    for p in range(3):
+        torch.testing.assert_close(points[:, 7 * p], center[:, p])
+        for k, sign in np.ndindex(3, 2):
+            expected = center[:, p] + (0.1 if sign == 0 else -0.1) * rotation[:, p, :, k]
+            torch.testing.assert_close(points[:, 7 * p + 1 + 2 * k + sign], expected)
 
 
 def test_anchor_and_boundary_losses():

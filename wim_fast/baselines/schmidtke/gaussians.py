@@ -7,10 +7,11 @@ this package: ``R = rotation^T`` and ``t = m - diag(s) R center``, so that Theta
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from wim_fast.model.structure import joint_candidates
+from wim_fast.model.structure import CANDIDATE_SHARE, joint_candidates
 
 REACH = 0.1  # r of eq. 18: from a part's centre to the points around it, world units
 
@@ -65,6 +66,12 @@ def to_world(
     return center + (rotation @ ((points - template_centers) / scale)[..., None]).squeeze(-1)
 
 
-def points_around(rotation: Tensor, center: Tensor) -> Tensor:
-    """Six points (F, P, 6, 3) round every part's centre, eq. 18: center +- r times the columns of its rotation."""
-    return joint_candidates(rotation, center, torch.full_like(center[0], REACH), 1.0)
+def moving_points(rotation: Tensor, center: Tensor) -> Tensor:
+    """Every part's centre and six points around it, center +- r times the columns of its rotation: (F, 7 P, 3), eq. 18."""
+    around = joint_candidates(rotation, center, torch.full_like(center[0], REACH), 1.0)
+    return torch.cat([center[..., None, :], around], dim=-2).flatten(-3, -2)
+
+
+def reach_as_semi_axes(parts: int) -> np.ndarray:
+    """(P, 3) semi-axes of ellipsoids whose joint candidates are these six points."""
+    return np.full((parts, 3), REACH / CANDIDATE_SHARE)
