@@ -30,7 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("posing",),
     ("drawing",),
     ("training",),
-    ("evaluation",),
+    ("baselines", "evaluation"),
     ("runs",),
     ("export",),
     ("importing", "viewer"),

@@ -16,6 +16,7 @@ from wim_fast.ops.backend import BACKENDS
 from wim_fast.settings import as_text, field
 
 FAST, PAPER = "fast", "paper"  # presets; the fast one is the defaults
+OURS, KUNDU, SCHMIDTKE = "ours", "kundu", "schmidtke"  # methods
 MOST_TOP_PARTS = 8  # what the kernels have room for: ops.articulated.reference.MAX_CANDIDATES
 
 
@@ -281,6 +282,33 @@ class RenderConfig:
 
 
 @dataclass(frozen=True)
+class BaselineConfig:
+    """What is trained in place of our model, to compare with (supplement A.9; docs/baselines.md)."""
+
+    method: str = field(
+        OURS, "what is trained: our model, or a baseline of the paper", choices=(OURS, KUNDU, SCHMIDTKE)
+    )
+    smpl: str | None = field(None, "kundu: SMPL_NEUTRAL.npz, the body that is posed")
+    template: str | None = field(
+        None, "kundu: another skinned body (npz of tools/make_template.py) in place of SMPL"
+    )
+    pose_prior: str | None = field(
+        None, "kundu: SMPLify's prior of poses (gmm_08.pkl or npz); none: small angles"
+    )
+    lr_baseline: float = field(1e-3, "learning rate of a baseline", above=0)
+    baseline_width: int = field(256, "width of a baseline's network of time", minimum=1)
+    outline_weight: float = field(1.0, "kundu: weight of the squared error of the mask", minimum=0)
+    consensus_weight: float = field(
+        1.0, "kundu: weight of the squared difference of a vertex's colours in two images", minimum=0
+    )
+    pose_prior_weight: float = field(1e-3, "kundu: weight of the prior of poses", minimum=0)
+    outline_size: int = field(96, "kundu: longer side of the masks that are compared, pixels", minimum=8)
+    outline_softness: float = field(
+        1.0, "kundu: width of the soft outline in the end, pixels of these masks", above=0
+    )
+
+
+@dataclass(frozen=True)
 class Config:
     """A run's settings: the preset they began with, then by section. Field names are unique over all sections."""
 
@@ -294,6 +322,7 @@ class Config:
     schedule: ScheduleConfig = ScheduleConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     render: RenderConfig = RenderConfig()
+    baseline: BaselineConfig = BaselineConfig()
 
 
 def check_together(config: Config, where: str) -> None:
@@ -331,6 +360,20 @@ def check_together(config: Config, where: str) -> None:
         f"model.hash_finest_cell {as_text(finest)} is larger than "
         f"model.hash_coarsest_cell {model.hash_coarsest_cell:g}",
         "make the finest cell the smaller one",
+    )
+    baseline = config.baseline
+    bodies = [key for key in ("smpl", "template") if getattr(baseline, key) is not None]
+    require(
+        baseline.method != KUNDU or len(bodies) == 1,
+        f"baseline.method kundu poses one body, and has {len(bodies)}",
+        "give --smpl SMPL_NEUTRAL.npz (from https://smpl.is.tue.mpg.de, as docs/baselines.md says) or "
+        "--template FILE of tools/make_template.py",
+    )
+    given = [*bodies, *(["pose_prior"] if baseline.pose_prior is not None else [])]
+    require(
+        baseline.method != OURS or not given,
+        f"baseline.{(given or [''])[0]} is given, but our model has no body",
+        "leave it out, or choose a baseline by --method",
     )
     require(
         model.top_parts <= model.parts,

@@ -1,1 +1,1 @@
-"""The methods that the paper compares with (supplement A.9), on the same recordings, schedule and metrics as ours."""
+"""The baselines of the paper (supplement A.9), trained and measured as our model is: docs/baselines.md."""

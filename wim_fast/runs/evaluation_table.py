@@ -44,7 +44,7 @@ def metrics_table(groups: Mapping[str, Mapping[str, float]], title: str = "") ->
 
 def evaluation_notes(
     groups: Collection[str],
-    shares: Unconfirmed,
+    shares: Unconfirmed | None,
     error: JointError | None,
     driving: Mapping[str, Any] | None,
     lpips: str,
@@ -60,7 +60,8 @@ def evaluation_notes(
         notes.append("No novel views: all cameras looked at were trained on.")
     if lpips != "measured":
         notes.append(f"LPIPS is not measured: {lpips}.")
-    notes.append(turntable_note(shares))
+    if shares is not None:
+        notes.append(turntable_note(shares))
     notes += joint_notes(error)
     if driving:
         notes.append(

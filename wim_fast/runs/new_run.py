@@ -12,7 +12,7 @@ from wim_fast.config import SETTINGS, Config, load_config
 from wim_fast.errors import UserError
 from wim_fast.settings import as_text
 from wim_fast.training.run_folder import RunFolder
-from wim_fast.training.split import lasting_name
+from wim_fast.training.split import lasting_name, lasting_paths
 
 RUNS = Path("runs")
 
@@ -87,6 +87,7 @@ def resumed_config(folder: RunFolder, settings: Mapping[str, Any]) -> Config:
     if config.schedule.minutes is None:
         given.pop("minutes", None)  # they have become a pace
     config = config_module.replace(config, backend=given.pop("backend", config.render.backend))
+    given |= lasting_paths(given)
     if "scene" in given:
         given["scene"] = lasting_name(given["scene"])
     wanted = config_module.replace(config, **given)

@@ -8,21 +8,19 @@ from typing import Any
 import numpy as np
 
 from wim_fast.evaluation.joints import JointDistances, JointError, joint_distances, joint_error, object_extent
-from wim_fast.model.articulated_model import Posed
-from wim_fast.model.motion import Motion, posed_at
 from wim_fast.posing.drive import drive, fit_drive
-from wim_fast.runs.trained_model import TrainedModel
+from wim_fast.runs.baseline_run import AnyRun
 from wim_fast.scene.scene import SceneContents
 
 
 @dataclass(frozen=True)
 class Driver:
-    """Part poses for all frames of a recording, driven by its true points (supplement A.10)."""
+    """Poses for all frames of a recording, driven by its true points (supplement A.10)."""
 
     name: str  # what drives: points or joints
     points: np.ndarray  # (T, M, 3) world units
-    motion: Motion
-    held_out_error: float  # of part points on training frames left out of the fit, world units
+    motion: Any  # as `run.motion_of` gives it
+    held_out_error: float  # of the model's points on training frames left out of the fit, world units
 
 
 class RecordingPoses:
@@ -33,7 +31,7 @@ class RecordingPoses:
         driver: of the other frames; None if there are none, or nothing is known about them.
     """
 
-    def __init__(self, run: TrainedModel, contents: SceneContents) -> None:
+    def __init__(self, run: AnyRun, contents: SceneContents) -> None:
         self.run = run
         self.contents = contents
         self.truth = contents.ground_truth
@@ -46,33 +44,38 @@ class RecordingPoses:
         points = None if self.truth is None else getattr(self.truth, name)
         if points is None or not points.shape[1]:
             return None
-        motion = self.run.motion
-        fit = fit_drive(points[self.trained], motion.rotation, motion.translation, self.run.semi_axes)
-        return Driver(name, points, Motion(*drive(fit, points)), fit.held_out_error)
+        fit = fit_drive(points[self.trained], self.moving)
+        return Driver(name, points, self.run.motion_of(drive(fit, points)), fit.held_out_error)
 
-    def posed(self, frame: int, camera: int) -> Posed:
-        """What a camera (id) shows in its picture of a frame (F = 1). Frames not trained on need `driver`."""
+    @property
+    def moving(self) -> np.ndarray:
+        """(T, N, 3) the model's points that move with the object, in the frames trained on."""
+        run: Any = self.run
+        points: np.ndarray = run.points_in(run.motion)
+        return points
+
+    def posed(self, frame: int, camera: int) -> Any:
+        """What a camera (id) shows in its picture of a frame, as `run.posed`. Frames not trained on need `driver`."""
         if frame in self.trained:
             return self.run.pose_seen(self.trained.index(frame), camera)
         if self.driver is None:
             raise ValueError(f"frame {frame} was not trained on, and nothing drives it")
-        return posed_at(self.run.model, self.driver.motion, frame)
+        return self.run.posed(self.driver.motion, frame)
 
     def joint_error(self) -> JointError | None:
         """Of the learned poses, on the frames trained on (A.10); None without true joints."""
-        truth, motion = self.truth, self.run.motion
+        truth = self.truth
         if truth is None or truth.joints is None:
             return None
         joints, points = truth.joints[self.trained], truth.points
         points = None if points is None else points[self.trained]
-        return joint_error(motion.rotation, motion.translation, self.run.semi_axes, joints, points)
+        return joint_error(self.moving, joints, points)
 
     def joint_distances(self) -> JointDistances | None:
         """The same frame by frame; test frames are positions among those trained on."""
         if self.truth is None or self.truth.joints is None:
             return None
-        motion, joints = self.run.motion, self.truth.joints[self.trained]
-        return joint_distances(motion.rotation, motion.translation, self.run.semi_axes, joints)
+        return joint_distances(self.moving, self.truth.joints[self.trained])
 
     def driving(self) -> dict[str, Any] | None:
         """What drives, and its held-out error as a share of the object's extent."""

@@ -15,20 +15,22 @@ from wim_fast import config as config_module
 from wim_fast.companions import process_count
 from wim_fast.config import Config, to_yaml
 from wim_fast.errors import UserError
-from wim_fast.ops.backend import Backend, select_backend
+from wim_fast.ops.backend import Backend
 from wim_fast.processes import Processes, join_processes, keep_memory, local_rank
+from wim_fast.runs.baseline_run import BaselineRun
 from wim_fast.runs.final_evaluation import FinalEvaluation, evaluate_split, write_final_evaluation
+from wim_fast.runs.methods import METHODS, open_run
 from wim_fast.runs.new_run import new_run, run_to_resume
-from wim_fast.runs.run import Run, load_run
+from wim_fast.runs.run import Run
+from wim_fast.sections import OURS
 from wim_fast.training.checkpoint import TrainedOn, load_checkpoint, restore, trained_on
+from wim_fast.training.learner import Learner
 from wim_fast.training.loop import disk_error, training_loop
 from wim_fast.training.metrics_log import MetricsLog
 from wim_fast.training.observer import Callback, Observer, TrainingStep
 from wim_fast.training.pace import GUESS, Pace
-from wim_fast.training.preview import preview_picture
 from wim_fast.training.run_folder import RunFolder
 from wim_fast.training.split import Split, read_split
-from wim_fast.training.trainer import Trainer
 from wim_fast.training.warm_up import warm_up
 
 COMPILING_SECONDS = 4.0  # that pass in silence while kernels are compiled
@@ -42,7 +44,7 @@ def train(
     resume: bool = False,
     config: str | Path | None = None,
     **settings: Any,
-) -> Run:
+) -> Run | BaselineRun:
     """Learns parts, joints, shape and motion from a recording, and opens what came out.
 
     Nothing is printed; what could be better about the recording is told as SceneWarning.
@@ -68,7 +70,7 @@ def train(
     train_run(*chosen, resume=resume, observer=observer)
     if observer.error is not None:
         raise observer.error
-    return load_run(chosen[1].path, chosen[0].render.backend)
+    return open_run(chosen[1].path, chosen[0].render.backend)
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ def train_run(
     Of several processes all train; the first alone writes, measures, and tells `observer` of steps.
     """
     keep_memory()
-    backend = select_backend(config.render.backend, local_rank())
+    method = METHODS[config.baseline.method]
+    backend = method.backend(config.render.backend, local_rank())
     processes = join_processes(backend.device)
     observer.say(describe(backend, processes))
     with processes.first_goes_ahead():
@@ -101,9 +104,9 @@ def train_run(
     scene, config = split.scene, split.config
     observer.say(
         f"{scene.name}: {scene.num_cameras} cameras, {scene.num_frames} frames"
-        f" of {scene.size[1]} x {scene.size[0]}; {config.model.parts} parts"
+        f" of {scene.size[1]} x {scene.size[0]}; {what_is_trained(config)}"
     )
-    trainer = Trainer(scene, config, config.schedule.iterations or GUESS, backend, processes)
+    trainer = method.trainer(scene, config, config.schedule.iterations or GUESS, backend, processes)
     if config.schedule.pace is not None:
         trainer.pace = Pace.parse(config.schedule.pace)
     for camera in scene.cameras.ids:
@@ -118,12 +121,12 @@ def train_run(
     stopped = take_steps(trainer, split, folder, observer)
     evaluation = None
     if processes.is_first and not stopped:
-        evaluation = evaluate_split(load_run(folder.path, config.render.backend), split)
+        evaluation = evaluate_split(open_run(folder.path, config.render.backend), split)
         write_final_evaluation(evaluation, trainer.step, folder)
     return Trained(trainer.step, trainer.progress, stopped, evaluation)
 
 
-def take_steps(trainer: Trainer, split: Split, folder: RunFolder, observer: Observer) -> bool:
+def take_steps(trainer: Learner, split: Split, folder: RunFolder, observer: Observer) -> bool:
     """All steps, and everything that is written meanwhile. Returns whether it stopped early.
 
     In the end config.yaml holds the pace that kept the minutes, in place of these.
@@ -155,6 +158,12 @@ def take_steps(trainer: Trainer, split: Split, folder: RunFolder, observer: Obse
         raise disk_error(error, folder) from None
 
 
+def what_is_trained(config: Config) -> str:
+    """In a few words."""
+    method = config.baseline.method
+    return f"{config.model.parts} parts" if method == OURS else f"baseline {method}"
+
+
 def describe(backend: Backend, processes: Processes) -> str:
     """Which kernels run, and where."""
     gpu = backend.device.type == "cuda"
@@ -163,7 +172,7 @@ def describe(backend: Backend, processes: Processes) -> str:
     return f"backend {backend.name} on {where}{several}"
 
 
-def restore_newest(trainer: Trainer, folder: RunFolder, expected: TrainedOn) -> None:
+def restore_newest(trainer: Learner, folder: RunFolder, expected: TrainedOn) -> None:
     """Put the trainer where the run stopped; a run killed before its first checkpoint begins again."""
     checkpoints = folder.all_checkpoints()
     if not checkpoints:
@@ -175,7 +184,7 @@ def restore_newest(trainer: Trainer, folder: RunFolder, expected: TrainedOn) -> 
     restore(trainer, content)
 
 
-def compile_kernels(trainer: Trainer, observer: Observer) -> None:
+def compile_kernels(trainer: Learner, observer: Observer) -> None:
     """Have everything compiled, and say so if that takes long."""
     with after_seconds(COMPILING_SECONDS, lambda: observer.say("compiling kernels (first run only) ...")):
         warm_up(trainer)
@@ -193,6 +202,7 @@ def after_seconds(seconds: float, action: Callable[[], None]) -> Iterator[None]:
         timer.cancel()
 
 
-def picture(trainer: Trainer, split: Split) -> Any:
+def picture(trainer: Learner, split: Split) -> Any:
     """The preview, (H, W, 3) uint8."""
-    return preview_picture(trainer, split.views, split.view_positions, split.preview_rows)
+    preview = METHODS[trainer.config.baseline.method].preview
+    return preview(trainer, split.views, split.view_positions, split.preview_rows)

@@ -12,8 +12,8 @@ import torch
 
 from wim_fast.errors import UserError
 from wim_fast.files import write_atomic
+from wim_fast.training.learner import Learner
 from wim_fast.training.pace import Pace
-from wim_fast.training.trainer import Trainer
 
 FORMAT = "wim-fast checkpoint"
 FORMAT_VERSION = 5
@@ -29,31 +29,29 @@ class TrainedOn:
     coordinate_scale: float  # file units per world unit
 
 
-def save_checkpoint(path: Path, trainer: Trainer, trained_on: TrainedOn) -> None:
+def save_checkpoint(path: Path, trainer: Learner, trained_on: TrainedOn) -> None:
     """Write the whole state of `trainer`: a complete file takes the name `path`, or nothing changes.
 
     Raises OSError if it cannot be written (disk full); no unfinished file is left then.
     """
-    facts = {"format": FORMAT, "version": FORMAT_VERSION, "inv_s": trainer.inv_s, **asdict(trained_on)}
+    facts = {"format": FORMAT, "version": FORMAT_VERSION, **asdict(trained_on)}
     content = {**facts, **_state(trainer)}
     buffer = io.BytesIO()  # torch's own file writer reports a full disk in words of its own
     torch.save(content, buffer)
     write_atomic(path, buffer.getbuffer())
 
 
-def snapshot(trainer: Trainer) -> dict[str, Any]:
+def snapshot(trainer: Learner) -> dict[str, Any]:
     """A copy of the state in memory, for `restore`."""
     return copy.deepcopy(_state(trainer))
 
 
-def _state(trainer: Trainer) -> dict[str, Any]:
+def _state(trainer: Learner) -> dict[str, Any]:
     """Everything that changes while training."""
     return {
         "step": trainer.step,
         "pace": str(trainer.pace),
-        "model": trainer.model.state_dict(),
-        "cameras": trainer.corrections and trainer.corrections.state_dict(),
-        "optimizer": trainer.optimizer.state_dict(),
+        **trainer.learned(),
         "device": trainer.backend.device.type,
         "generator": trainer.generator.get_state(),
         "torch_random": torch.get_rng_state(),
@@ -89,16 +87,12 @@ def trained_on(content: dict[str, Any]) -> TrainedOn:
     return TrainedOn(frames, cameras, content["coordinate_scale"])
 
 
-def restore(trainer: Trainer, content: dict[str, Any]) -> None:
+def restore(trainer: Learner, content: dict[str, Any]) -> None:
     """Put a trainer into a saved state; it goes on as if it had never stopped.
 
     If that was saved on another kind of device, whose random numbers are others, new ones are drawn from there on.
     """
-    trainer.model.load_state_dict(content["model"])
-    if trainer.corrections is not None:
-        trainer.corrections.load_state_dict(content["cameras"])
-    trainer.optimizer.load_state_dict(content["optimizer"])
-    trainer.prepare_optimizer()
+    trainer.restore_learned(content)
     trainer.step, trainer.pace = content["step"], Pace.parse(content["pace"])
     if content["device"] == trainer.backend.device.type:
         trainer.generator.set_state(content["generator"])

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wim_fast.training import schedule
+from wim_fast.training.learner import Learner
 from wim_fast.training.run_folder import RunFolder
 from wim_fast.training.step_report import StepReport, on_host
-from wim_fast.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -51,7 +50,7 @@ class MetricsLog:
         self.events.close()
         self.file.close()
 
-    def add(self, report: StepReport, trainer: Trainer) -> dict[str, Any] | None:
+    def add(self, report: StepReport, trainer: Learner) -> dict[str, Any] | None:
         """Take in one step. Returns what was written down, if this was the last of `log_every` steps."""
         self.window.append(report)
         if trainer.step % self.log_every and trainer.step < trainer.iterations:
@@ -68,7 +67,7 @@ class MetricsLog:
         """A picture (H, W, 3) uint8 for TensorBoard."""
         self.events.add_image("preview", image, step, dataformats="HWC")
 
-    def _row(self, trainer: Trainer) -> dict[str, Any]:
+    def _row(self, trainer: Learner) -> dict[str, Any]:
         """Means over the steps since the last row."""
         now = time.perf_counter()
         seconds, self.since = now - self.since, now
@@ -77,7 +76,6 @@ class MetricsLog:
         names = dict.fromkeys(name for losses in terms for name in losses)
         losses = {name: mean([row[name] for row in terms if name in row]) for name in names}
         squared_error = mean([report.squared_error for report in window])
-        frames = schedule.active_frames(trainer.progress, trainer.images.num_frames, trainer.config.schedule)
         return {
             "step": trainer.step,
             "iterations": trainer.iterations,
@@ -85,8 +83,8 @@ class MetricsLog:
             "psnr": psnr(squared_error),
             "loss": sum(losses.values()),
             "losses": losses,
-            "frames": frames,
-            "inv_s": trainer.inv_s,
+            "frames": trainer.active_frames,
+            **trainer.facts,
             "steps_per_second": len(window) / seconds,
             "rays_per_second": sum(r.num_rays for r in window) / seconds,
             "samples_per_second": sum(r.num_samples for r in window) / seconds,

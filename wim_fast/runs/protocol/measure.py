@@ -14,10 +14,10 @@ from wim_fast.evaluation.protocols import JOINTS, PROTOCOLS, Protocol, measured_
 from wim_fast.evaluation.summary import Line, mean_line, means, subject_line
 from wim_fast.files import output_folder
 from wim_fast.runs.evaluate import Views, evaluate_groups, finite
+from wim_fast.runs.methods import open_run
 from wim_fast.runs.protocol.candidates import Candidate, check_run, check_seeds
 from wim_fast.runs.protocol.tables import DAGGER, latex
 from wim_fast.runs.render import Progress
-from wim_fast.runs.run import load_run
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def measure_protocol(
         runs: names of subjects (None: as the folders of their scenes say) and folders of runs.
         anyway: measure runs that were trained otherwise, and mark them, in place of a UserError.
     """
-    candidates = [check_run(protocol, load_run(path, backend), name, anyway) for name, path in runs]
+    candidates = [check_run(protocol, open_run(path, backend), name, anyway) for name, path in runs]
     check_seeds(candidates)
     lpips = load_lpips() if "lpips" in protocol.metrics else "is not a metric of this protocol"
     results = [measure(protocol, candidate, lpips, on_progress) for candidate in candidates]
