@@ -193,9 +193,7 @@ def picture_loss(settings: BaselineConfig) -> Callable[[Tensor, Tensor], Tensor]
     return pyramid_loss if settings.perceptual == PYRAMID else l1_loss
 
 
-def pixel_lines(
-    intrinsics: Tensor, T_camera_world: Tensor, height: int, width: int
-) -> tuple[Tensor, Tensor]:
+def pixel_lines(intrinsics: Tensor, T_camera_world: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Optical centres (F, 3) and directions (F, H * W, 3) of all pixels, row after row, in the world, of any length.
 
     Args:
