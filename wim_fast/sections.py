@@ -326,6 +326,14 @@ class BaselineConfig:
     )
     boundary_weight: float = field(1.0, "schmidtke: weight of anchors that leave the image", minimum=0)
 
+    @property
+    def label(self) -> str:
+        """The method as tables name it, with what stands in it for a part of the published one."""
+        if self.method != SCHMIDTKE:
+            return {OURS: "ours", KUNDU: "Kundu*"}[self.method]
+        substitutes = {VGG: "", PYRAMID: ", a pyramid of pictures for VGG19", NONE: ", pixels for VGG19"}
+        return f"Schmidtke*{substitutes[self.perceptual]}"
+
 
 @dataclass(frozen=True)
 class Config:

@@ -92,11 +92,27 @@ def test_what_was_stopped_ends_in_the_same_numbers(files, run, tmp_path, monkeyp
 
 def test_evaluation_of_unseen_views_and_driven_poses(run, tmp_path):
     assert main(["evaluate", str(run), "--cameras", "4", "--frames", "2:8:5", "--output", str(tmp_path)]) == 0
-    summary = json.loads((tmp_path / "metrics.json").read_text())["summary"]
+    report = json.loads((tmp_path / "metrics.json").read_text())
+    summary = report["summary"]
+    assert report["method"] == "Schmidtke*, a pyramid of pictures for VGG19"
     assert list(summary) == ["training views", "novel views", "novel poses"]
     for group in summary.values():
         assert group["iou"] > 0.5
         assert group["psnr"] > 12
+
+
+def test_it_is_filmed_and_driven_and_has_no_list_of_joints(files, run, tmp_path, capsys):
+    film, driven = tmp_path / "film", tmp_path / "driven"
+    assert main(["render", str(run), "--camera", "4", "--frames", "0:2", "--output", str(film)]) == 0
+    assert len(list(film.glob("*.png"))) == 2
+    truth = str(files[0] / "gt.npz")
+    assert (
+        main(["render-novel-pose", str(run), "--drive", truth, "--cameras", "4", "--output", str(driven)])
+        == 0
+    )
+    capsys.readouterr()
+    assert main(["render-novel-pose", str(run), "--list-joints"]) == 2
+    assert_one_error(capsys.readouterr().err, "schmidtke")
 
 
 def test_poses_are_points(run):
