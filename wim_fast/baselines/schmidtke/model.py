@@ -26,6 +26,8 @@ from wim_fast.scene.scene import Scene
 from wim_fast.sections import PYRAMID, VGG
 from wim_fast.training.initialization import starting_frame
 
+NEAREST = 1e-2  # world units: depth of anchors in front of a camera, at least
+
 
 class Poses(NamedTuple):
     """The P Gaussians in F poses, part to world."""
@@ -128,13 +130,16 @@ class Schmidtke(nn.Module):
     def anchor_places(
         self, poses: Poses, intrinsics: Tensor, T_camera_world: Tensor, height: int, width: int
     ) -> Tensor:
-        """Where images have the anchors, (F, 2, A, 2) in image sizes: by the first of their two parts, by the second."""
+        """Where images have the anchors, (F, 2, A, 2) in image sizes: by the first of their two parts, by the second.
+
+        What has come behind a camera is far outside of its picture.
+        """
         parts = self.pairs.T.flatten()
         of_parts = poses.rotation[:, parts], poses.center[:, parts], self.scale[parts], self.centers[parts]
         world = gaussians.to_world(self.anchors.repeat(2, 1), *of_parts)
         local = world @ T_camera_world[:, :3, :3].transpose(1, 2) + T_camera_world[:, None, :3, 3]
         seen = local @ intrinsics.transpose(1, 2)
-        places = seen[..., :2] / seen[..., 2:] / seen.new_tensor([width, height])
+        places = seen[..., :2] / seen[..., 2:].clamp_min(NEAREST) / seen.new_tensor([width, height])
         return places.unflatten(1, (2, -1))
 
     def finish(self, images: WholeImages) -> None:
