@@ -4,30 +4,16 @@ import numpy as np
 import pytest
 import torch
 from errors import refused
+from random_vgg import vgg19, write_weights
 from torch import nn
 
 from wim_fast.baselines.schmidtke.perceptual import VggLoss, pyramid_loss, read_vgg
 from wim_fast.baselines.schmidtke.translator import Translator
 
 
-def vgg19(seed=0):
-    """The first layers of VGG19 as torchvision lines them up, small random weights."""
-    torch.manual_seed(seed)
-    layers, channels_in = [], 3
-    for channels in (64, 64, None, 128, 128, None, 256, 256):
-        if channels is None:
-            layers.append(nn.MaxPool2d(2, 2))
-        else:
-            layers += [nn.Conv2d(channels_in, channels, 3, padding=1), nn.ReLU()]
-            channels_in = channels
-    return nn.Sequential(*layers)
-
-
 @pytest.fixture(scope="module")
 def weights_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("vgg") / "vgg19.pth"
-    torch.save({f"features.{name}": value for name, value in vgg19().state_dict().items()}, path)
-    return path
+    return write_weights(tmp_path_factory.mktemp("vgg") / "vgg19.pth")
 
 
 def test_vgg_loss_is_that_of_the_layers(weights_file):

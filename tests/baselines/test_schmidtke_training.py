@@ -9,6 +9,7 @@ import pytest
 import torch
 from errors import assert_one_error
 from PIL import Image
+from random_vgg import write_weights
 from tiny_run import differences, newest_checkpoint
 from tiny_scene import ring, write_scene
 
@@ -160,6 +161,17 @@ def test_wrong_templates_and_missing_weights(files, tmp_path, capsys):
     assert main(arguments(files, tmp_path / "run", "--smpl", str(wrong))) == 2
     assert_one_error(capsys.readouterr().err, "baseline.smpl is given", "schmidtke has no use for it")
     assert not (tmp_path / "run").exists()
+
+
+def test_with_the_features_of_vgg19(files, tmp_path):
+    """Of random weights, which are needed to train and not to open what came out."""
+    run, weights = tmp_path / "run", write_weights(tmp_path / "vgg19.pth")
+    more = ["--perceptual", "vgg", "--vgg-weights", str(weights), "--iterations", "2"]
+    assert main(arguments(files, run, *more)) == 0
+    weights.unlink()
+    assert not [name for name in newest_checkpoint(run)["model"] if "features" in name]
+    opened = open_run(run)
+    assert opened.image(opened.pose_seen(0, 4), opened.recorded_cameras(), 4).rgb.shape == (20, 24, 3)
 
 
 def test_shipped_templates_are_known_by_their_names():
