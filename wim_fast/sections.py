@@ -41,7 +41,7 @@ class SceneConfig:
         None, "frames to train on, as start:stop[:step] over the sorted frames; none: all"
     )
     size: int | None = field(
-        None, "longer image side in pixels; none: as it was filmed", minimum=8, maximum=8192
+        None, "longer image side in pixels; none: as it was filmed", minimum=8, maximum=4096
     )
     coordinate_scale: float | None = field(
         None,

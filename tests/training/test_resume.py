@@ -140,12 +140,12 @@ def test_two_cannot_train_into_one_folder(scene, tmp_path, capsys):
 def test_a_folder_that_vanishes_is_rescued(scene, tmp_path):
     run = tmp_path / "run"
 
-    def remove(step):
+    def move_away(step):
         if step.step == 20:
-            shutil.rmtree(run)
+            run.rename(tmp_path / "elsewhere")  # at once, while other threads write
 
     with pytest.raises(UserError, match="is gone; what was learned so far is now in") as caught:
-        wim_fast.train(scene, output=run, on_step=remove, **SETTINGS)
+        wim_fast.train(scene, output=run, on_step=move_away, **SETTINGS)
     (rescued,) = tmp_path.glob("run_rescued_*")
     assert str(rescued) in caught.value.remedy
     assert 20 <= newest_checkpoint(rescued)["step"] <= 30

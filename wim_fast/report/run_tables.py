@@ -11,6 +11,7 @@ from wim_fast.report.curves import swatch
 from wim_fast.report.run_content import GROUPS, RunContent
 from wim_fast.report.table import Column, Table
 from wim_fast.runs.evaluation_table import LABELS
+from wim_fast.sections import OURS
 from wim_fast.settings import Setting, as_text
 
 OVERVIEW_METRICS = {
@@ -20,7 +21,6 @@ OVERVIEW_METRICS = {
     "iou": ("mask IoU", ".4f"),
 }
 """{metric of the whole image: (heading, form)}."""
-OURS = "ours"
 LONGEST = 40  # characters of a setting's value
 
 

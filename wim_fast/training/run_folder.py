@@ -13,6 +13,7 @@ RUN/evaluation.json     what was measured at the end
 
 from __future__ import annotations
 
+import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,6 +119,8 @@ class RunFolder:
             yield
         finally:
             lock.release()
+            if [entry.name for entry in self.path.glob("*")] == [LOCK]:  # nothing came of it
+                shutil.rmtree(self.path, ignore_errors=True)
 
     def check_there(self) -> None:
         """Raises FolderGone if it is not: writing would make an empty folder anew."""
