@@ -37,7 +37,7 @@ def read_labels(file: Path) -> NDArray[np.uint8]:
 
 
 def _read(file: Path, mode: str | None, alpha: bool = False) -> NDArray[np.uint8]:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         content = read_bytes(file, MAX_BYTES)
@@ -55,6 +55,9 @@ def _read(file: Path, mode: str | None, alpha: bool = False) -> NDArray[np.uint8
             pixels = np.asarray(image.convert(mode) if mode else image)
     except FileNotFoundError:
         raise UserError(file, "is missing", "add it, or give --allow-missing to go on without it") from None
+    except UnidentifiedImageError:
+        problem = "cannot be read as an image (it is neither a PNG nor a JPEG)"
+        raise UserError(file, problem, "write it again, or delete it") from None
     except (OSError, SyntaxError, ValueError, EOFError, zlib.error, Image.DecompressionBombError) as error:
         detail = " ".join(str(error).split())
         raise UserError(
