@@ -145,7 +145,7 @@ def test_seeds_are_averaged(tiny_run: TinyRun, tmp_path: Path, capsys: pytest.Ca
         text.count("uparrow")
     ] * 4
     shown = capsys.readouterr().out
-    assert f"{ball['psnr']['mean']:.2f} ± {ball['psnr']['deviation']:.2f}" in shown
+    assert f"{ball['psnr']['mean']:.2f} ±{ball['psnr']['deviation']:.2f}" in shown
     assert "Runs of ball have the same seed." in shown
     assert "± is the sample standard deviation" in shown
 

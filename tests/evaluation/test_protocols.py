@@ -241,7 +241,7 @@ def test_latex_and_table() -> None:
     with console.capture() as capture:
         console.print(*tables(protocol, lines))
     shown = capture.get()
-    assert "30.50 ± 0.71" in shown
+    assert "30.50 ±0.71" in shown
     assert "[red]nao †" in shown
     assert "SSIM" not in shown
     check_latex(latex(protocol, lines[1:2], []))

@@ -37,7 +37,16 @@ def test_recording_poses() -> None:
     points = points.reshape(30, 12, 3)
     later = np.concatenate([points, points[10:15] + np.array([0.5, 0.0, 0.0])])
     run = TrainedModel(
-        Path("run"), Config(), model, select_backend("numba"), 90.0, tuple(range(30)), (0, 1), 1.0, 1, 1
+        path=Path("run"),
+        config=Config(),
+        model=model,
+        backend=select_backend("numba"),
+        inv_s=90.0,
+        frame_ids=tuple(range(30)),
+        camera_ids=(0, 1),
+        coordinate_scale=1.0,
+        step=1,
+        iterations=1,
     )
     poses = RecordingPoses(run, recording(35, GroundTruth(None, later.astype(np.float32))))
     assert poses.driver is not None

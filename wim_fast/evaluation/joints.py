@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from wim_fast.posing.regression import RIDGE, fit_linear_map, part_points
+from wim_fast.posing.regression import RIDGE, fit_linear_map
 
 
 @dataclass(frozen=True)
@@ -60,32 +60,24 @@ class JointDistances:
     mean_pose: np.ndarray
 
 
-def joint_distances(
-    part_rotation: np.ndarray,
-    part_translation: np.ndarray,
-    semi_axes: np.ndarray,
-    joints: np.ndarray,
-    fit_every: int = 10,
-) -> JointDistances | None:
-    """True joints regressed from part centres and joint candidates, frame by frame (supplement A.10, eq. 19).
+def joint_distances(moving: np.ndarray, joints: np.ndarray, fit_every: int = 10) -> JointDistances | None:
+    """True joints regressed from the points of a model, frame by frame (supplement A.10, eq. 19).
 
     The frames given are consecutive ones of a video: frames 0, 10, 20, ... fit the map, the others test it.
 
     Args:
-        part_rotation, part_translation: (T, P, 3, 3), (T, P, 3).
-        semi_axes: (P, 3).
+        moving: (T, N, 3) points of the model: of ours part centres and joint candidates.
         joints: (T, J, 3) true joints of the same frames, world units.
 
     Returns:
         None if there are no joints, or no frame to test on.
     """
-    joints = np.asarray(joints, float)
-    if len(joints) != len(part_translation):
-        raise ValueError(f"{len(joints)} frames of joints, {len(part_translation)} of parts")
+    joints, source = np.asarray(joints, float), np.asarray(moving, float)
+    if len(joints) != len(source):
+        raise ValueError(f"{len(joints)} frames of joints, {len(source)} of the model")
     fits = np.arange(len(joints)) % fit_every == 0
     if fits.all() or joints.shape[1] == 0:
         return None
-    source = part_points(part_rotation, part_translation, semi_axes)
 
     def distances(regressed: np.ndarray) -> np.ndarray:
         return np.linalg.norm(regressed - joints[~fits], axis=-1)
@@ -102,12 +94,7 @@ def joint_distances(
 
 
 def joint_error(
-    part_rotation: np.ndarray,
-    part_translation: np.ndarray,
-    semi_axes: np.ndarray,
-    joints: np.ndarray,
-    points: np.ndarray | None = None,
-    fit_every: int = 10,
+    moving: np.ndarray, joints: np.ndarray, points: np.ndarray | None = None, fit_every: int = 10
 ) -> JointError | None:
     """The mean of `joint_distances` (MPJPE) as a share of the object's extent.
 
@@ -117,7 +104,7 @@ def joint_error(
     Returns:
         None if there are no joints, or no frame to test on.
     """
-    found = joint_distances(part_rotation, part_translation, semi_axes, joints, fit_every)
+    found = joint_distances(moving, joints, fit_every)
     if found is None:
         return None
     extent = object_extent(joints, points)

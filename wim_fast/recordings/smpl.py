@@ -7,7 +7,6 @@ be shipped, see <https://smpl-x.is.tue.mpg.de>. Only the .npz releases are read:
 from __future__ import annotations
 
 import functools
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wim_fast import strict_json, strict_npz
 from wim_fast.errors import SceneWarning, UserError
 from wim_fast.recordings.calibration.conventions import rotation_matrices
 from wim_fast.recordings.recording import GroundTruth
@@ -29,7 +29,6 @@ BODY_JOINTS = {
 }  # the first ones: SMPL-X has the jaw there, and goes on with eyes and fingers
 FRAMES_AT_ONCE = 32  # so that posing 10475 vertices takes 100 MB
 HAND_COMPONENTS = 6  # of SMPL-X hands in 87 pose numbers
-MAX_JSON_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -83,14 +82,10 @@ def load_body_model(file: Path, kind: str) -> BodyModel:
     names = ["v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table"]
     hands = [f"hands_{what}{side}" for what in ("components", "mean") for side in "lr"]
     remedy = "give the .npz release of the model, or numpy.savez of its arrays"
-    try:
-        with np.load(file, allow_pickle=False) as data:
-            wanted = names + (hands if kind == "smplx" else [])
-            arrays = {name: np.asarray(data[name]) for name in wanted}
-    except KeyError as error:
-        raise UserError(file, f"{error.args[0]}", remedy) from None
-    except Exception as error:  # numpy, zipfile and zlib raise many kinds on a malformed archive
-        raise UserError(file, f"cannot be read ({' '.join(str(error).split())})", remedy) from None
+    wanted = names + (hands if kind == "smplx" else [])
+    arrays = strict_npz.read(file, wanted, remedy)
+    if missing := [name for name in wanted if name not in arrays]:
+        raise UserError(file, f"holds no {missing[0]}", remedy)
     V, J = len(arrays["v_template"]), arrays["kintree_table"].shape[-1]
     S = arrays["shapedirs"].shape[-1]
     shapes = {
@@ -238,9 +233,7 @@ def _full_pose(model: BodyModel, poses: Array, source: Path) -> Array:
 def read_parameters(file: Path) -> Mapping[str, Any]:
     """The parameters of the (first) person in an EasyMocap JSON file."""
     try:
-        if file.stat().st_size > MAX_JSON_BYTES:
-            raise ValueError("it is too large")
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = strict_json.read(file)
         people = data["annots"] if isinstance(data, dict) and "annots" in data else data
         person = people[0] if isinstance(people, list) else people
         if not isinstance(person, dict):
@@ -249,6 +242,6 @@ def read_parameters(file: Path) -> Mapping[str, Any]:
         raise UserError(
             file, "is missing", "every frame needs its parameters: fit it, or move their folder away"
         ) from None
-    except (OSError, ValueError, KeyError, IndexError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, IndexError) as error:
         raise UserError(file, f"holds no body parameters ({error})", "write the file again") from None
     return person

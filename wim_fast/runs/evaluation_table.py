@@ -44,14 +44,15 @@ def metrics_table(groups: Mapping[str, Mapping[str, float]], title: str = "") ->
 
 def evaluation_notes(
     groups: Collection[str],
-    shares: Unconfirmed,
+    shares: Unconfirmed | None,
     error: JointError | None,
     driving: Mapping[str, Any] | None,
     lpips: str,
     cameras_corrected: bool,
+    method: str,
 ) -> list[str]:
     """What an evaluation of these groups says beside its table; see `evaluate.Evaluation` for the rest."""
-    notes = []
+    notes = [f"Method: {method}."]
     if cameras_corrected:
         notes.append(
             "Training views: with the cameras as training found them (cameras.json); others: as given."
@@ -60,7 +61,8 @@ def evaluation_notes(
         notes.append("No novel views: all cameras looked at were trained on.")
     if lpips != "measured":
         notes.append(f"LPIPS is not measured: {lpips}.")
-    notes.append(turntable_note(shares))
+    if shares is not None:
+        notes.append(turntable_note(shares))
     notes += joint_notes(error)
     if driving:
         notes.append(driving_note(driving["driven_by"], driving["held_out_error"]))

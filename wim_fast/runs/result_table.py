@@ -31,12 +31,14 @@ def text_table(title: str, columns: Mapping[str, Column], lines: Sequence[Line])
     """For people; what any line has, and how many runs it is of. A mean of several lines is set apart."""
     columns = shown(columns, lines)
     result = Table(title=title, title_justify="left")
-    result.add_column("", no_wrap=True)
+    result.add_column("")
     for column in columns.values():
         result.add_column(column.heading, justify="right")
     result.add_column("runs", justify="right")
     for number, line in enumerate(lines):
-        cells = [_number(line, key, column, " ± ", "-") for key, column in columns.items()]
+        cells = [
+            _number(line, key, column, " ±", "-") for key, column in columns.items()
+        ]  # may break before it
         name = f"{line.name} {DAGGER}" if line.marked else line.name
         end_section = number == len(lines) - 2 and ends_in_mean(lines)
         result.add_row(Text(name), *cells, str(line.runs), end_section=end_section)

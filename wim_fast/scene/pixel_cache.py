@@ -104,7 +104,7 @@ def fingerprint(sources: Sequence[Path]) -> str:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 walk(entry.path)
-            elif entry.is_file():
+            elif Path(entry.path).is_file():  # an entry would raise for a link to itself
                 add(entry)
 
     for source in sources:

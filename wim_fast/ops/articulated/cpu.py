@@ -85,7 +85,7 @@ def _look_up(chunk, points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, 
     for k in range(shapes.shape[0]):
         w[RX + k] = shapes[k]
     near = np.ones(ROWS * PITCH, np.float32)  # those near the point
-    part = np.empty(PITCH, np.int32)
+    part = np.zeros(PITCH, np.int32)
     union_weight = np.empty(MAX_CANDIDATES, np.float32)
     part_weight = np.empty(MAX_CANDIDATES, np.float32)
     for i in range(chunk * size, min(n_points, (chunk + 1) * size)):
@@ -127,6 +127,7 @@ def _look_up(chunk, points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, 
             sum_a += part_weight[count]
             count += 1
         cand_count[i] = count
+        cand_id[i, 0] = part[0]  # also where no part is near, because the point or the pose is not finite
         union[i] = nearest - np.float32(math.log(sum_b)) / b
         nx = _ZERO
         ny = _ZERO

@@ -25,8 +25,8 @@ LEAST_SHARE = 1e-3  # of the object's pixels in these: parts that show on less c
 COLUMNS = {
     "psnr": Column("unseen PSNR (dB)", ".2f", "up"),
     "iou": Column("unseen IoU", ".3f", "up"),
-    "joint_error": Column("joint error (%)", ".2f", "down"),
-    "idle_parts": Column("parts that carry nothing", ".1f", "down"),
+    "joint_error": Column("joints (%)", ".2f", "down"),
+    "idle_parts": Column("idle parts", ".1f", "down"),
     "centers_outside": Column("centres outside", ".2f", "down"),
 }
 """What stands in the table; `measure_run` says what it is."""

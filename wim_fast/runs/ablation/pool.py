@@ -15,7 +15,7 @@ from wim_fast.runs.ablation.jobs import Job
 from wim_fast.runs.render import Progress
 from wim_fast.training.observer import Stop
 
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.5
 PERCENT = 100  # what progress counts in, of each run
 STOPPING_SECONDS = 60.0  # for runs to save themselves
 
@@ -60,8 +60,9 @@ def train_jobs(
 
     def report() -> None:
         if on_progress is not None:
-            done = sum(job.progress if job.name not in failed else 1.0 for job in jobs)
-            on_progress(f"training {len(jobs)} runs, % of each", int(PERCENT * done), PERCENT * len(jobs))
+            total = PERCENT * len(jobs)
+            done = sum(int(PERCENT * (job.progress if job.name not in failed else 1.0)) for job in jobs)
+            on_progress(f"training {len(jobs)} runs, % of each", min(done, total - len(running)), total)
 
     try:
         while (waiting or running) and not stop.asked:

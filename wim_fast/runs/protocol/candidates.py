@@ -23,8 +23,8 @@ from wim_fast.evaluation.protocols import (
     find_subject,
     measured_views,
 )
+from wim_fast.runs.baseline_run import AnyRun
 from wim_fast.runs.recording_poses import RecordingPoses
-from wim_fast.runs.trained_model import TrainedModel
 from wim_fast.scene.scene import SceneContents
 from wim_fast.settings import as_text
 
@@ -63,7 +63,7 @@ def named_runs(texts: Sequence[str]) -> list[tuple[str | None, Path]]:
 class Candidate:
     """A run that is to be measured."""
 
-    run: TrainedModel
+    run: AnyRun
     contents: SceneContents
     subject: Subject
     poses: RecordingPoses
@@ -71,7 +71,7 @@ class Candidate:
     differs: list[str]
 
 
-def check_run(protocol: Protocol, run: TrainedModel, name: str | None, anyway: bool) -> Candidate:
+def check_run(protocol: Protocol, run: AnyRun, name: str | None, anyway: bool) -> Candidate:
     """UserError if a run cannot be measured, or was not trained as the protocol says and `anyway` is off.
 
     Args:

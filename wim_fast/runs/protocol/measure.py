@@ -14,12 +14,13 @@ from wim_fast.evaluation.protocols import JOINTS, NOVEL_POSES, OUR_DRIVING, Prot
 from wim_fast.evaluation.summary import VIEW_METRICS, Line, mean_line, means, subject_line
 from wim_fast.files import output_folder
 from wim_fast.runs.evaluate import Views, evaluate_groups, finite
+from wim_fast.runs.methods import open_run
 from wim_fast.runs.protocol.candidates import JOINTS_MEASURED, Candidate, check_run, check_seeds
 from wim_fast.runs.protocol.tables import latex
 from wim_fast.runs.recording_poses import RecordingPoses, published_driver
 from wim_fast.runs.render import Progress
 from wim_fast.runs.result_table import DAGGER
-from wim_fast.runs.run import load_run
+from wim_fast.sections import OURS
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def measure_protocol(
         runs: names of subjects (None: as the folders of their scenes say) and folders of runs.
         anyway: measure runs that were trained otherwise, and mark them, in place of a UserError.
     """
-    candidates = [check_run(protocol, load_run(path, backend), name, anyway) for name, path in runs]
+    candidates = [check_run(protocol, open_run(path, backend), name, anyway) for name, path in runs]
     check_seeds(candidates)
     wanted = "lpips_vgg" in protocol.metrics + protocol.our_metrics
     lpips = load_lpips("vgg") if wanted else "is not a metric of this protocol"
@@ -172,6 +173,8 @@ def notes_of(protocol: Protocol, results: Sequence[Result], lpips: Lpips | str) 
         name = f"{result.candidate.subject.name} ({run.path.resolve().name})"
         if differs := result.candidate.differs:
             notes.append(f"{DAGGER} {name} was not trained as the protocol says: {'; '.join(differs)}.")
+        if run.config.baseline.method != OURS:
+            notes.append(f"{name} is a baseline: {run.config.baseline.label}.")
         if run.step < run.iterations:
             notes.append(f"{name} is at {run.how_far} of its training.")
     if "lpips_vgg" in protocol.metrics + protocol.our_metrics and isinstance(lpips, str):
@@ -194,6 +197,7 @@ def run_report(result: Result) -> dict[str, Any]:
     return {
         "subject": candidate.subject.name,
         "run": str(run.path),
+        "method": run.config.baseline.label,
         "scene": str(candidate.contents.path),
         "seed": run.config.schedule.seed,
         "step": run.step,
