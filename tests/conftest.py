@@ -13,6 +13,7 @@ if os.environ.get("WIM_FAST_TEST_GPU") != "1":
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import numba
+import numpy as np
 import pytest
 import torch
 
@@ -64,6 +65,12 @@ def tiny_run(tmp_path_factory):
     from trained_run import train_tiny_run
 
     return train_tiny_run(tmp_path_factory.mktemp("tiny_run"))
+
+
+@pytest.fixture
+def blank_overview(monkeypatch):
+    """`wim-fast import` writes an empty import.png: drawing it takes most of its time. `monkeypatch.undo()` has it drawn."""
+    monkeypatch.setattr("wim_fast.importing.pictures.overview", lambda *_: np.zeros((1, 1, 3), np.uint8))
 
 
 @pytest.fixture
