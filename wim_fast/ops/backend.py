@@ -41,6 +41,10 @@ class Backend(NamedTuple):
     image_losses: Callable
     silhouette_losses: Callable
     unjudged_points: Callable
+    part_poses: Callable
+    shape_losses: Callable
+    structure_losses: Callable
+    observe_distances: Callable
 
     def computing(self) -> AbstractContextManager[None]:
         """To be held around steps and images: kernels that are compiled for the CPU have its cores to themselves."""
@@ -116,12 +120,15 @@ def _references() -> dict[str, Callable]:
     from wim_fast.ops.mlp.reference import mlp
     from wim_fast.ops.part_encoding.reference import part_encoding
     from wim_fast.ops.pixels.reference import draw_pixels
+    from wim_fast.ops.poses.reference import part_poses
     from wim_fast.ops.shading.reference import shade
+    from wim_fast.ops.shape_losses.reference import shape_losses
     from wim_fast.ops.silhouette.reference import silhouette_losses, unjudged_points
+    from wim_fast.ops.structure.reference import observe_distances, structure_losses
 
     operations: tuple[Callable, ...] = (
         articulated_lookup, part_encoding, march, composite, interpolated, visible_samples, shade, draw_pixels,
-        image_losses, silhouette_losses, unjudged_points,
+        image_losses, silhouette_losses, unjudged_points, part_poses, shape_losses, structure_losses, observe_distances,
     )  # fmt: skip
     return {f.__name__: f for f in operations} | {"decoder_mlp": mlp, "pose_mlp": mlp}
 
@@ -136,12 +143,16 @@ def _numba(device_index: int) -> Backend:
     from wim_fast.ops.mlp.cpu import mlp
     from wim_fast.ops.part_encoding.cpu import part_encoding
     from wim_fast.ops.pixels.cpu import draw_pixels
+    from wim_fast.ops.poses.cpu import part_poses
     from wim_fast.ops.shading.cpu import shade
+    from wim_fast.ops.shape_losses.cpu import shape_losses
     from wim_fast.ops.silhouette.cpu import silhouette_losses, unjudged_points
+    from wim_fast.ops.structure.cpu import observe_distances, structure_losses
 
     return Backend(
         "numba", torch.device("cpu"), False, False, "intervals", articulated_lookup, part_encoding, mlp, mlp, march,
         composite, interpolated, visible_samples, shade, draw_pixels, image_losses, silhouette_losses, unjudged_points,
+        part_poses, shape_losses, structure_losses, observe_distances,
     )  # fmt: skip
 
 
@@ -186,12 +197,17 @@ def _on_every_gpu() -> dict[str, Callable]:
     from wim_fast.ops.composite.triton import interpolated, visible_samples
     from wim_fast.ops.image_losses.triton import image_losses
     from wim_fast.ops.pixels.triton import draw_pixels
+    from wim_fast.ops.poses.triton import part_poses
     from wim_fast.ops.shading.triton import shade
+    from wim_fast.ops.shape_losses.triton import shape_losses
     from wim_fast.ops.silhouette.triton import silhouette_losses, unjudged_points
+    from wim_fast.ops.structure.triton import observe_distances, structure_losses
 
     return {"articulated_lookup": articulated_lookup, "visible_samples": visible_samples, "interpolated": interpolated,
             "shade": shade, "draw_pixels": draw_pixels, "image_losses": image_losses,
-            "silhouette_losses": silhouette_losses, "unjudged_points": unjudged_points}  # fmt: skip
+            "silhouette_losses": silhouette_losses, "unjudged_points": unjudged_points, "part_poses": part_poses,
+            "shape_losses": shape_losses, "structure_losses": structure_losses,
+            "observe_distances": observe_distances}  # fmt: skip
 
 
 def _gpu(name: str, index: int) -> torch.device:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -69,6 +70,12 @@ class RayCameras(NamedTuple):
         directions = torch.baddbmm(through[:, 2:], pixels, through[:, :2])
         directions = directions / directions.norm(dim=-1, keepdim=True)
         return self.center[camera][:, None].expand_as(directions), directions
+
+
+@functools.cache
+def image_ids(images: int, each: int, device: torch.device) -> Tensor:
+    """(images * each,) int32: 0 of the first `each` rays or points, 1 of the next, and so on."""
+    return torch.arange(images, dtype=torch.int32, device=device).repeat_interleave(each)
 
 
 class RaySamples(NamedTuple):

@@ -14,17 +14,40 @@ from wim_fast.profiling import stage
 CAMERA_RAMP = 0.05  # share of the iterations in which the correction of cameras sets in
 
 
+class LossWeights(NamedTuple):
+    """Of the terms of the loss, by their names, each a 0-dim float32 tensor."""
+
+    photo: Tensor
+    mask: Tensor
+    eikonal: Tensor
+    volume: Tensor
+    void: Tensor
+    hull: Tensor
+    silhouette: Tensor
+    part_center: Tensor
+    cameras: Tensor
+    joint: Tensor
+    separation: Tensor
+    merge: Tensor
+
+
 class ScheduleValues(NamedTuple):
     """What a step takes from the schedule, each a 0-dim float32 tensor: a recorded step (CUDA graph) sees them change."""
 
     active_frames: Tensor
     newest_share: Tensor
     inv_s: Tensor
-    silhouette_share: Tensor
     doubt: Tensor
-    joint_weight: Tensor
     learning_rate_share: Tensor
     camera_share: Tensor
+    weights: LossWeights
+
+    @classmethod
+    def of(cls, values: Tensor) -> ScheduleValues:
+        """From a tensor of the numbers that `values_at` lists."""
+        numbers = list(values.unbind())
+        count = len(numbers) - len(LossWeights._fields)
+        return cls._make([*numbers[:count], LossWeights._make(numbers[count:])])
 
 
 class Phase(NamedTuple):
@@ -35,19 +58,33 @@ class Phase(NamedTuple):
 
 
 def values_at(step: int, progress: float, num_frames: int, final_inv_s: float, config: Config) -> list[float]:
-    """The fields of `ScheduleValues` at a step."""
+    """The fields of `ScheduleValues` at a step, those of its weights at the end."""
     schedule = config.schedule
     growing = schedule.growth_start < progress < schedule.growth_end
     return [
         active_frames(progress, num_frames, schedule),
         schedule.newest_share if growing else 0.0,
         inv_s(progress, final_inv_s, config.render),
-        silhouette_share(progress, config),
         doubt(progress, config),
-        joint_weight(progress, config),
         learning_rate_share(step, progress, config),
         camera_share(step, progress, config),
+        *loss_weights(progress, config).values(),
     ]
+
+
+def loss_weights(progress: float, config: Config) -> dict[str, float]:
+    """By the fields of `LossWeights`, in their order."""
+    weights, share = config.loss, silhouette_share(progress, config)
+    changing = {
+        "silhouette": weights.silhouette_weight * share,
+        "part_center": weights.part_center_weight * share,
+        "cameras": config.cameras.camera_prior_weight,
+        "joint": joint_weight(progress, config),
+    }
+    return {
+        name: changing[name] if name in changing else getattr(weights, f"{name}_weight")
+        for name in LossWeights._fields
+    }
 
 
 def active_frames(progress: float, num_frames: int, schedule: ScheduleConfig) -> int:

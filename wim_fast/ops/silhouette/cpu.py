@@ -15,7 +15,7 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from wim_fast.ops.compiled import device, kernel
+from wim_fast.ops.compiled import arrays, device, kernel
 from wim_fast.ops.silhouette.reference import (
     NEAREST_DEPTH,
     NOWHERE,
@@ -163,7 +163,7 @@ def _losses(rotation, translation, semi_axes, direction, uniform, camera, frame,
 class _SilhouetteLosses(torch.autograd.Function):
     @staticmethod
     def forward(ctx, rotation, translation, semi_axes, *others):  # type: ignore[override]
-        posed = [x.detach().contiguous().numpy() for x in (rotation, translation, semi_axes)]
+        posed = arrays(rotation, translation, semi_axes)
         losses = np.zeros((2, 1), np.float32)
         gradients = [np.zeros(posed[k].shape, np.float32) for k in (0, 1, 2, 1)]
         _losses(*posed, *others, *losses, *gradients)
@@ -196,9 +196,9 @@ def silhouette_losses(
 ) -> SilhouetteLosses:
     """See ``reference.silhouette_losses``: the same result for CPU float32 tensors."""
     tables = masks.nearest, masks.pixels, masks.first_of_image
-    arrays = (x.contiguous().numpy() for x in (direction, uniform, camera, frame, projection, *tables))
+    others = arrays(direction, uniform, camera, frame, projection, *tables)
     numbers = (np.float32(x) for x in (masks.image_side, masks.side, dead_zone))
-    return SilhouetteLosses(*_SilhouetteLosses.apply(rotation, translation, semi_axes, *arrays, *numbers))
+    return SilhouetteLosses(*_SilhouetteLosses.apply(rotation, translation, semi_axes, *others, *numbers))
 
 
 @device
@@ -267,10 +267,10 @@ def unjudged_points(
 ) -> UnjudgedPoints:
     """See ``reference.unjudged_points``: the same result for CPU float32 tensors."""
     tensors = rotation, translation, semi_axes, direction, uniform, frame, projection, masks.reliable
-    rotation_, translation_, semi_axes_, *arrays = (x.detach().contiguous().numpy() for x in tensors)
+    rotation_, translation_, semi_axes_, *others = arrays(*tensors)
     found = torch.empty(count, 3), torch.empty(count, dtype=torch.int32), torch.empty(count, dtype=torch.bool)
     scale = np.float32(masks.side / masks.image_side)
     if count:
-        _unjudged(rotation_, translation_, semi_axes_, np.float32(margin), *arrays, scale,
-                  *(x.numpy() for x in found))  # fmt: skip
+        _unjudged(rotation_, translation_, semi_axes_, np.float32(margin), *others, scale,
+                  *arrays(*found))  # fmt: skip
     return UnjudgedPoints(*found)
