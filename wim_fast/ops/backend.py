@@ -45,6 +45,8 @@ class Backend(NamedTuple):
     shape_losses: Callable
     structure_losses: Callable
     observe_distances: Callable
+    corrected_cameras: Callable
+    camera_rays: Callable
 
     def computing(self) -> AbstractContextManager[None]:
         """To be held around steps and images: kernels that are compiled for the CPU have its cores to themselves."""
@@ -114,6 +116,7 @@ def _version(text: str) -> tuple[int, ...]:
 def _references() -> dict[str, Callable]:
     """Every operation in plain torch."""
     from wim_fast.ops.articulated.reference import articulated_lookup
+    from wim_fast.ops.cameras.reference import camera_rays, corrected_cameras
     from wim_fast.ops.composite.reference import composite, interpolated, visible_samples
     from wim_fast.ops.image_losses.reference import image_losses
     from wim_fast.ops.march.reference import march
@@ -129,6 +132,7 @@ def _references() -> dict[str, Callable]:
     operations: tuple[Callable, ...] = (
         articulated_lookup, part_encoding, march, composite, interpolated, visible_samples, shade, draw_pixels,
         image_losses, silhouette_losses, unjudged_points, part_poses, shape_losses, structure_losses, observe_distances,
+        corrected_cameras, camera_rays,
     )  # fmt: skip
     return {f.__name__: f for f in operations} | {"decoder_mlp": mlp, "pose_mlp": mlp}
 
@@ -137,6 +141,7 @@ def _numba(device_index: int) -> Backend:
     import torch
 
     from wim_fast.ops.articulated.cpu import articulated_lookup
+    from wim_fast.ops.cameras.cpu import camera_rays, corrected_cameras
     from wim_fast.ops.composite.cpu import composite, interpolated, visible_samples
     from wim_fast.ops.image_losses.cpu import image_losses
     from wim_fast.ops.march.cpu import march
@@ -152,7 +157,7 @@ def _numba(device_index: int) -> Backend:
     return Backend(
         "numba", torch.device("cpu"), False, False, "intervals", articulated_lookup, part_encoding, mlp, mlp, march,
         composite, interpolated, visible_samples, shade, draw_pixels, image_losses, silhouette_losses, unjudged_points,
-        part_poses, shape_losses, structure_losses, observe_distances,
+        part_poses, shape_losses, structure_losses, observe_distances, corrected_cameras, camera_rays,
     )  # fmt: skip
 
 
@@ -194,6 +199,7 @@ def _tcnn(device_index: int) -> Backend:
 def _on_every_gpu() -> dict[str, Callable]:
     """By field of `Backend`: the Triton kernels that no library has."""
     from wim_fast.ops.articulated.triton import articulated_lookup
+    from wim_fast.ops.cameras.triton import camera_rays, corrected_cameras
     from wim_fast.ops.composite.triton import interpolated, visible_samples
     from wim_fast.ops.image_losses.triton import image_losses
     from wim_fast.ops.pixels.triton import draw_pixels
@@ -207,7 +213,8 @@ def _on_every_gpu() -> dict[str, Callable]:
             "shade": shade, "draw_pixels": draw_pixels, "image_losses": image_losses,
             "silhouette_losses": silhouette_losses, "unjudged_points": unjudged_points, "part_poses": part_poses,
             "shape_losses": shape_losses, "structure_losses": structure_losses,
-            "observe_distances": observe_distances}  # fmt: skip
+            "observe_distances": observe_distances, "corrected_cameras": corrected_cameras,
+            "camera_rays": camera_rays}  # fmt: skip
 
 
 def _gpu(name: str, index: int) -> torch.device:

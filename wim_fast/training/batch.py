@@ -93,7 +93,7 @@ class TrainingImages:
         uniform = torch.rand(images, rays_per_image, 2, generator=generator, device=self.device)
         anywhere = round(self.sampling.anywhere_share * rays_per_image)
         place, *seen = backend.draw_pixels(self.pixels, camera, frame, uniform, anywhere, self.block_weight)
-        origins, directions = (cameras or self.cameras).rays(camera, place)
+        origins, directions = (cameras or self.cameras).rays(camera, place, backend.camera_rays)
         pose_ids = image_ids(images, rays_per_image, self.device)
         rays = Rays(origins.reshape(-1, 3), directions.reshape(-1, 3), pose_ids)
         return Batch(camera, frame, rays, *seen)

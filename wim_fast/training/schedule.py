@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -14,25 +15,15 @@ from wim_fast.profiling import stage
 CAMERA_RAMP = 0.05  # share of the iterations in which the correction of cameras sets in
 
 
-class LossWeights(NamedTuple):
-    """Of the terms of the loss, by their names, each a 0-dim float32 tensor."""
-
-    photo: Tensor
-    mask: Tensor
-    eikonal: Tensor
-    volume: Tensor
-    void: Tensor
-    hull: Tensor
-    silhouette: Tensor
-    part_center: Tensor
-    cameras: Tensor
-    joint: Tensor
-    separation: Tensor
-    merge: Tensor
+TERMS = (
+    "photo", "mask", "eikonal", "volume", "void", "hull", "silhouette", "part_center", "cameras", "joint", "separation",
+    "merge",
+)  # fmt: skip
+"""All that can be in the loss."""
 
 
 class ScheduleValues(NamedTuple):
-    """What a step takes from the schedule, each a 0-dim float32 tensor: a recorded step (CUDA graph) sees them change."""
+    """What a step takes from the schedule, float32 tensors, most of them 0-dim: a recorded step (CUDA graph) sees them change."""
 
     active_frames: Tensor
     newest_share: Tensor
@@ -40,14 +31,23 @@ class ScheduleValues(NamedTuple):
     doubt: Tensor
     learning_rate_share: Tensor
     camera_share: Tensor
-    weights: LossWeights
+    weights: Tensor  # of `TERMS`
 
     @classmethod
     def of(cls, values: Tensor) -> ScheduleValues:
         """From a tensor of the numbers that `values_at` lists."""
-        numbers = list(values.unbind())
-        count = len(numbers) - len(LossWeights._fields)
-        return cls._make([*numbers[:count], LossWeights._make(numbers[count:])])
+        count = len(values) - len(TERMS)
+        return cls._make([*values[:count].unbind(), values[count:]])
+
+    def weights_of(self, names: tuple[str, ...]) -> Tensor:
+        """Of some of the terms."""
+        return self.weights[_places(names, self.weights.device)]
+
+
+@functools.cache
+def _places(names: tuple[str, ...], device: torch.device) -> Tensor:
+    """Of terms among all of them."""
+    return torch.tensor([TERMS.index(name) for name in names], device=device)
 
 
 class Phase(NamedTuple):
@@ -73,7 +73,7 @@ def values_at(step: int, progress: float, num_frames: int, final_inv_s: float, c
 
 
 def loss_weights(progress: float, config: Config) -> dict[str, float]:
-    """By the fields of `LossWeights`, in their order."""
+    """By the names of `TERMS`, in their order."""
     weights, share = config.loss, silhouette_share(progress, config)
     changing = {
         "silhouette": weights.silhouette_weight * share,
@@ -82,8 +82,7 @@ def loss_weights(progress: float, config: Config) -> dict[str, float]:
         "joint": joint_weight(progress, config),
     }
     return {
-        name: changing[name] if name in changing else getattr(weights, f"{name}_weight")
-        for name in LossWeights._fields
+        name: changing[name] if name in changing else getattr(weights, f"{name}_weight") for name in TERMS
     }
 
 

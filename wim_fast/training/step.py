@@ -58,12 +58,13 @@ def training_losses(
     frame = schedule.draw_frames(render.images_per_step, now, config.schedule, generator)
     camera = torch.randint(images.num_cameras, (render.images_per_step,), generator=generator, device=device)
     frame, camera = processes.share(frame), processes.share(camera)
-    cameras, moment, correction = images.cameras, frame.float(), None
+    cameras, moment, learned = images.cameras, frame.float(), None
     if corrections is not None:
-        correction = corrections()
-        cameras, moment = cameras.corrected(correction), moment + correction.lateness[camera]
+        learned = corrections()
+        cameras = cameras.corrected(learned.numbers, backend.corrected_cameras)
+        moment = moment + learned.lateness[camera]
     # ellipsoids are not the shape: they lead the parts, but would mislead the cameras
-    projection = images.projection if correction is None else cameras.projection().detach()
+    projection = images.projection if learned is None else cameras.projection()
     batch = images.draw(camera, frame, render.rays_per_image, generator, backend, cameras)
     num_rays = len(batch.alpha)
 
@@ -93,8 +94,8 @@ def training_losses(
     else:
         background = torch.full((1, 3), config.scene.background_grey, device=device)
     seen = rendered.rgb
-    if correction is not None:
-        seen = (seen.view(len(camera), -1, 3) @ correction.color[camera].transpose(1, 2)).view(-1, 3)
+    if learned is not None:
+        seen = (seen.view(len(camera), -1, 3) @ learned.color[camera].transpose(1, 2)).view(-1, 3)
     image = backend.image_losses(
         seen, rendered.opacity, batch.rgb, batch.alpha, batch.weight, background, now.doubt
     )
@@ -129,8 +130,8 @@ def training_losses(
         if weights.part_center_weight > 0:
             terms["part_center"] = found.part_center
 
-    if corrections is not None:
-        terms["cameras"] = corrections.prior()
+    if learned is not None:
+        terms["cameras"] = learned.prior
 
     # structure
     structure, joints = config.structure, model.joints
@@ -147,7 +148,7 @@ def training_losses(
         terms["merge"] = losses.merge_loss(rotation, translation, distance, motion_weight)
 
     names = tuple(terms)
-    weighted = torch.stack([*terms.values()]) * torch.stack([getattr(now.weights, name) for name in names])
+    weighted = torch.stack([*terms.values()]) * now.weights_of(names)
     counts = samples.offsets[-1], samples.overflow, marched.offsets[-1], marched.overflow
     report = StepReport.of(names, weighted, num_rays, [image.squared_error, *counts])
     return StepResult(names, weighted, report)
