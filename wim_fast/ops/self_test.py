@@ -333,8 +333,8 @@ def _calibration(count: int, random: torch.Generator) -> Iterator[Case]:
     """Cameras that are a little off, and rays through their pixels; one of the cameras has two images, one has none."""
     views = 3
     K = torch.tensor([[90.0, 0, 24], [0, 90, 20], [0, 0, 1]]).repeat(views, 1, 1)
-    given = torch.linalg.inv(K), torch.linalg.qr(torch.randn(views, 3, 3, generator=random)).Q
-    given = K, *given, torch.randn(views, 3, generator=random)
+    rotation = torch.linalg.qr(torch.randn(views, 3, 3, generator=random)).Q
+    given = K, torch.linalg.inv(K), rotation, torch.randn(views, 3, generator=random)
     numbers = 0.05 * torch.randn(views, cameras.NUMBERS, generator=random)
     yield Case(
         "corrected_cameras", cameras.corrected_cameras, (numbers, *given), lambda kernel, x: kernel(*x), (0,)
