@@ -323,7 +323,11 @@ def _structure(posed: Sequence[Tensor], random: torch.Generator) -> Iterator[Cas
         kernel(*x[:3], *means, 0.75, 0.1)
         return means
 
-    means = torch.rand(parts, parts, 6, 6, generator=random), torch.rand(parts, parts, generator=random)
+    pairs, centers = (
+        torch.rand(parts, parts, 6, 6, generator=random),
+        torch.rand(parts, parts, generator=random),
+    )
+    means = pairs + pairs.transpose(0, 1).transpose(2, 3), centers + centers.t()
     yield Case(
         "observe_distances", structure.observe_distances, (*posed[:3], *means, torch.tensor(3)), observed
     )

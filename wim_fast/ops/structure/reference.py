@@ -89,7 +89,8 @@ def observe_distances(
 
     Args:
         rotation, translation, semi_axes, share: see `joint_candidates`.
-        candidate_distance: (P, P, 6, 6), world units squared; [i, j, m, n] of candidate m of part i and n of part j.
+        candidate_distance: (P, P, 6, 6), world units squared; [i, j, m, n] of candidate m of part i and n of part j, and so
+            the same as [j, i, n, m].
         center_distance: (P, P).
         steps: () int64, how often that was done; 0: the means are set, not moved. All three are changed in place.
         rate: how much of the way the means are moved.
