@@ -9,30 +9,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wim_fast.ops.cameras.reference import CorrectedCameras
+from wim_fast.ops.cameras.reference import TERMS, CorrectedCameras
 from wim_fast.ops.compiled import arrays, device, kernel
 
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
 _TWO = np.float32(2.0)
-SMALL = np.float32(1e-2)  # square of the angle below which series are exact and quotients are not
 
 
 @device
 def _rodrigues(squared):
-    """a and b of ``1 + a K + b K^2``, by the angle's square, and twice their derivatives by it."""
-    if squared < SMALL:
-        a = _ONE - squared / np.float32(6) + squared * squared / np.float32(120)
-        b = np.float32(0.5) - squared / np.float32(24) + squared * squared / np.float32(720)
-        a_slope = -_ONE / np.float32(3) + squared / np.float32(30) - squared * squared / np.float32(840)
-        b_slope = -_ONE / np.float32(12) + squared / np.float32(180) - squared * squared / np.float32(6720)
-    else:
-        angle = np.float32(math.sqrt(squared))
-        cosine = np.float32(math.cos(angle))
-        a = np.float32(math.sin(angle)) / angle
-        b = (_ONE - cosine) / squared
-        a_slope, b_slope = (cosine - a) / squared, (a - _TWO * b) / squared
-    return a, b, a_slope, b_slope
+    """a and b of ``1 + a K + b K^2`` by the angle's square, and twice their derivatives by it: series, see `TERMS`."""
+    a, b, a_slope, b_slope = _ONE, _ONE, _ZERO, _ZERO
+    for k in range(TERMS, 0, -1):
+        share = _ONE / np.float32(2 * k * (2 * k + 1))
+        a_slope = -share * (a + squared * a_slope)
+        a = _ONE - share * squared * a
+        share = _ONE / np.float32((2 * k + 1) * (2 * k + 2))
+        b_slope = -share * (b + squared * b_slope)
+        b = _ONE - share * squared * b
+    return a, b / _TWO, _TWO * a_slope, b_slope
 
 
 @functools.partial(kernel, parallel=False)

@@ -7,12 +7,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from wim_fast.ops.cameras import reference
 from wim_fast.ops.cameras.reference import NUMBERS, CorrectedCameras
 
 CAMERAS = 16  # of a program
 PIXELS = 128
 WARPS = 4
-SMALL = tl.constexpr(1e-2)  # square of the angle below which series are exact and quotients are not
+TERMS = tl.constexpr(reference.TERMS)
 
 
 @triton.jit
@@ -22,17 +23,16 @@ def _turn(numbers, v, is_camera):
     y = tl.load(numbers + 9 * v + 1, mask=is_camera, other=0.0)
     z = tl.load(numbers + 9 * v + 2, mask=is_camera, other=0.0)
     squared = x * x + y * y + z * z
-    s = tl.maximum(squared, SMALL)
-    angle = tl.sqrt(s)
-    far_a, far_b = tl.sin(angle) / angle, (1.0 - tl.cos(angle)) / s
-    is_small = squared < SMALL
-    a = tl.where(is_small, 1.0 - squared / 6.0 + squared * squared / 120.0, far_a)
-    b = tl.where(is_small, 0.5 - squared / 24.0 + squared * squared / 720.0, far_b)
-    near_a = -1.0 / 3.0 + squared / 30.0 - squared * squared / 840.0
-    near_b = -1.0 / 12.0 + squared / 180.0 - squared * squared / 6720.0
-    a_slope = tl.where(is_small, near_a, (tl.cos(angle) - far_a) / s)
-    b_slope = tl.where(is_small, near_b, (far_a - 2.0 * far_b) / s)
-    return x, y, z, squared, a, b, a_slope, b_slope
+    a, b, a_slope, b_slope = 1.0, 1.0, 0.0, 0.0  # series: sine and cosine of any angle would spill
+    for i in tl.static_range(TERMS):
+        k = TERMS - i
+        share = 1.0 / (2 * k * (2 * k + 1))
+        a_slope = -share * (a + squared * a_slope)
+        a = 1.0 - share * squared * a
+        share = 1.0 / ((2 * k + 1) * (2 * k + 2))
+        b_slope = -share * (b + squared * b_slope)
+        b = 1.0 - share * squared * b
+    return x, y, z, squared, a, 0.5 * b, 2.0 * a_slope, b_slope
 
 
 @triton.jit
