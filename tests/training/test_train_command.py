@@ -18,6 +18,7 @@ from wim_fast.ops.shape_losses import cpu
 from wim_fast.recordings.calibration.raw_json import read_raw_camera
 from wim_fast.runs.new_run import RUNS
 from wim_fast.runs.run import load_run
+from wim_fast.training.machine import read_machines
 
 OFTEN = 0.00001  # minutes: a checkpoint after every step
 
@@ -46,10 +47,17 @@ def test_a_run_holds_everything(scene, capsys):
         "config",
         "evaluation",
         "events",
+        "machine",
         "metrics",
         "preview",
         "trajectory",
     }
+    (machine,) = read_machines(run / "machine.json")
+    assert (machine["from_step"], machine["backend"], machine["torch"]) == (
+        0,
+        "numba",
+        str(torch.__version__),
+    )
     config = from_yaml(run / "config.yaml")
     assert config.scene.scene == str(scene.resolve())
     assert config.scene.train_cameras == (0, 2, 4)

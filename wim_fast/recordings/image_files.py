@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wim_fast.errors import UserError
+from wim_fast.files import read_bytes
 
 PICTURES = (".png", ".jpg", ".jpeg")
 MAX_PIXELS = 1 << 26  # of one image: 8192 x 8192
+MAX_BYTES = 1 << 29  # of a file; without compression 8192 x 8192 take half of it
 _JPEG = b"\xff\xd8"
 _NUMBERS = re.compile(r"\d+")
 
@@ -38,7 +40,7 @@ def _read(file: Path, mode: str | None, alpha: bool = False) -> NDArray[np.uint8
     from PIL import Image
 
     try:
-        content = file.read_bytes()
+        content = read_bytes(file, MAX_BYTES)
         if not content.startswith(_JPEG) and b"IEND" not in content:  # pillow forgives a missing end
             raise EOFError("the image is truncated")
         with Image.open(io.BytesIO(content), formats=["PNG", "JPEG"]) as image:

@@ -103,6 +103,17 @@ def _camera_groups(corrections: CameraCorrections, config: CamerasConfig) -> lis
     ]
 
 
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Put a saved state back. ValueError if it is of other parameters."""
+    optimizer.load_state_dict(state)
+    for parameter, kept in optimizer.state.items():
+        moments = (kept.get("exp_avg"), kept.get("exp_avg_sq"))
+        if any(not isinstance(m, Tensor) or m.shape != parameter.shape for m in moments):
+            raise ValueError("the optimiser's state is of other parameters")
+        if not isinstance(kept.get("step"), Tensor):
+            raise ValueError("the optimiser's state holds no step")
+
+
 def move_learning_rates(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
     """Put learning rates where a step reads them: on a GPU as tensors, so that a recorded step sees them change."""
     on_gpu = device.type == "cuda"

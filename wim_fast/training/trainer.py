@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,6 +13,7 @@ from wim_fast.config import Config
 from wim_fast.errors import UserError
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.camera_corrections import AS_GIVEN, CameraCorrections, FoundCameras
+from wim_fast.model.motion import learned_motion
 from wim_fast.model.structure import spanning_tree
 from wim_fast.ops.backend import Backend
 from wim_fast.processes import ALONE, Processes
@@ -20,13 +24,16 @@ from wim_fast.training import schedule
 from wim_fast.training.batch import TrainingImages
 from wim_fast.training.cuda_graph import Recorded
 from wim_fast.training.initialization import initial_parts
+from wim_fast.training.learner import Diverged
 from wim_fast.training.optimizer import (
     clip_gradients,
     make_optimizer,
     move_learning_rates,
+    restore_optimizer,
     set_learning_rates,
 )
 from wim_fast.training.pace import Pace
+from wim_fast.training.result_files import cameras_file, trajectory_file
 from wim_fast.training.room import EXACT, Room
 from wim_fast.training.step import training_losses
 from wim_fast.training.step_report import StepReport
@@ -93,6 +100,16 @@ class Trainer:
     def iterations(self) -> int:
         """How many steps there will have been; with `minutes`, as it looks now."""
         return self.pace.iterations
+
+    @property
+    def active_frames(self) -> int:
+        """Frames in use (supplement A.5)."""
+        return schedule.active_frames(self.progress, self.images.num_frames, self.config.schedule)
+
+    @property
+    def facts(self) -> dict[str, float]:
+        """What else a line of the log says."""
+        return {"inv_s": self.inv_s}
 
     @property
     def inv_s(self) -> float:
@@ -191,16 +208,40 @@ class Trainer:
             self.recorded.forget()
         self.room = room
 
-    def prepare_optimizer(self) -> None:
-        """After its state came from a checkpoint, which another kind of device may have written."""
+    def learned(self) -> dict[str, Any]:
+        """What a checkpoint holds, but for step, pace and random state."""
+        return {
+            "inv_s": self.inv_s,
+            "model": self.model.state_dict(),
+            "cameras": self.corrections and self.corrections.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def restore_learned(self, content: Mapping[str, Any]) -> None:
+        """Put what `learned` gave back; another kind of device may have written it."""
+        self.model.load_state_dict(content["model"])
+        if self.corrections is not None:
+            self.corrections.load_state_dict(content["cameras"])
+        restore_optimizer(self.optimizer, content["optimizer"])
         move_learning_rates(self.optimizer, self.backend.device)
         if self.recorded:
             self.recorded.forget()
 
+    def result_files(self, frame_ids: Sequence[int], coordinate_scale: float) -> dict[str, bytes]:
+        """trajectory.npz; and cameras.json, unless all cameras are believed."""
+        model, mlp, found = self.model, self.backend.pose_mlp, self.found
+        files = {"trajectory.npz": trajectory_file(model, frame_ids, coordinate_scale, mlp)}
+        if found.correction is not None:
+            centers = learned_motion(model, mlp).translation
+            files["cameras.json"] = cameras_file(found, self.cameras, centers, coordinate_scale)
+        return files
+
     def choose_tree(self) -> None:
-        """Choose the joints anew from the running distances."""
+        """Choose the joints anew from the running distances. Raises Diverged."""
         joints = self.model.joints
         distances = joints.candidate_distance.cpu().numpy(), joints.center_distance.cpu().numpy()
+        if not np.isfinite(distances[0]).all():
+            raise Diverged("part distances")
         edges, candidates = spanning_tree(*distances, self.config.structure.center_weight)
         joints.choose(torch.from_numpy(edges), torch.from_numpy(candidates))
 

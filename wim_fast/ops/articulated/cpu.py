@@ -84,7 +84,7 @@ def _forward(points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, union, 
         w = np.ones(ROWS * PITCH, np.float32)  # all parts
         w[RX : RX + shapes.shape[0]] = shapes
         near = np.ones(ROWS * PITCH, np.float32)  # those near the point
-        part = np.empty(PITCH, np.int32)
+        part = np.zeros(PITCH, np.int32)
         union_weight = np.empty(MAX_CANDIDATES, np.float32)
         part_weight = np.empty(MAX_CANDIDATES, np.float32)
         for i in range(chunk * size, min(n_points, (chunk + 1) * size)):
@@ -126,6 +126,7 @@ def _forward(points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, union, 
                 sum_a += part_weight[count]
                 count += 1
             cand_count[i] = count
+            cand_id[i, 0] = part[0]  # also where no part is near, because the point or the pose is not finite
             union[i] = nearest - np.float32(math.log(sum_b)) / b
             nx = _ZERO
             ny = _ZERO

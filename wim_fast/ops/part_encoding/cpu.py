@@ -62,6 +62,14 @@ def _corners(x, y, z, side, size, dense, start):
             start + ((x ^ y1 ^ z1) & mask), start + ((x1 ^ y1 ^ z1) & mask))  # fmt: skip
 
 
+@device
+def _within(x, most):
+    """x in [-most, most]; of what is no number, an end: it must not become an index."""
+    if not x > -most:
+        return -most
+    return x if x < most else most
+
+
 @kernel
 def _forward(
     local, ids, weights, table, scales, sides, offsets, dense, tiles, half_extent, inverse_side, out
@@ -78,9 +86,9 @@ def _forward(
                 if weight < _MIN_WEIGHT:
                     continue
                 tx, ty, tz = _tile_origin(ids[i, k], tiles)
-                ux = min(max(local[i, k, 0], -half_extent), half_extent) * inverse_side + tx
-                uy = min(max(local[i, k, 1], -half_extent), half_extent) * inverse_side + ty
-                uz = min(max(local[i, k, 2], -half_extent), half_extent) * inverse_side + tz
+                ux = _within(local[i, k, 0], half_extent) * inverse_side + tx
+                uy = _within(local[i, k, 1], half_extent) * inverse_side + ty
+                uz = _within(local[i, k, 2], half_extent) * inverse_side + tz
                 for level in range(levels):
                     px = ux * scales[level] + _HALF
                     py = uy * scales[level] + _HALF
@@ -134,9 +142,9 @@ def _backward(local, ids, weights, table, scales, sides, offsets, dense, tiles, 
                     continue
                 tx, ty, tz = _tile_origin(ids[i, k], tiles)
                 lx, ly, lz = local[i, k, 0], local[i, k, 1], local[i, k, 2]
-                px = (min(max(lx, -half_extent), half_extent) * inverse_side + tx) * scale + _HALF
-                py = (min(max(ly, -half_extent), half_extent) * inverse_side + ty) * scale + _HALF
-                pz = (min(max(lz, -half_extent), half_extent) * inverse_side + tz) * scale + _HALF
+                px = (_within(lx, half_extent) * inverse_side + tx) * scale + _HALF
+                py = (_within(ly, half_extent) * inverse_side + ty) * scale + _HALF
+                pz = (_within(lz, half_extent) * inverse_side + tz) * scale + _HALF
                 x, y, z = np.uint32(px), np.uint32(py), np.uint32(pz)
                 fx = px - np.float32(x)
                 fy = py - np.float32(y)
