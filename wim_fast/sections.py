@@ -17,6 +17,12 @@ from wim_fast.settings import as_text, field
 
 FAST, PAPER = "fast", "paper"  # presets; the fast one is the defaults
 OURS, KUNDU, SCHMIDTKE = "ours", "kundu", "schmidtke"  # methods
+VGG, PYRAMID, NONE = "vgg", "pyramid", "none"  # how a baseline compares pictures
+FILES_OF_METHODS = {
+    OURS: (),
+    KUNDU: ("smpl", "template", "pose_prior"),
+    SCHMIDTKE: ("template", "vgg_weights"),
+}
 MOST_TOP_PARTS = 8  # what the kernels have room for: ops.articulated.reference.MAX_CANDIDATES
 
 
@@ -345,7 +351,9 @@ class BaselineConfig:
     )
     smpl: str | None = field(None, "kundu: SMPL_NEUTRAL.npz, the body that is posed")
     template: str | None = field(
-        None, "kundu: another skinned body (npz of tools/make_template.py) in place of SMPL"
+        None,
+        "kundu: another skinned body (npz of tools/make_template.py) in place of SMPL; schmidtke: the Gaussians, "
+        "person, dog, arm or a JSON file; none: person",
     )
     pose_prior: str | None = field(
         None, "kundu: SMPLify's prior of poses (gmm_08.pkl or npz); none: small angles"
@@ -368,6 +376,30 @@ class BaselineConfig:
     outline_softness: float = field(
         1.0, "kundu: width of the soft outline in the end, pixels of these masks", minimum=1e-3, maximum=1e3
     )
+    perceptual: str = field(
+        VGG,
+        "schmidtke: how pictures are compared, by VGG19's features as published, or in its place by a pyramid of "
+        "pictures or by their pixels alone",
+        choices=(VGG, PYRAMID, NONE),
+    )
+    vgg_weights: str | None = field(None, "schmidtke: torchvision's weights of VGG19, vgg19-dcbb9e9d.pth")
+    anchor_weight: float = field(
+        0.5,
+        "schmidtke: weight of the squared distances at the anchors, in image sizes",
+        minimum=0,
+        maximum=1e6,
+    )
+    boundary_weight: float = field(
+        1.0, "schmidtke: weight of anchors that leave the image", minimum=0, maximum=1e6
+    )
+
+    @property
+    def label(self) -> str:
+        """The method as tables name it, with what stands in it for a part of the published one."""
+        if self.method != SCHMIDTKE:
+            return {OURS: "ours", KUNDU: "Kundu*"}[self.method]
+        substitutes = {VGG: "", PYRAMID: ", a pyramid of pictures for VGG19", NONE: ", pixels for VGG19"}
+        return f"Schmidtke*{substitutes[self.perceptual]}"
 
 
 @dataclass(frozen=True)
@@ -431,11 +463,16 @@ def check_together(config: Config, where: str) -> None:
         "give --smpl SMPL_NEUTRAL.npz (from https://smpl.is.tue.mpg.de, as docs/baselines.md says) or "
         "--template FILE of tools/make_template.py",
     )
-    given = [*bodies, *(["pose_prior"] if baseline.pose_prior is not None else [])]
+    files = sorted({key for keys in FILES_OF_METHODS.values() for key in keys})
+    unused = [
+        key
+        for key in files
+        if getattr(baseline, key) is not None and key not in FILES_OF_METHODS[baseline.method]
+    ]
     require(
-        baseline.method != OURS or not given,
-        f"baseline.{(given or [''])[0]} is given, but our model has no body",
-        "leave it out, or choose a baseline by --method",
+        not unused,
+        f"baseline.{(unused or [''])[0]} is given, but baseline.method {baseline.method} has no use for it",
+        "leave it out, or choose another --method",
     )
     require(
         model.top_parts <= model.parts,

@@ -21,7 +21,7 @@ STAMP = "kernels.sha256"
 
 load_kernels_threads()
 
-device = njit(inline="always", fastmath=FASTMATH, error_model="numpy")
+device = njit(fastmath=FASTMATH, error_model="numpy")
 """For functions that kernels call."""
 
 

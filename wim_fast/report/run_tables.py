@@ -70,7 +70,7 @@ def overview_row(run: RunContent) -> list[str]:
 
 def method(run: RunContent) -> str:
     """The paper's, or the baseline that was trained in its place."""
-    return SETTINGS["method"].of(run.config) if "method" in SETTINGS else OURS
+    return run.config.baseline.method
 
 
 def metrics_of(run: RunContent) -> Table:

@@ -63,6 +63,7 @@ class Evaluation:
         lpips: "measured", or why it is not.
         size: (height, width) of the images, as trained.
         cameras_corrected: whether training views are judged with the cameras that training found.
+        method: of the run, as tables name it.
     """
 
     run: Path
@@ -78,6 +79,7 @@ class Evaluation:
     driving: dict[str, Any] | None
     lpips: str
     cameras_corrected: bool
+    method: str
     rows: list[Row]
 
     def __str__(self) -> str:
@@ -93,6 +95,7 @@ class Evaluation:
             self.driving,
             self.lpips,
             self.cameras_corrected,
+            self.method,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -162,6 +165,7 @@ def evaluate_selection(
         driving=poses.driving(),
         lpips=lpips if isinstance(lpips, str) else "measured",
         cameras_corrected=run.found.correction is not None,
+        method=run.config.baseline.label,
         rows=[{"group": name, **row} for name, of in rows.items() for row in of],
     )
 

@@ -49,9 +49,10 @@ def evaluation_notes(
     driving: Mapping[str, Any] | None,
     lpips: str,
     cameras_corrected: bool,
+    method: str,
 ) -> list[str]:
     """What an evaluation of these groups says beside its table; see `evaluate.Evaluation` for the rest."""
-    notes = []
+    notes = [f"Method: {method}."]
     if cameras_corrected:
         notes.append(
             "Training views: with the cameras as training found them (cameras.json); others: as given."

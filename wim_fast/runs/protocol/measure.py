@@ -20,6 +20,7 @@ from wim_fast.runs.protocol.tables import latex
 from wim_fast.runs.recording_poses import RecordingPoses, published_driver
 from wim_fast.runs.render import Progress
 from wim_fast.runs.result_table import DAGGER
+from wim_fast.sections import OURS
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,8 @@ def notes_of(protocol: Protocol, results: Sequence[Result], lpips: Lpips | str) 
         name = f"{result.candidate.subject.name} ({run.path.resolve().name})"
         if differs := result.candidate.differs:
             notes.append(f"{DAGGER} {name} was not trained as the protocol says: {'; '.join(differs)}.")
+        if run.config.baseline.method != OURS:
+            notes.append(f"{name} is a baseline: {run.config.baseline.label}.")
         if run.step < run.iterations:
             notes.append(f"{name} is at {run.how_far} of its training.")
     if "lpips_vgg" in protocol.metrics + protocol.our_metrics and isinstance(lpips, str):
@@ -194,6 +197,7 @@ def run_report(result: Result) -> dict[str, Any]:
     return {
         "subject": candidate.subject.name,
         "run": str(run.path),
+        "method": run.config.baseline.label,
         "scene": str(candidate.contents.path),
         "seed": run.config.schedule.seed,
         "step": run.step,
