@@ -183,7 +183,7 @@ def _through(rotation, inverse, v, px, py):
 
 
 @triton.jit(do_not_specialize=["count"])
-def _rays(inverse, rotation, center, camera, pixels, origins, directions, count, PIXELS: tl.constexpr):
+def _cast(inverse, rotation, center, camera, pixels, origins, directions, count, PIXELS: tl.constexpr):
     image = tl.program_id(0)
     n = tl.program_id(1) * PIXELS + tl.arange(0, PIXELS)
     is_pixel, row = n < count, image * count + n
@@ -220,7 +220,7 @@ def _add_outer(of_x, of_y, of_z, gx, gy, gz, factor):
 
 
 @triton.jit(do_not_specialize=["images", "count"])
-def _rays_backward(
+def _cast_backward(
     inverse, rotation, camera, pixels, g_origins, g_directions, g_inverse, g_rotation, g_center, images, count,
     PIXELS: tl.constexpr,
 ):  # fmt: skip
@@ -265,7 +265,7 @@ class _CameraRays(torch.autograd.Function):
         inverse, rotation, _, camera, pixels = inputs
         images, count = pixels.shape[:2]
         origins, directions = (pixels.new_empty(images, count, 3) for _ in range(2))
-        _rays[(images, triton.cdiv(count, PIXELS))](
+        _cast[(images, triton.cdiv(count, PIXELS))](
             *inputs, origins, directions, count, PIXELS=PIXELS, num_warps=WARPS
         )
         ctx.save_for_backward(inverse, rotation, camera, pixels)
@@ -275,7 +275,7 @@ class _CameraRays(torch.autograd.Function):
     def backward(ctx, *grads):  # type: ignore[override]
         inverse, rotation, _, pixels = ctx.saved_tensors
         found = torch.empty_like(inverse), torch.empty_like(rotation), inverse.new_empty(len(inverse), 3)
-        _rays_backward[(len(inverse),)](
+        _cast_backward[(len(inverse),)](
             *ctx.saved_tensors,
             *(g.contiguous() for g in grads),
             *found,
