@@ -6,7 +6,7 @@ import torch
 from torch.autograd import gradcheck
 
 from wim_fast.baselines.schmidtke import gaussians, losses
-from wim_fast.model.pose_trajectory import rotation_from_6d
+from wim_fast.ops.poses.reference import rotation_from_6d
 
 
 def parts(frames=2, count=3, seed=0):

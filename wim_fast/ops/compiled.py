@@ -28,7 +28,7 @@ device = njit(fastmath=FASTMATH, error_model="numpy")
 def arrays(*tensors: Tensor) -> list[np.ndarray]:
     """The same numbers for a kernel, without a copy where they lie one after another. Each torch operation costs a kernel's
     caller about as much as a thousand numbers do, so what is small is computed with numpy."""
-    return [x.detach().contiguous().numpy() for x in tensors]
+    return [(x.detach() if x.requires_grad else x).contiguous().numpy() for x in tensors]
 
 
 def kernel(function: Callable, parallel: bool = True) -> Callable:

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wim_fast.model.structure import CANDIDATE_SHARE, joint_candidates
+from wim_fast.model.structure import CANDIDATE_SHARE
+from wim_fast.ops.structure.reference import joint_candidates
 
 REACH = 0.1  # r of eq. 18: from a part's centre to the points around it, world units
 

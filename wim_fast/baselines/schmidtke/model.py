@@ -18,7 +18,7 @@ from wim_fast.baselines.schmidtke.template import read_template
 from wim_fast.baselines.schmidtke.translator import Pictures, Translator
 from wim_fast.baselines.trajectory import TimeNetwork
 from wim_fast.config import BaselineConfig, Config
-from wim_fast.model.pose_trajectory import rotation_from_6d
+from wim_fast.ops.poses.reference import rotation_from_6d
 from wim_fast.posing.drive import part_poses
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.rendering.image import Image

@@ -15,7 +15,7 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from wim_fast.ops.compiled import device, kernel
+from wim_fast.ops.compiled import arrays, device, kernel
 from wim_fast.ops.silhouette.reference import (
     NEAREST_DEPTH,
     NOWHERE,
@@ -165,7 +165,7 @@ def _losses(rotation, translation, semi_axes, direction, uniform, camera, frame,
 class _SilhouetteLosses(torch.autograd.Function):
     @staticmethod
     def forward(ctx, rotation, translation, semi_axes, *others):  # type: ignore[override]
-        posed = [x.detach().contiguous().numpy() for x in (rotation, translation, semi_axes)]
+        posed = arrays(rotation, translation, semi_axes)
         images, parts = translation.shape[:2]
         sizes = (images, 2), rotation.shape, translation.shape, (images, parts, 3), translation.shape
         of_image, g_rotation, g_translation, g_axes, g_center = (np.zeros(size, np.float32) for size in sizes)
@@ -199,9 +199,9 @@ def silhouette_losses(
 ) -> SilhouetteLosses:
     """See ``reference.silhouette_losses``: the same result for CPU float32 tensors."""
     tables = masks.nearest, masks.pixels, masks.first_of_image
-    arrays = (x.contiguous().numpy() for x in (direction, uniform, camera, frame, projection, *tables))
+    others = arrays(direction, uniform, camera, frame, projection, *tables)
     numbers = (np.float32(x) for x in (masks.image_side, masks.side, dead_zone))
-    return SilhouetteLosses(*_SilhouetteLosses.apply(rotation, translation, semi_axes, *arrays, *numbers))
+    return SilhouetteLosses(*_SilhouetteLosses.apply(rotation, translation, semi_axes, *others, *numbers))
 
 
 @device
@@ -260,11 +260,11 @@ def unjudged_points(
 ) -> UnjudgedPoints:
     """See ``reference.unjudged_points``: the same result for CPU float32 tensors."""
     tensors = rotation, translation, semi_axes, direction, uniform, frame, projection, masks.reliable
-    rotation_, translation_, semi_axes_, *arrays = (x.detach().contiguous().numpy() for x in tensors)
+    rotation_, translation_, semi_axes_, *others = arrays(*tensors)
     scale = np.float32(masks.side / masks.image_side)
-    ranks = arrays[1][1].ravel()
+    ranks = others[1][1].ravel()
     points, unjudged = np.empty((len(ranks), 3), np.float32), np.empty(len(ranks), np.bool_)
-    _judge(rotation_, translation_, semi_axes_, np.float32(margin), *arrays, scale, points, unjudged)
+    _judge(rotation_, translation_, semi_axes_, np.float32(margin), *others, scale, points, unjudged)
     first = np.argsort(-(ranks + unjudged), kind="stable")[:count]
     pose_ids = (first // direction.shape[1:3].numel()).astype(np.int32)
     return UnjudgedPoints(*(torch.from_numpy(x) for x in (points[first], pose_ids, unjudged[first])))
