@@ -42,6 +42,7 @@ def test_a_run_holds_everything(scene, capsys):
     run = Path("runs/tiny_1")
     names = {path.name.split(".")[0] for path in run.iterdir()}
     assert names == {
+        "",  # .lock
         "cameras",
         "checkpoints",
         "config",

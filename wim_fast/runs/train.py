@@ -20,7 +20,7 @@ from wim_fast.processes import Processes, join_processes, keep_memory, local_ran
 from wim_fast.runs.baseline_run import BaselineRun
 from wim_fast.runs.final_evaluation import FinalEvaluation, evaluate_split, write_final_evaluation
 from wim_fast.runs.methods import METHODS, open_run
-from wim_fast.runs.new_run import new_run, run_to_resume
+from wim_fast.runs.new_run import check_free, new_run, run_to_resume
 from wim_fast.runs.run import Run
 from wim_fast.sections import OURS
 from wim_fast.training.checkpoint import DamagedError, TrainedOn, load_checkpoint, restore, trained_on
@@ -97,25 +97,11 @@ def train_run(
     Of several processes all train; the first alone writes, measures, and tells `observer` of steps.
     """
     keep_memory()
-    backend = METHODS[config.baseline.method].backend(config.render.backend, local_rank())
+    method = METHODS[config.baseline.method]
+    backend = method.backend(config.render.backend, local_rank())
     check_memory(config, backend.device)
     processes = join_processes(backend.device)
     observer.say(describe(backend, processes))
-    with folder.owned() if processes.is_first else nullcontext():
-        return train_owned(config, folder, backend, processes, resume=resume, observer=observer)
-
-
-def train_owned(
-    config: Config,
-    folder: RunFolder,
-    backend: Backend,
-    processes: Processes,
-    *,
-    resume: bool,
-    observer: Observer,
-) -> Trained:
-    """The same in a folder that no other process trains into."""
-    method = METHODS[config.baseline.method]
     with processes.first_goes_ahead():
         split = read_split(config)
     scene, config = split.scene, split.config
@@ -132,13 +118,23 @@ def train_owned(
             observer.say(
                 f"camera {camera} runs {when}, by the masks: taken into account, and learned from there"
             )
+    with folder.owned() if processes.is_first else nullcontext():
+        return train_owned(trainer, split, folder, resume=resume, observer=observer)
+
+
+def train_owned(
+    trainer: Learner, split: Split, folder: RunFolder, *, resume: bool, observer: Observer
+) -> Trained:
+    """All of that but the reading, in a folder into which no other process trains."""
     if resume:
         restore_newest(trainer, folder, split.trained_on, observer)
+    elif trainer.processes.is_first:
+        check_free(folder.path)  # once more: another process may have been quicker
     compile_kernels(trainer, observer)
     stopped = take_steps(trainer, split, folder, observer)
     evaluation = None
-    if processes.is_first and not stopped:
-        evaluation = evaluate_split(open_run(folder.path, config.render.backend), split)
+    if trainer.processes.is_first and not stopped:
+        evaluation = evaluate_split(open_run(folder.path, trainer.config.render.backend), split)
         write_final_evaluation(evaluation, trainer.step, folder)
     return Trained(trainer.step, trainer.progress, stopped, evaluation)
 
