@@ -103,15 +103,20 @@ class RunFolder:
     def owned(self) -> Iterator[None]:
         """Keep other processes from training into this folder, until this one ends in whatever way.
 
-        UserError if another one does. Reading goes on as ever. Raises OSError.
+        UserError if another one does, or if it cannot be written to. Reading goes on as ever.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / LOCK, blocking=False)
         try:
+            self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout:
             problem = "is being trained by another process"
             raise UserError(self.path, problem, "wait for it to end, or choose another --output") from None
+        except OSError as error:
+            problem = f"cannot be written ({error.strerror or error})"
+            raise UserError(
+                self.path, problem, "see that it can be written, or choose another --output"
+            ) from None
         except NotImplementedError:  # a file system without locks
             yield
             return
