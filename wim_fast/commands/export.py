@@ -6,7 +6,8 @@ import argparse
 from contextlib import nullcontext
 from pathlib import Path
 
-from wim_fast.commands.flags import add_mesh_arguments, mesh_arguments, positive
+from wim_fast.commands.flags import positive
+from wim_fast.commands.model_flags import add_mesh_arguments, mesh_arguments
 from wim_fast.export.convex import COLLISIONS
 from wim_fast.export.formats import FORMATS
 from wim_fast.ops.backend import BACKENDS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from wim_fast.commands.flags import add_mesh_arguments, add_page_arguments, mesh_arguments
+from wim_fast.commands.model_flags import add_mesh_arguments, add_page_arguments, mesh_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from wim_fast.commands.flags import add_page_arguments, image_size
+from wim_fast.commands.flags import image_size
+from wim_fast.commands.model_flags import add_page_arguments
 from wim_fast.errors import UserError
 
 

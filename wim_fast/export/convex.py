@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from wim_fast.errors import UserError
 from wim_fast.export.extra import extra
 
 Triangles = tuple[np.ndarray, np.ndarray]
@@ -17,13 +16,10 @@ CORNERS = 64  # of one piece, at most: MuJoCo's and PhysX's own limit on GPUs
 def convex_pieces(vertices: np.ndarray, faces: np.ndarray, collision: str) -> list[Triangles]:
     """A closed mesh's hull, or the pieces of its approximate convex decomposition (CoACD; Wei et al., 2022).
 
-    UserError for a `collision` that is none of `COLLISIONS`, or if the library is not installed.
+    collision: one of `COLLISIONS`. UserError if the library is not installed.
     """
     if collision == "hull":
         return [convex_hull(vertices)]
-    if collision != "decomposition":
-        problem = "is no way to collide"
-        raise UserError(f"collision {collision}", problem, f"choose from {', '.join(COLLISIONS)}")
     coacd = extra("coacd")
     coacd.set_log_level("error")
     found = coacd.run_coacd(

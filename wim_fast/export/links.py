@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wim_fast.errors import UserError
-from wim_fast.export.convex import convex_hull, convex_pieces
+from wim_fast.export.convex import COLLISIONS, convex_hull, convex_pieces
 from wim_fast.export.extra import extra
 from wim_fast.export.placement import Placement
 from wim_fast.export.surface import Surface
@@ -146,10 +146,12 @@ def link_model(
         upright: to a file with y up.
         times: (T,) seconds.
         density: kg per cubic unit of the recording (metre); UserError unless it is positive.
-        collision: one of `convex.COLLISIONS`.
+        collision: one of `COLLISIONS`, else UserError.
     """
     if not density > 0:
         raise UserError(f"density {density:g}", "is no density", "give kg per cubic metre, water has 1000")
+    if collision not in COLLISIONS:
+        raise UserError(f"collision {collision}", "is not known", f"choose from {', '.join(COLLISIONS)}")
     fitted = fit_run(run)
     placement = Placement(Z_UP_OF_Y_UP @ upright.rotation, upright.scale)
     mechanism = _placed(zeroed(fitted.mechanism, surface.frame), placement)
