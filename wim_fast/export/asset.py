@@ -21,7 +21,7 @@ from wim_fast.runs.trained_model import TrainedModel
 
 FPS = 30.0
 DENSITY = 1000.0  # of water, and about that of animals
-TEXTURED_FACES = 20_000  # the texture has the detail, and to cut up more faces takes minutes
+TEXTURED_FACES = 20_000  # the texture has the detail, and more faces take longer to cut up
 
 
 @dataclass(frozen=True)
