@@ -154,14 +154,14 @@ def test_a_piece_of_a_closed_mesh_is_closed() -> None:
 
 
 def test_a_hole_stays_a_hole_in_convex_pieces() -> None:
-    pytest.importorskip("coacd", reason="pip install coacd")
+    pytest.importorskip("vhacdx", reason="pip install vhacdx")
     ring = trimesh.creation.annulus(0.7, 1.0, 0.3, sections=12)
     for collision, full in (("hull", True), ("decomposition", False)):
         pieces = convex_pieces(np.asarray(ring.vertices), np.asarray(ring.faces), collision)
         assert any(Delaunay(corners).find_simplex(np.zeros(3)) >= 0 for corners, _ in pieces) == full
         volumes = [trimesh.Trimesh(*piece, process=False).volume for piece in pieces]
         assert min(volumes) > 0
-        assert 0.8 * ring.volume < sum(volumes) < (np.pi * 0.3 if full else 1.3 * ring.volume)
+        assert 0.6 * ring.volume < sum(volumes) < (np.pi * 0.3 if full else 1.5 * ring.volume)
 
 
 @pytest.mark.parametrize("format", ["urdf", "mjcf"])
