@@ -18,6 +18,7 @@ from wim_fast.errors import UserError
 from wim_fast.files import resource_folder
 from wim_fast.sections import (
     FAST,
+    BaselineConfig,
     CamerasConfig,
     Config,
     LossConfig,
@@ -34,6 +35,7 @@ from wim_fast.settings import Setting, add_flags, check, declared_settings, unkn
 
 __all__ = [
     "SETTINGS",
+    "BaselineConfig",
     "CamerasConfig",
     "Config",
     "LossConfig",

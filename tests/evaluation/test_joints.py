@@ -24,10 +24,11 @@ def test_joints_fixed_to_parts_have_no_error(parts: tuple[np.ndarray, ...]) -> N
     rotation, translation, semi_axes = parts
     local = np.random.default_rng(1).normal(size=(4, 3)) * 0.1
     joints = translation + np.einsum("tpab,pb->tpa", rotation, local)
-    result = joint_error(rotation, translation, semi_axes, joints)
+    result = joint_error(part_points(rotation, translation, semi_axes), joints)
     assert result is not None
     assert result.error < 0.01
-    assert result.error < result.error_paper_ridge < result.error_mean_pose
+    assert result.error_least_norm < 1e-9
+    assert result.error < result.error_mean_pose
     assert (result.num_fit_frames, result.num_test_frames) == (6, 54)
     assert result.to_dict()["error"] == result.error
 
@@ -36,7 +37,7 @@ def test_against_a_direct_computation(parts: tuple[np.ndarray, ...]) -> None:
     rotation, translation, semi_axes = parts
     joints = np.random.default_rng(2).normal(size=(60, 3, 3))
     cloud = np.random.default_rng(3).uniform(-1, 1, size=(60, 9, 3))
-    result = joint_error(rotation, translation, semi_axes, joints, cloud)
+    result = joint_error(part_points(rotation, translation, semi_axes), joints, cloud)
     assert result is not None
     extent = np.mean([np.ptp(cloud[t], axis=0).max() for t in range(60)])
     assert result.extent == pytest.approx(extent)
@@ -44,11 +45,7 @@ def test_against_a_direct_computation(parts: tuple[np.ndarray, ...]) -> None:
     a = np.concatenate([source[t].T for t in range(0, 60, 10)])  # 18 equations
     b = np.concatenate([joints[t].T for t in range(0, 60, 10)])
     test = [t for t in range(60) if t % 10]
-    for ridge, ours in (
-        (0.5, result.error_paper_ridge),
-        (1e-3, result.error),
-        (0.0, result.error_least_norm),
-    ):
+    for ridge, ours in ((1e-3, result.error), (0.0, result.error_least_norm)):
         weights = np.linalg.pinv(np.vstack([a, np.sqrt(ridge) * np.eye(28)])) @ np.vstack(
             [b, np.zeros((28, 3))]
         )
@@ -69,10 +66,10 @@ def test_extent_is_the_objects_size_not_its_path() -> None:
 
 def test_too_little_to_judge(parts: tuple[np.ndarray, ...]) -> None:
     rotation, translation, semi_axes = parts
-    assert joint_error(rotation[:1], translation[:1], semi_axes, np.zeros((1, 2, 3))) is None
-    assert joint_error(rotation, translation, semi_axes, np.zeros((60, 0, 3))) is None
+    assert joint_error(part_points(rotation[:1], translation[:1], semi_axes), np.zeros((1, 2, 3))) is None
+    assert joint_error(part_points(rotation, translation, semi_axes), np.zeros((60, 0, 3))) is None
     assert joint_error(
-        rotation[:2], translation[:2], semi_axes, np.random.default_rng(0).normal(size=(2, 2, 3))
+        part_points(rotation[:2], translation[:2], semi_axes), np.random.default_rng(0).normal(size=(2, 2, 3))
     )
     with pytest.raises(ValueError, match="59 frames"):
-        joint_error(rotation, translation, semi_axes, np.zeros((59, 2, 3)))
+        joint_error(part_points(rotation, translation, semi_axes), np.zeros((59, 2, 3)))

@@ -14,8 +14,9 @@ from wim_fast.posing.joint_motion import JointMotion
 from wim_fast.posing.pose_file import read_pose_file
 from wim_fast.posing.tree import rooted
 from wim_fast.recordings.cameras import Cameras, project
-from wim_fast.runs.camera_path import FILL, extreme_points, fitted, zoomed
+from wim_fast.runs.camera_path import FILL, fitted, zoomed
 from wim_fast.runs.joints import example_pose
+from wim_fast.runs.trained_model import extreme_points
 
 
 @pytest.mark.parametrize("far", [0.0, 5.0])

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from wim_fast.config import Config
 from wim_fast.training.metrics_log import MetricsLog
 from wim_fast.training.run_folder import RunFolder
 from wim_fast.training.step_report import StepReport
@@ -15,9 +14,8 @@ def report(photo: float, dropped: float) -> StepReport:
 
 
 def trainer_at(step: int) -> SimpleNamespace:
-    images = SimpleNamespace(num_frames=6)
     return SimpleNamespace(
-        step=step, iterations=100, progress=step / 100, images=images, config=Config(), inv_s=90.0
+        step=step, iterations=100, progress=step / 100, active_frames=6, facts={"inv_s": 90.0}
     )
 
 

@@ -10,6 +10,7 @@ from arm_scene import NUM_TRAIN, arm_scene
 from wim_fast.config import Config
 from wim_fast.evaluation.joints import joint_error
 from wim_fast.ops.backend import select_backend
+from wim_fast.posing.regression import part_points
 from wim_fast.rendering.image import render_image
 from wim_fast.training.trainer import Trainer
 
@@ -67,9 +68,7 @@ def test_joints_follow_from_the_parts(trainer, scene):
     """A.10: regressed from every fourth frame, tested on the others; share of the arm's extent."""
     rotation, translation = trainer.model.trajectory(torch.arange(scene.num_frames))
     error = joint_error(
-        rotation.numpy(),
-        translation.numpy(),
-        trainer.model.semi_axes.numpy(),
+        part_points(rotation.numpy(), translation.numpy(), trainer.model.semi_axes.numpy()),
         scene.ground_truth.joints,
         fit_every=4,
     )

@@ -23,9 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Looks, prints and writes."""
     from wim_fast.runs.check import write_check
+    from wim_fast.runs.opened_run import frame_positions
     from wim_fast.runs.run import load_run
     from wim_fast.runs.tables import doubt_table
-    from wim_fast.runs.trained_model import frame_positions
     from wim_fast.terminal import console, say, say_written
 
     run = load_run(args.run, args.backend)

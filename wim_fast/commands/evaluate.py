@@ -39,10 +39,10 @@ def run(args: argparse.Namespace) -> None:
     """Renders, measures, prints and writes."""
     from wim_fast.runs.evaluation_pictures import write_evaluation
     from wim_fast.runs.evaluation_table import metrics_table
-    from wim_fast.runs.run import load_run
+    from wim_fast.runs.methods import open_run
     from wim_fast.terminal import console, progress_bars, say, say_written
 
-    run = load_run(args.run, args.backend)
+    run = open_run(args.run, args.backend)
     with progress_bars() as on_progress:
         written = write_evaluation(
             run,

@@ -27,9 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frame", type=int, default=0, metavar="F", help="with --list-joints: frame trained on (default: 0)"
     )
-    driving = parser.add_argument_group(
-        "with --drive, whose points have a row for each frame of the recording"
-    )
+    driving = parser.add_argument_group("with --drive, whose points have a row for each frame recorded")
     driving.add_argument(
         "--train-frames", metavar="A:B[:C]", help="rows to learn from (default: the frames trained on)"
     )
@@ -61,19 +59,21 @@ def check_flags(args: argparse.Namespace) -> None:
 def render(args: argparse.Namespace) -> None:
     """Pictures and videos of a pose file, or of driven poses."""
     from wim_fast.runs.drive import drive_file, write_driven_videos
+    from wim_fast.runs.methods import open_run
     from wim_fast.runs.repose import write_pose_video
     from wim_fast.runs.run import load_run
     from wim_fast.runs.tables import driving_note
     from wim_fast.terminal import progress_bars, say, say_written
 
-    run, view = load_run(args.run, args.backend), view_arguments(args)
-    driven = None if args.drive is None else drive_file(run, args.drive, args.train_frames)
-    if driven is not None:
-        say(driving_note(driven, run.coordinate_scale))
+    view = view_arguments(args)
+    if args.drive is None:
+        run = load_run(args.run, args.backend)
+        with progress_bars() as on_progress:
+            say_written(write_pose_video(run, args.pose, args.output, on_progress=on_progress, **view))
+        return
+    opened = open_run(args.run, args.backend)
+    driven = drive_file(opened, args.drive, args.train_frames)
+    say(driving_note(driven, opened.coordinate_scale))
+    view |= {"frames": args.frames, "cameras": args.cameras}
     with progress_bars() as on_progress:
-        if driven is None:
-            written = write_pose_video(run, args.pose, args.output, on_progress=on_progress, **view)
-        else:
-            view |= {"frames": args.frames, "cameras": args.cameras, "on_progress": on_progress}
-            written = write_driven_videos(run, driven, args.output, **view)
-    say_written(written)
+        say_written(write_driven_videos(opened, driven, args.output, on_progress=on_progress, **view))

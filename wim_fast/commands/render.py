@@ -31,15 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Renders the learned motion."""
+    from wim_fast.runs.methods import open_run
     from wim_fast.runs.render import write_render
-    from wim_fast.runs.run import load_run
     from wim_fast.terminal import progress_bars, say_written
 
     if args.frame is not None and (args.frames is not None or not args.turntable):
         raise UserError(
             "--frame", "needs --turntable and cannot be combined with --frames", "use --frames A:B instead"
         )
-    run = load_run(args.run, args.backend)
+    run = open_run(args.run, args.backend)
     with progress_bars() as on_progress:
         written = write_render(
             run,

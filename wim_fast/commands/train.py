@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 from wim_fast.config import add_config_flags, config_overrides
+from wim_fast.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +45,7 @@ def run(args: argparse.Namespace) -> None:
     from wim_fast.processes import leave_processes, local_rank, use_threads
     from wim_fast.runs.new_run import new_run, run_to_resume
     from wim_fast.runs.train import train_run
+    from wim_fast.sections import OURS
     from wim_fast.viewer.server import HOST, check_viewer
     from wim_fast.viewer.terminal import TerminalObserver, show_result
 
@@ -53,6 +55,8 @@ def run(args: argparse.Namespace) -> None:
     config, folder = (
         run_to_resume(args.output, settings) if args.resume else new_run(args.output, settings, args.config)
     )
+    if args.view is not None and config.baseline.method != OURS:
+        raise UserError("--view", "shows parts, which a baseline has not", "leave it out")
     if args.view is not None and local_rank() == 0:
         check_viewer(HOST, args.view)
     count = wanted_processes(args.processes, config.render.images_per_step)

@@ -6,9 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from wim_fast.posing.regression import RIDGE, fit_linear_map, part_points
-
-PAPER_RIDGE = 0.5
+from wim_fast.posing.regression import RIDGE, fit_linear_map
 
 
 @dataclass(frozen=True)
@@ -17,16 +15,14 @@ class JointError:
 
     Attributes:
         error: the headline: supplement A.10, eq. 19, with ridge `RIDGE`.
-        error_paper_ridge: with the paper's lambda 0.5, in world units. On the few frames of a short video it
-            measures the ridge more than the parts.
-        error_least_norm: without a ridge; the frames that fit leave it underdetermined in short videos.
+        error_least_norm: as the paper measures: least squares of least norm, without a ridge. The frames that fit
+            leave it underdetermined in short videos.
         error_mean_pose: baseline: every joint at its mean over the frames that fit.
         extent: world units, see `object_extent`.
         num_fit_frames, num_test_frames: every 10th frame fits, the rest test.
     """
 
     error: float
-    error_paper_ridge: float
     error_least_norm: float
     error_mean_pose: float
     extent: float
@@ -55,42 +51,33 @@ class JointDistances:
 
     Attributes:
         test_frames: (F,) positions among the frames given.
-        ridge, paper_ridge, least_norm, mean_pose: by regression, as in `JointError`.
+        ridge, least_norm, mean_pose: by regression, as in `JointError`.
     """
 
     test_frames: np.ndarray
     ridge: np.ndarray
-    paper_ridge: np.ndarray
     least_norm: np.ndarray
     mean_pose: np.ndarray
 
 
-def joint_distances(
-    part_rotation: np.ndarray,
-    part_translation: np.ndarray,
-    semi_axes: np.ndarray,
-    joints: np.ndarray,
-    fit_every: int = 10,
-) -> JointDistances | None:
-    """True joints regressed from part centres and joint candidates, frame by frame (supplement A.10, eq. 19).
+def joint_distances(moving: np.ndarray, joints: np.ndarray, fit_every: int = 10) -> JointDistances | None:
+    """True joints regressed from the points of a model, frame by frame (supplement A.10, eq. 19).
 
     The frames given are consecutive ones of a video: frames 0, 10, 20, ... fit the map, the others test it.
 
     Args:
-        part_rotation, part_translation: (T, P, 3, 3), (T, P, 3).
-        semi_axes: (P, 3).
+        moving: (T, N, 3) points of the model: of ours part centres and joint candidates.
         joints: (T, J, 3) true joints of the same frames, world units.
 
     Returns:
         None if there are no joints, or no frame to test on.
     """
-    joints = np.asarray(joints, float)
-    if len(joints) != len(part_translation):
-        raise ValueError(f"{len(joints)} frames of joints, {len(part_translation)} of parts")
+    joints, source = np.asarray(joints, float), np.asarray(moving, float)
+    if len(joints) != len(source):
+        raise ValueError(f"{len(joints)} frames of joints, {len(source)} of the model")
     fits = np.arange(len(joints)) % fit_every == 0
     if fits.all() or joints.shape[1] == 0:
         return None
-    source = part_points(part_rotation, part_translation, semi_axes)
 
     def distances(regressed: np.ndarray) -> np.ndarray:
         return np.linalg.norm(regressed - joints[~fits], axis=-1)
@@ -101,19 +88,13 @@ def joint_distances(
     return JointDistances(
         test_frames=np.flatnonzero(~fits),
         ridge=with_ridge(RIDGE),
-        paper_ridge=with_ridge(PAPER_RIDGE),
         least_norm=with_ridge(0.0),
         mean_pose=distances(joints[fits].mean(axis=0)),
     )
 
 
 def joint_error(
-    part_rotation: np.ndarray,
-    part_translation: np.ndarray,
-    semi_axes: np.ndarray,
-    joints: np.ndarray,
-    points: np.ndarray | None = None,
-    fit_every: int = 10,
+    moving: np.ndarray, joints: np.ndarray, points: np.ndarray | None = None, fit_every: int = 10
 ) -> JointError | None:
     """The mean of `joint_distances` (MPJPE) as a share of the object's extent.
 
@@ -123,13 +104,12 @@ def joint_error(
     Returns:
         None if there are no joints, or no frame to test on.
     """
-    found = joint_distances(part_rotation, part_translation, semi_axes, joints, fit_every)
+    found = joint_distances(moving, joints, fit_every)
     if found is None:
         return None
     extent = object_extent(joints, points)
     return JointError(
         error=float(found.ridge.mean() / extent),
-        error_paper_ridge=float(found.paper_ridge.mean() / extent),
         error_least_norm=float(found.least_norm.mean() / extent),
         error_mean_pose=float(found.mean_pose.mean() / extent),
         extent=extent,

@@ -12,13 +12,13 @@ from wim_fast.evaluation.metrics import compare, mask_iou
 from wim_fast.evaluation.protocols import NOVEL_VIEWS
 from wim_fast.evaluation.summary import means
 from wim_fast.export.asset import Asset
-from wim_fast.export.raster import rasterize
 from wim_fast.export.triangles import vertex_normals
 from wim_fast.model.articulated_model import Posed
 from wim_fast.model.motion import Motion
 from wim_fast.ops.shading.reference import light
 from wim_fast.recordings.cameras import Cameras, project
 from wim_fast.rendering.image import Image, render_image
+from wim_fast.rendering.raster import rasterize
 from wim_fast.runs.evaluate import TRAINING_VIEWS, finite, sample
 from wim_fast.runs.render import Progress
 from wim_fast.runs.trained_model import TrainedModel

@@ -10,7 +10,7 @@ from wim_fast.errors import UserError
 from wim_fast.export.asset import DENSITY, FPS, Asset, Settings
 from wim_fast.export.compare import Loss, measure_loss
 from wim_fast.export.formats import FORMATS
-from wim_fast.files import output_folder, write_atomic
+from wim_fast.files import check_free, output_folder, write_atomic
 from wim_fast.runs.render import Progress
 from wim_fast.runs.trained_model import TrainedModel
 
@@ -89,7 +89,7 @@ def write_asset(
             able = ", ".join(key for key, other in FORMATS.items() if getattr(other, name))
             raise UserError(f"{name}", f"{format} has none", f"leave it out, or choose {able}")
     file = Path(output) if output else default_file(asset, format)
-    _check_free(file.with_suffix("") if settings.sequence else file, force)
+    check_free(file.with_suffix("") if settings.sequence else file, force)
     with output_folder(file.parent):
         return chosen.write(asset, file)
 
@@ -97,11 +97,3 @@ def write_asset(
 def default_file(asset: Asset, format: str) -> Path:
     """Where a format is written if nobody says: RUN/export/<name of the run>, and its suffix."""
     return asset.run.path / "export" / (asset.name + FORMATS[format].suffix)
-
-
-def _check_free(path: Path, force: bool) -> None:
-    """UserError if a file or folder is in the way."""
-    if path.is_dir() and not path.suffix and not any(path.iterdir()):
-        return
-    if path.exists() and not force:
-        raise UserError(path, "is there already", "choose another --output, or overwrite it with --force")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from wim_fast.model.motion import Motion
-from wim_fast.runs.trained_model import TrainedModel, check_frame
+from wim_fast.runs.opened_run import check_frame
+from wim_fast.runs.trained_model import TrainedModel
 
 POINTS = 64  # in each part
 NEAR = 0.03  # world units, by which ellipsoids are inflated: surfaces closer than that flow together

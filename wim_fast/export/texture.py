@@ -11,9 +11,9 @@ from scipy.ndimage import distance_transform_edt
 
 from wim_fast.errors import UserError
 from wim_fast.export.extra import extra
-from wim_fast.export.raster import rasterize
 from wim_fast.export.surface import Surface, surface_colors
 from wim_fast.model.motion import posed_at
+from wim_fast.rendering.raster import rasterize
 from wim_fast.runs.trained_model import TrainedModel
 
 LEAST, MOST = 64, 8192  # texels a side

@@ -1,15 +1,15 @@
-"""Driving: part poses from any points that move with the object (supplement A.10).
+"""Driving: a model's poses from any points that move with the object (supplement A.10).
 
 SMPL vertices, mocap joints or points on a robot's links: a linear map from them to the part centres and joint
 candidates is learned on the training frames, and each part's rotation follows by Procrustes.
 
-The paper maps the points alone. With a few points on every rigid link that is all there is to know, and
-it is what is chosen then. Where there are fewer (joints only), a link's turn about its own axis shows
-only in how its neighbours lie, so two kinds of vectors may join the points: the axes of the world (an
-arm's base does not move) and cross products of bones (hinge axes). They are vectors like the points, so
-one weight still serves x, y and z. Held-out blocks of training frames decide which of them helps; on
-synthetic arms driven by joints alone both together take the rotation error of the parts from 25 to 10
-degrees.
+The paper maps the points alone, as they lie in the world (`drive_as_published`). Ours (`fit_drive`, `drive`) takes them
+about their centroid, so that an object may travel. With a few points on every rigid link that is all there is to know,
+and it is what is chosen then. Where there are fewer (joints only), a link's turn about its own axis shows only in how
+its neighbours lie, so two kinds of vectors may join the points: the axes of the world (an arm's base does not move) and
+cross products of bones (hinge axes). They are vectors like the points, so one weight still serves x, y and z. Held-out
+blocks of training frames decide which of them helps; on synthetic arms driven by joints alone both together take the
+rotation error of the parts from 25 to 10 degrees.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from itertools import combinations
 
 import numpy as np
 
-from wim_fast.posing.regression import RIDGE, fit_linear_map, part_points
+from wim_fast.posing.regression import RIDGE, fit_linear_map
 from wim_fast.posing.tree import joint_candidates
 
+MAX_POINTS = 690  # of more, so many drive, evenly by index: neighbours on a mesh move alike
 MAX_POINTS_FOR_BONES = 64
 MAX_POINTS_FOR_ALL_TRIPLES = 12
 CROSS_SCALE = 5.0
@@ -30,43 +31,37 @@ CROSS_SCALE = 5.0
 
 @dataclass(frozen=True)
 class DriveFit:
-    """A learned map from driving points to part poses.
+    """A learned map from driving points to N points of a model.
 
     Attributes:
-        weights: (7 P, F) from driving vectors to part points, relative to the driving points' centroid.
+        weights: (N, F) from driving vectors to the model's points, relative to the driving points' centroid.
+        chosen: (M,) which of the points given drive.
         triples: (C, 3) driving points a, b, c whose cross product (b - a) x (c - a) joins the vectors.
         world_axes: whether the three axes of the world join them.
-        semi_axes: (P, 3).
-        held_out_error: mean distance (world units) of part points on training frames that were held out.
+        held_out_error: mean distance (world units) of the points on training frames that were held out.
     """
 
     weights: np.ndarray
+    chosen: np.ndarray
     triples: np.ndarray
     world_axes: bool
-    semi_axes: np.ndarray
     held_out_error: float
 
 
-def fit_drive(
-    points: np.ndarray,
-    part_rotation: np.ndarray,
-    part_translation: np.ndarray,
-    semi_axes: np.ndarray,
-    ridge: float = RIDGE,
-) -> DriveFit:
+def fit_drive(points: np.ndarray, moving: np.ndarray, ridge: float = RIDGE) -> DriveFit:
     """Learns the map on the training frames (supplement A.10, eq. 15; see `RIDGE` for its lambda).
 
     Args:
         points: (T, M, 3) driving points, world units.
-        part_rotation, part_translation: (T, P, 3, 3), (T, P, 3) of the same frames.
-        semi_axes: (P, 3).
+        moving: (T, N, 3) points of a model in the same frames: of ours `regression.part_points`.
     """
-    points = np.asarray(points, float)
-    targets = part_points(part_rotation, part_translation, semi_axes)
+    points, targets = np.asarray(points, float), np.asarray(moving, float)
     if points.ndim != 3 or points.shape[-1] != 3 or len(points) != len(targets) or not points.shape[1]:
         raise ValueError(f"driving points are {points.shape}: (T={len(targets)}, M, 3) is needed")
     if not np.isfinite(points).all():
         raise ValueError("driving points hold NaN or infinite values")
+    chosen = np.unique(np.linspace(0, points.shape[1] - 1, MAX_POINTS).astype(int))
+    points = points[:, chosen]
     targets = targets - _centroid(points)
 
     best: tuple[float, np.ndarray, bool] | None = None
@@ -78,24 +73,46 @@ def fit_drive(
     assert best is not None
     error, triples, world_axes = best
     weights = fit_linear_map(_driving_vectors(points, triples, world_axes), targets, ridge)
-    return DriveFit(weights, triples, world_axes, np.asarray(semi_axes, float), error)
+    return DriveFit(weights, chosen, triples, world_axes, error)
 
 
-def drive(fit: DriveFit, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Part poses for new positions of the driving points (supplement A.10, eq. 16 and 17).
+def drive(fit: DriveFit, points: np.ndarray) -> np.ndarray:
+    """The model's points (T, N, 3) for new positions of the driving points (supplement A.10, eq. 16).
 
     Args:
         points: (T, M, 3), the points that `fit` has learned from, in the same order.
-
-    Returns:
-        part_rotation (T, P, 3, 3), part_translation (T, P, 3).
     """
-    points = np.asarray(points, float)
-    moved = fit.weights @ _driving_vectors(points, fit.triples, fit.world_axes) + _centroid(points)
-    moved = moved.reshape(len(points), len(fit.semi_axes), 7, 3)
-    center, candidates = moved[:, :, 0], moved[:, :, 1:]
-    identity = np.broadcast_to(np.eye(3), (len(fit.semi_axes), 3, 3))
-    rest = joint_candidates(identity, np.zeros_like(fit.semi_axes), fit.semi_axes)  # (P, 6, 3)
+    points = np.asarray(points, float)[:, fit.chosen]
+    return fit.weights @ _driving_vectors(points, fit.triples, fit.world_axes) + _centroid(points)
+
+
+def drive_as_published(
+    points: np.ndarray, fit_points: np.ndarray, moving: np.ndarray, ridge: float
+) -> np.ndarray:
+    """The model's points (N, K, 3) by supplement A.10, eq. 15 and 16, to the letter: all points drive, as they lie in the
+    world, and nothing else.
+
+    Args:
+        points: (N, M, 3) driving points, world units.
+        fit_points: (T, M, 3) the same ones on the training frames.
+        moving: (T, K, 3) points of a model in the training frames.
+        ridge: lambda; see `PAPER_RIDGE`.
+    """
+    return fit_linear_map(fit_points, moving, ridge) @ np.asarray(points, float)
+
+
+def part_poses(points: np.ndarray, semi_axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rotation (T, P, 3, 3) and translation (T, P, 3) of parts (supplement A.10, eq. 17).
+
+    Args:
+        points: (T, 7 P, 3) as of `regression.part_points`, but perhaps not quite rigid.
+        semi_axes: (P, 3).
+    """
+    semi_axes = np.asarray(semi_axes, float)
+    points = points.reshape(len(points), len(semi_axes), 7, 3)
+    center, candidates = points[:, :, 0], points[:, :, 1:]
+    identity = np.broadcast_to(np.eye(3), (len(semi_axes), 3, 3))
+    rest = joint_candidates(identity, np.zeros_like(semi_axes), semi_axes)  # (P, 6, 3)
     return procrustes(rest, candidates - center[:, :, None]), center
 
 

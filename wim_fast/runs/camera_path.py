@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from wim_fast.model.motion import Motion
 from wim_fast.recordings.cameras import Cameras, project, turntable
+from wim_fast.runs.baseline_run import AnyRun
 from wim_fast.runs.defaults import LEAST_SIZE
-from wim_fast.runs.trained_model import TrainedModel
 
 FILL = 0.85  # share of a picture that the object takes where the camera is free
 
@@ -32,27 +32,26 @@ def recorded_path(cameras: Cameras, index: int, frames: Sequence[int]) -> Camera
     return CameraPath(cameras.select([index] * len(names)), names, f"camera_{camera:03d}.mp4")
 
 
-def turntable_path(run: TrainedModel, motion: Motion, size: int | None = None) -> CameraPath:
+def turntable_path(run: AnyRun, motion: Any, size: int | None = None) -> CameraPath:
     """A circle round everything that moves in a motion, one camera for each of its frames.
 
     Args:
         size: longer side of the pictures in pixels; None: as trained, at least `LEAST_SIZE`.
     """
     cameras = resized_to(run.recorded_cameras(run.camera_ids), size)
-    circle = circle_round(cameras, motion, run.semi_axes, len(motion))
+    circle = circle_round(cameras, run.extremes(motion), len(motion))
     return CameraPath(circle, [f"turntable_{k:05d}.png" for k in range(len(motion))], "turntable.mp4")
 
 
-def circle_round(cameras: Cameras, motion: Motion, semi_axes: np.ndarray, count: int) -> Cameras:
-    """`count` cameras on a circle, as far from the object as these, that hold all of a motion of parts (P, 3)."""
-    points = extreme_points(motion, semi_axes)
+def circle_round(cameras: Cameras, points: np.ndarray, count: int) -> Cameras:
+    """`count` cameras on a circle, as far from the object as these, that hold all points (N, 3)."""
     middle = 0.5 * (points.min(axis=0) + points.max(axis=0))
     return fitted(turntable(cameras, middle, count), points)
 
 
 def choose_path(
-    run: TrainedModel,
-    motion: Motion,
+    run: AnyRun,
+    motion: Any,
     frames: Sequence[int],
     *,
     camera: int | None = None,
@@ -81,13 +80,6 @@ def resized_to(cameras: Cameras, size: int | None) -> Cameras:
     size = size or max(LEAST_SIZE, cameras.width, cameras.height)
     factor = size / max(cameras.width, cameras.height)
     return cameras.resized(max(1, round(cameras.width * factor)), max(1, round(cameras.height * factor)))
-
-
-def extreme_points(motion: Motion, semi_axes: np.ndarray) -> np.ndarray:
-    """The ends of the parts' axes in all frames, (N, 3) world: what a picture must hold."""
-    arms = np.swapaxes(motion.rotation * semi_axes[:, None, :], -1, -2)  # (T, P, axis, 3)
-    center = motion.translation[:, :, None]
-    return np.concatenate([center + arms, center - arms], axis=2).reshape(-1, 3)
 
 
 def zoomed(cameras: Cameras, points: np.ndarray) -> Cameras:

@@ -14,7 +14,8 @@ from wim_fast.drawing.sheets import grid
 from wim_fast.recordings.cameras import Cameras, pixel_rays, project
 from wim_fast.recordings.masks import BACKGROUND, OBJECT
 from wim_fast.rendering.image import render_image
-from wim_fast.runs.trained_model import TrainedModel, check_frame
+from wim_fast.runs.opened_run import check_frame
+from wim_fast.runs.trained_model import TrainedModel
 from wim_fast.scene.scene import Scene
 
 FRAMES, PICTURE_SIZE = 5, 192

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from wim_fast import strict_npz
 from wim_fast.errors import UserError
 from wim_fast.evaluation.joints import object_extent
 from wim_fast.files import output_folder
-from wim_fast.model.motion import Motion
 from wim_fast.posing.drive import drive, fit_drive
+from wim_fast.runs.baseline_run import AnyRun
 from wim_fast.runs.camera_path import CameraPath, choose_path, recorded_path, resized_to
 from wim_fast.runs.defaults import FPS
+from wim_fast.runs.opened_run import frame_positions
 from wim_fast.runs.render import Progress, view_of, write_pictures
-from wim_fast.runs.trained_model import TrainedModel, frame_positions
 from wim_fast.scene.scene import SceneContents
 
 
@@ -29,13 +31,13 @@ class Driven:
         motion: a pose for each row of the points, world units.
         points: how many points drive.
         fitted: rows that the map was learned from.
-        residual: mean distance of part centres from the learned ones on these rows, world units.
-        held_out_error: of part points on rows that were held out of the fit, world units.
+        residual: mean distance of the model's points from the learned ones on these rows, world units.
+        held_out_error: of these points on rows that were held out of the fit, world units.
         extent: size of the object, world units.
     """
 
     source: str
-    motion: Motion
+    motion: Any  # as `run.motion_of` gives it
     points: int
     fitted: list[int]
     residual: float
@@ -44,12 +46,12 @@ class Driven:
 
 
 def drive_parts(
-    run: TrainedModel,
+    run: AnyRun,
     points: np.ndarray,
     fit_frames: str | Sequence[int] | None = None,
     source: str = "points",
 ) -> Driven:
-    """Poses of all parts from points that move with the object (supplement A.10).
+    """Poses of the model from points that move with the object (supplement A.10).
 
     Args:
         points: (N, M, 3) in the units of the recording's files; row r is frame number r of the recording, and
@@ -61,21 +63,24 @@ def drive_parts(
     trained = run.trained_positions(contents)
     points = checked_points(points, source) / run.coordinate_scale
     fitted = fit_rows(fit_frames, len(points), contents, trained, source)
-    learned = run.motion.at([trained.index(row) for row in fitted])
-    fit = fit_drive(points[fitted], learned.rotation, learned.translation, run.semi_axes)
-    motion = Motion(*drive(fit, points))
-    off = np.linalg.norm(motion.translation[fitted] - learned.translation, axis=-1)
+    model: Any = run
+    learned = model.points_in(model.motion.at([trained.index(row) for row in fitted]))
+    fit = fit_drive(points[fitted], learned)
+    driven = drive(fit, points)
+    off = np.linalg.norm(driven[fitted] - learned, axis=-1)
     extent = object_extent(points)
-    return Driven(source, motion, points.shape[1], fitted, float(off.mean()), fit.held_out_error, extent)
+    return Driven(
+        source, run.motion_of(driven), points.shape[1], fitted, float(off.mean()), fit.held_out_error, extent
+    )
 
 
-def drive_file(run: TrainedModel, file: Path, fit_frames: str | None = None) -> Driven:
+def drive_file(run: AnyRun, file: Path, fit_frames: str | None = None) -> Driven:
     """The same of points in an npz file, see `read_points`."""
     return drive_parts(run, read_points(file), fit_frames, str(file))
 
 
 def write_driven_videos(
-    run: TrainedModel,
+    run: AnyRun,
     driven: Driven,
     output: Path | None = None,
     *,
@@ -112,7 +117,7 @@ def write_driven_videos(
 
 
 def fixed_paths(
-    run: TrainedModel,
+    run: AnyRun,
     contents: SceneContents,
     frame_ids: Sequence[int],
     cameras: Sequence[int] | None,
@@ -175,12 +180,9 @@ POINTS_REMEDY = "write it with numpy.savez(file, points=...), shape (T, M, 3), a
 def read_points(path: Path) -> np.ndarray:
     """(N, M, 3) from an npz with `points` (or else `joints`). UserError if there is no such file, or it holds neither."""
     try:
-        with np.load(path, allow_pickle=False) as data:
-            arrays = {key: data[key] for key in ("points", "joints") if key in data}
+        arrays = strict_npz.read(path, ("points", "joints"), POINTS_REMEDY)
     except FileNotFoundError:
         raise UserError(path, "there is no such file", "give the path of an npz file of points") from None
-    except Exception as error:  # numpy, zipfile and zlib raise many kinds on a malformed archive
-        raise UserError(path, f"cannot be read as an npz file ({error})", POINTS_REMEDY) from None
     if not arrays:
         raise UserError(path, "holds neither points nor joints", POINTS_REMEDY)
     return next(iter(arrays.values()))

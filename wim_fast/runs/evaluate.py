@@ -19,15 +19,15 @@ from wim_fast.evaluation.joints import JointError
 from wim_fast.evaluation.metrics import Lpips, compare, load_lpips
 from wim_fast.evaluation.protocols import NOVEL_POSES, NOVEL_VIEWS
 from wim_fast.evaluation.summary import summarize
-from wim_fast.model.articulated_model import Posed
 from wim_fast.recordings.selection import camera_positions
-from wim_fast.rendering.image import Image, render_image
+from wim_fast.rendering.image import Image
 from wim_fast.runs.align import aligned_cameras
+from wim_fast.runs.baseline_run import AnyRun, BaselineRun, need_parts
 from wim_fast.runs.defaults import SAMPLE
 from wim_fast.runs.evaluation_table import as_text, evaluation_notes, metrics_table
+from wim_fast.runs.opened_run import frame_positions
 from wim_fast.runs.recording_poses import RecordingPoses
 from wim_fast.runs.render import Progress
-from wim_fast.runs.trained_model import TrainedModel, frame_positions
 from wim_fast.runs.turntable_check import unconfirmed_share
 from wim_fast.scene.scene import Scene
 
@@ -46,7 +46,7 @@ class Rendered(NamedTuple):
     scene: Scene  # that the view is of
     camera: int  # position in the scene
     frame: int  # position in the scene
-    posed: Posed
+    posed: Any  # as `run.posed` gives it
     image: Image
 
 
@@ -57,12 +57,13 @@ class Evaluation:
     Attributes:
         rows: one per view: `group`, `camera` and `frame` (ids), and the metrics of `metrics.image_metrics`.
         summary: {group: mean of each metric, and `images`}.
-        unconfirmed: what of a turntable no training camera confirms.
+        unconfirmed: what of a turntable no training camera confirms; None of a baseline.
         joint_error: of the frames trained on (A.10); None if the recording has no true joints.
         driving: what drives the novel poses, and its error on held-out frames; None where nothing does.
         lpips: "measured", or why it is not.
         size: (height, width) of the images, as trained.
         cameras_corrected: whether training views are judged with the cameras that training found.
+        method: of the run, as tables name it.
     """
 
     run: Path
@@ -73,11 +74,12 @@ class Evaluation:
     cameras_trained_on: tuple[int, ...]
     frames_trained_on: tuple[int, ...]
     summary: dict[str, dict[str, float]]
-    unconfirmed: Unconfirmed
+    unconfirmed: Unconfirmed | None
     joint_error: JointError | None
     driving: dict[str, Any] | None
     lpips: str
     cameras_corrected: bool
+    method: str
     rows: list[Row]
 
     def __str__(self) -> str:
@@ -93,6 +95,7 @@ class Evaluation:
             self.driving,
             self.lpips,
             self.cameras_corrected,
+            self.method,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,14 +109,14 @@ class Evaluation:
             "size": list(self.size),
             "cameras_trained_on": list(self.cameras_trained_on),
             "frames_trained_on": list(self.frames_trained_on),
-            "unconfirmed": self.unconfirmed._asdict(),
+            "unconfirmed": None if self.unconfirmed is None else self.unconfirmed._asdict(),
             "joint_error": None if self.joint_error is None else self.joint_error.to_dict(),
             "images": [{key: finite(value) for key, value in row.items()} for row in rows],
         }
 
 
 def evaluate(
-    run: TrainedModel,
+    run: AnyRun,
     cameras: Sequence[int] | None = None,
     frames: str | Sequence[int] | None = None,
     *,
@@ -138,7 +141,7 @@ def evaluate(
 
 
 def evaluate_selection(
-    run: TrainedModel,
+    run: AnyRun,
     poses: RecordingPoses,
     selection: Selection,
     on_view: Callable[[Rendered], None] | None = None,
@@ -146,7 +149,7 @@ def evaluate_selection(
 ) -> Evaluation:
     """The same of views that are selected."""
     lpips = load_lpips()
-    available = None if isinstance(lpips, str) else lpips
+    available = {} if isinstance(lpips, str) else {"lpips": lpips}
     rows, size = evaluate_groups(run, selection.groups(), poses, available, on_view, on_progress)
     return Evaluation(
         run=run.path,
@@ -157,11 +160,12 @@ def evaluate_selection(
         cameras_trained_on=run.camera_ids,
         frames_trained_on=run.frame_ids,
         summary={name: summarize(of) for name, of in rows.items()},
-        unconfirmed=unconfirmed_share(run),
+        unconfirmed=None if isinstance(run, BaselineRun) else unconfirmed_share(run),
         joint_error=poses.joint_error(),
         driving=poses.driving(),
         lpips=lpips if isinstance(lpips, str) else "measured",
         cameras_corrected=run.found.correction is not None,
+        method=run.config.baseline.label,
         rows=[{"group": name, **row} for name, of in rows.items() for row in of],
     )
 
@@ -190,7 +194,7 @@ class Selection:
 
 
 def select_views(
-    run: TrainedModel,
+    run: AnyRun,
     poses: RecordingPoses,
     cameras: Sequence[int] | None,
     frames: str | Sequence[int] | None,
@@ -200,6 +204,8 @@ def select_views(
 
     Without anything that drives their poses, frames not trained on are left out, and a UserError if asked for.
     """
+    if align_cameras:
+        need_parts(run, "--align-cameras")
     contents = poses.contents
     trained, every = set(run.camera_ids), contents.camera_ids
     if cameras is None:
@@ -237,10 +243,10 @@ def sample(frames: Sequence[int]) -> list[int]:
 
 
 def evaluate_groups(
-    run: TrainedModel,
+    run: AnyRun,
     groups: Mapping[str, Views],
     poses: RecordingPoses,
-    lpips: Lpips | None,
+    lpips: Mapping[str, Lpips],
     on_view: Callable[[Rendered], None] | None = None,
     on_progress: Progress | None = None,
     what: str = "rendering",
@@ -249,7 +255,7 @@ def evaluate_groups(
 
     Args:
         poses: must know every frame; those not trained on need its driver.
-        lpips: from `load_lpips`, if it is available.
+        lpips: from `load_lpips`, by the names of their metrics; none where they are not available.
         on_view: called with each view, in the order of the rows.
         what: is being done, for `on_progress`.
 
@@ -264,15 +270,16 @@ def evaluate_groups(
     total, done = sum(len(ids) * len(of) for ids, of in groups.values()), 0
     rows: dict[str, list[Row]] = {}
 
-    def pose(frame: int, camera: int) -> Posed:
+    def pose(frame: int, camera: int) -> Any:
         return poses.posed(frames[frame], camera)
 
     for name, (ids, of) in groups.items():
         if name == ALIGNED_VIEWS:
+            assert not isinstance(run, BaselineRun)  # checked
             scene = dataclasses.replace(scene, cameras=aligned_cameras(run, scene, pose, ids))
 
         def take(
-            camera: int, frame: int, posed: Posed, image: Image, group: str = name, seen: Scene = scene
+            camera: int, frame: int, posed: Any, image: Image, group: str = name, seen: Scene = scene
         ) -> None:
             nonlocal done
             done += 1
@@ -294,21 +301,21 @@ def evaluate_groups(
 
 
 def evaluate_views(
-    run: TrainedModel,
-    posed: Callable[[int, int], Posed],
+    run: AnyRun,
+    posed: Callable[[int, int], Any],
     scene: Scene,
     cameras: Sequence[int],
     frames: Sequence[int],
     *,
-    lpips: Lpips | None = None,
-    on_image: Callable[[int, int, Posed, Image], None] | None = None,
+    lpips: Mapping[str, Lpips] | None = None,
+    on_image: Callable[[int, int, Any, Image], None] | None = None,
 ) -> list[Row]:
     """Renders views of a scene at its size and compares them with its images.
 
     Args:
-        posed: the pose (F = 1) at a position among the scene's frames that a camera (id) shows.
+        posed: the pose at a position among the scene's frames that a camera (id) shows.
         cameras, frames: positions (not ids) in `scene`; every pair of them is a view.
-        lpips: from `metrics.load_lpips`, if it is available.
+        lpips: from `metrics.load_lpips`, by the names of their metrics.
         on_image: called with camera position, frame position, pose and picture of each view, in order.
 
     Returns:
@@ -319,7 +326,7 @@ def evaluate_views(
         for camera in cameras:
             camera_id = scene.cameras.ids[camera]
             pose = posed(frame, camera_id)
-            image = render_image(run.model, pose, scene.cameras, camera, run.inv_s, run.backend)
+            image = run.image(pose, scene.cameras, camera)
             image = image.tinted(run.found.color(camera_id))
             truth, mask = scene.rgba[camera, frame], scene.mask[camera, frame]
             metrics = compare(image, truth, mask, run.background, lpips)

@@ -14,6 +14,7 @@ from wim_fast.compositing import over, to_uint8
 from wim_fast.drawing.images import enlarge, write_png
 from wim_fast.drawing.sheets import grid
 from wim_fast.files import output_folder
+from wim_fast.runs.baseline_run import AnyRun
 from wim_fast.runs.camera_path import picture_name, resized_to
 from wim_fast.runs.evaluate import (
     ALIGNED_VIEWS,
@@ -25,7 +26,6 @@ from wim_fast.runs.evaluate import (
 )
 from wim_fast.runs.recording_poses import RecordingPoses
 from wim_fast.runs.render import Progress, view_of
-from wim_fast.runs.trained_model import TrainedModel
 
 COMPARED = 5  # views of each group in the comparison picture
 COMPARISON_SIZE = 192
@@ -42,7 +42,7 @@ class WrittenEvaluation:
 
 
 def write_evaluation(
-    run: TrainedModel,
+    run: AnyRun,
     output: Path | None = None,
     cameras: Sequence[int] | None = None,
     frames: str | Sequence[int] | None = None,
@@ -76,7 +76,7 @@ def write_evaluation(
 class _Pictures:
     """Writes the views that were asked for, and keeps a few of each group as (truth, rendering) in [0, 1]."""
 
-    run: TrainedModel
+    run: AnyRun
     selection: Selection
     frame_ids: Sequence[int]  # of the whole recording
     folder: Path

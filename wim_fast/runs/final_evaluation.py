@@ -6,6 +6,7 @@ import dataclasses
 import json
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +15,8 @@ from wim_fast.evaluation.confirmation import Unconfirmed
 from wim_fast.evaluation.joints import JointError, joint_error
 from wim_fast.evaluation.summary import summarize
 from wim_fast.files import write_atomic
+from wim_fast.runs.baseline_run import AnyRun, BaselineRun
 from wim_fast.runs.evaluate import evaluate_views
-from wim_fast.runs.trained_model import TrainedModel
 from wim_fast.runs.turntable_check import unconfirmed_share_of
 from wim_fast.training.run_folder import RunFolder
 from wim_fast.training.split import Split
@@ -26,15 +27,15 @@ LARGEST_GAP = 1.5  # dB between trained and other cameras that is still no reaso
 
 @dataclass(frozen=True)
 class FinalEvaluation:
-    """Means of the metrics by group of cameras, what of a turntable no training camera confirms, and the joint error
-    (A.10) where true joints are known."""
+    """Means of the metrics by group of cameras, what of a turntable no training camera confirms (not of a baseline), and
+    the joint error (A.10) where true joints are known."""
 
     groups: dict[str, dict[str, float]]
-    unconfirmed: Unconfirmed
+    unconfirmed: Unconfirmed | None
     joint_error: JointError | None
 
 
-def evaluate_split(run: TrainedModel, split: Split) -> FinalEvaluation:
+def evaluate_split(run: AnyRun, split: Split) -> FinalEvaluation:
     """Measures some of the frames trained on. SceneWarning if cameras not trained on are much worse."""
     groups = {}
     views = dataclasses.replace(split.views, cameras=run.found.corrected(split.views.cameras))
@@ -51,17 +52,19 @@ def evaluate_split(run: TrainedModel, split: Split) -> FinalEvaluation:
         groups[name] = summarize(rows)
     if len(groups) == 2:
         warn_of_gap(*(summary.get("psnr", float("nan")) for summary in groups.values()))
-    unconfirmed = unconfirmed_share_of(run, views, split.view_positions)
+    unconfirmed = None
+    if not isinstance(run, BaselineRun):
+        unconfirmed = unconfirmed_share_of(run, views, split.view_positions)
     return FinalEvaluation(groups, unconfirmed, trained_joint_error(run, split))
 
 
-def trained_joint_error(run: TrainedModel, split: Split) -> JointError | None:
+def trained_joint_error(run: AnyRun, split: Split) -> JointError | None:
     """Of all frames trained on; None without true joints."""
     truth = split.scene.ground_truth
     if truth is None or truth.joints is None:
         return None
-    motion = run.motion
-    return joint_error(motion.rotation, motion.translation, run.semi_axes, truth.joints, truth.points)
+    model: Any = run
+    return joint_error(model.points_in(model.motion), truth.joints, truth.points)
 
 
 def warn_of_gap(trained: float, other: float) -> None:
@@ -73,11 +76,9 @@ def warn_of_gap(trained: float, other: float) -> None:
 
 def write_final_evaluation(evaluation: FinalEvaluation, step: int, folder: RunFolder) -> None:
     """evaluation.json. Raises OSError."""
-    content: dict[str, object] = {
-        "step": step,
-        **evaluation.groups,
-        "unconfirmed": evaluation.unconfirmed._asdict(),
-    }
+    content: dict[str, object] = {"step": step, **evaluation.groups}
+    if evaluation.unconfirmed is not None:
+        content["unconfirmed"] = evaluation.unconfirmed._asdict()
     if evaluation.joint_error is not None:
         content["joints"] = evaluation.joint_error.to_dict()
     write_atomic(folder.evaluation, json.dumps(content, indent=1).encode())

@@ -17,10 +17,11 @@ from wim_fast.model.motion import posed_at
 from wim_fast.posing.joint_motion import JointMotion, joint_motions
 from wim_fast.posing.tree import RootedTree, rooted
 from wim_fast.rendering.part_map import render_parts
-from wim_fast.runs.camera_path import clearest_views, extreme_points, resized_to, zoomed
+from wim_fast.runs.camera_path import clearest_views, resized_to, zoomed
 from wim_fast.runs.defaults import PART_PICTURE_SIZE
+from wim_fast.runs.opened_run import check_frame
 from wim_fast.runs.repose import root_of
-from wim_fast.runs.trained_model import TrainedModel, check_frame
+from wim_fast.runs.trained_model import TrainedModel
 
 CANVAS_SIZE = 768  # drawn on
 STILL = 3.0  # degrees: a joint that turns by less is called stiff
@@ -126,7 +127,7 @@ def labelled_picture(
     ids = run.camera_ids if camera is None else (camera,)
     cameras = resized_to(run.recorded_cameras(ids), size or PART_PICTURE_SIZE)
     clearest = clearest_views(cameras, pose.translation[0])
-    cameras = zoomed(cameras, extreme_points(pose, run.semi_axes))
+    cameras = zoomed(cameras, run.extremes(pose))
     joints, centers = run.joints_in(pose)[0], pose.translation[0]
     palette = part_palette(len(centers))
     rows, captions = [], []

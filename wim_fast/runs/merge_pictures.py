@@ -18,10 +18,11 @@ from wim_fast.model.motion import posed_at
 from wim_fast.posing.merge import MergedStructure
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.rendering.part_map import PartMap, render_parts
-from wim_fast.runs.camera_path import clearest_views, extreme_points, resized_to, zoomed
+from wim_fast.runs.camera_path import clearest_views, resized_to, zoomed
 from wim_fast.runs.defaults import PART_PICTURE_SIZE
 from wim_fast.runs.merge import Merging, largest_parts, merge_parts, write_merged_data
-from wim_fast.runs.trained_model import TrainedModel, check_frame
+from wim_fast.runs.opened_run import check_frame
+from wim_fast.runs.trained_model import TrainedModel
 
 PANELS = 8  # steps of the sequence that are shown
 COLUMNS = 4
@@ -126,7 +127,7 @@ class StructureView:
         ids = run.camera_ids if camera is None else (camera,)
         cameras = resized_to(run.recorded_cameras(ids), size or PART_PICTURE_SIZE)
         cameras = cameras.select(clearest_views(cameras, pose.translation[0])[:1])
-        cameras = zoomed(cameras, extreme_points(pose, run.semi_axes))
+        cameras = zoomed(cameras, run.extremes(pose))
         parts = render_parts(run.model, posed_at(run.model, pose, 0), cameras, 0, run.inv_s, run.backend)
         joints = projected(cameras, run.joints_in(pose)[0])
         return cls(parts, run.edges, joints, pose.translation[0], run.semi_axes, cameras, run.background)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +13,13 @@ from wim_fast.drawing.images import write_png, write_video
 from wim_fast.drawing.views import View
 from wim_fast.errors import UserError
 from wim_fast.files import output_folder
-from wim_fast.model.motion import Motion, posed_at
+from wim_fast.model.motion import Motion
 from wim_fast.recordings.cameras import Cameras
+from wim_fast.runs.baseline_run import AnyRun, BaselineRun, BaselineView, need_parts
 from wim_fast.runs.camera_path import CameraPath, choose_path, resized_to, turntable_path
 from wim_fast.runs.defaults import FPS
-from wim_fast.runs.trained_model import TrainedModel, check_frame, frame_positions
+from wim_fast.runs.opened_run import check_frame, frame_positions
+from wim_fast.runs.trained_model import TrainedModel
 
 TURNTABLE_PICTURES = 60  # round a frame that stands still
 
@@ -25,9 +28,14 @@ Progress = Callable[[str, int, int], None]
 
 
 def view_of(
-    run: TrainedModel, parts: bool = False, joints: bool = False, colors_of: int | None = None
-) -> View:
+    run: AnyRun, parts: bool = False, joints: bool = False, colors_of: int | None = None
+) -> View | BaselineView:
     """How the run's model is shown; `colors_of`: in the colours of this camera (id), which must be trained on."""
+    for name, wanted in (("--parts", parts), ("--joints", joints), ("--colors-of", colors_of is not None)):
+        if wanted:
+            need_parts(run, name)
+    if isinstance(run, BaselineRun):
+        return BaselineView(run, run.background)
     if colors_of is not None and colors_of not in run.camera_ids:
         known = ", ".join(map(str, run.camera_ids))
         problem = "the colours of this camera are not known"
@@ -64,7 +72,7 @@ def render_picture(
     if size is not None:
         cameras = resized_to(cameras, size)
     if not parts and not joints:
-        image = view_of(run).image(posed_at(run.model, motion, frame), cameras, 0)
+        image = run.image(run.posed(motion, frame), cameras, 0)
         return image.straight().clip(0.0, 1.0)
     return as_float(view_of(run, parts, joints).picture(motion, frame, cameras, 0))
 
@@ -87,7 +95,7 @@ def as_float(picture: np.ndarray) -> np.ndarray:
 
 
 def write_render(
-    run: TrainedModel,
+    run: AnyRun,
     output: Path | None = None,
     *,
     frames: str | Sequence[int] | None = None,
@@ -115,7 +123,8 @@ def write_render(
     else:
         check_frame(run, frame)
         shown = [frame] * TURNTABLE_PICTURES
-    motion, ids = run.motion.at(shown), [run.frame_ids[k] for k in shown]
+    motion: Any = run.motion.at(shown)
+    ids = [run.frame_ids[k] for k in shown]
     path = choose_path(run, motion, ids, camera=camera, circle=circle, size=size)
     drawn = [name for name, is_drawn in (("parts", parts), ("joints", joints)) if is_drawn]
     view = view_of(run, parts, joints, colors_of)
@@ -125,8 +134,8 @@ def write_render(
 
 
 def write_pictures(
-    view: View,
-    motion: Motion,
+    view: View | BaselineView,
+    motion: Any,
     path: CameraPath,
     folder: Path,
     fps: float,

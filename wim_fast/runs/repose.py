@@ -13,8 +13,9 @@ from wim_fast.posing.pose_file import PoseFile, read_pose_file
 from wim_fast.posing.repose import Axes, repose, repose_sequence
 from wim_fast.posing.tree import default_root
 from wim_fast.runs.camera_path import choose_path
+from wim_fast.runs.opened_run import check_frame
 from wim_fast.runs.render import Progress, view_of, write_pictures
-from wim_fast.runs.trained_model import TrainedModel, check_frame
+from wim_fast.runs.trained_model import TrainedModel
 
 
 def root_of(run: TrainedModel) -> int:

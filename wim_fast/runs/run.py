@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from wim_fast import config as config_module
 from wim_fast.errors import UserError
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.camera_corrections import AS_GIVEN, CameraCorrections
@@ -23,13 +22,15 @@ from wim_fast.ops.backend import select_backend
 from wim_fast.posing.repose import Axes
 from wim_fast.posing.tree import RootedTree
 from wim_fast.recordings.cameras import Cameras
+from wim_fast.runs.baseline_run import method_checked
 from wim_fast.runs.drive import drive_parts
 from wim_fast.runs.evaluate import Evaluation, evaluate
 from wim_fast.runs.joints import JointList, list_joints, tree_of
 from wim_fast.runs.merge import Merging, merge_parts
+from wim_fast.runs.opened_run import check_frame
 from wim_fast.runs.render import TURNTABLE_PICTURES, render_picture, render_turntable
 from wim_fast.runs.repose import repose_frame
-from wim_fast.runs.trained_model import TrainedModel, check_frame
+from wim_fast.runs.trained_model import TrainedModel
 from wim_fast.scene.scene import Scene
 from wim_fast.training.checkpoint import load_checkpoint, trained_on
 from wim_fast.training.pace import Pace
@@ -93,7 +94,7 @@ class Poses:
         return render_picture(self.run, self.motion, frame, camera, size=size, parts=parts, joints=joints)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Run(TrainedModel):
     """A trained run. `load_run` opens one, `wim_fast.train` makes one."""
 
@@ -222,14 +223,13 @@ class Run(TrainedModel):
 
 
 def load_run(path: str | Path, backend: str = "auto") -> Run:
-    """The newest state of a run. UserError if it is not a run, of a newer format, or damaged.
+    """The newest state of a run. UserError if it is not a run of our model, of a newer format, or damaged.
 
     Args:
         backend: which kernels to use: auto, tcnn, triton, numba or torch.
     """
     folder = RunFolder(Path(path))
-    folder.check_is_run()
-    config = config_module.from_yaml(folder.config)
+    config = method_checked(folder, ours=True)
     newest = folder.all_checkpoints()[-1]
     content = load_checkpoint(newest)
     facts = trained_on(content)

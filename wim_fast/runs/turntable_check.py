@@ -45,7 +45,7 @@ def unconfirmed_share_of(run: TrainedModel, scene: Scene, positions: Sequence[in
     found = []
     for turn, frame in enumerate(chosen):
         motion = run.motion.at([positions[frame]])
-        circle = circle_round(cameras, motion, run.semi_axes, VIEWS * len(chosen))
+        circle = circle_round(cameras, run.extremes(motion), VIEWS * len(chosen))
         views = circle.select(range(turn, len(circle), len(chosen)))
         posed = posed_at(run.model, motion, 0)
         shown = [surface_of(_picture(run, posed, views, k), views, k) for k in range(len(views))]

@@ -12,19 +12,19 @@ import torch
 
 from wim_fast.errors import UserError
 from wim_fast.training.checkpoint import TrainedOn
+from wim_fast.training.learner import Diverged, Learner
 from wim_fast.training.metrics_log import MetricsLog
 from wim_fast.training.observer import Observer, Stop
 from wim_fast.training.run_folder import RunFolder
 from wim_fast.training.step_report import StepReport, on_host
 from wim_fast.training.timekeeper import Timekeeper
-from wim_fast.training.trainer import Trainer
 
 STEPS_BETWEEN_CHECKS = 20  # of the losses and of the room on a GPU
 STEPS_BETWEEN_ASKING = 10  # several processes whether one of them is to stop
 
 
 def training_loop(
-    trainer: Trainer,
+    trainer: Learner,
     folder: RunFolder,
     trained_on: TrainedOn,
     observer: Observer,
@@ -71,7 +71,7 @@ def training_loop(
         raise disk_error(error, folder) from None
 
 
-def stopping(stop: Stop, trainer: Trainer) -> bool:
+def stopping(stop: Stop, trainer: Learner) -> bool:
     """Whether any of the processes was asked to stop; then all are."""
     if trainer.processes.count == 1 or trainer.step % STEPS_BETWEEN_ASKING == 0:
         stop.asked = trainer.processes.any(stop.asked, trainer.backend.device)
@@ -79,14 +79,12 @@ def stopping(stop: Stop, trainer: Trainer) -> bool:
     return False
 
 
-def take_step(trainer: Trainer, folder: RunFolder) -> StepReport:
-    """One step; UserError if the tree cannot be chosen, from distances that are not numbers."""
+def take_step(trainer: Learner, folder: RunFolder) -> StepReport:
+    """One step; UserError if it cannot be taken, for want of finite numbers."""
     try:
         return trainer.train_step()
-    except ValueError:
-        if torch.isfinite(trainer.model.joints.candidate_distance).all():
-            raise
-        raise diverged("part distances", trainer.step, folder) from None
+    except Diverged as error:
+        raise diverged(str(error), trainer.step, folder) from None
 
 
 class StepCheck:
@@ -95,7 +93,7 @@ class StepCheck:
     A GPU is asked for many steps at once: each time it has to be waited for.
     """
 
-    def __init__(self, trainer: Trainer, folder: RunFolder, observer: Observer) -> None:
+    def __init__(self, trainer: Learner, folder: RunFolder, observer: Observer) -> None:
         self.trainer, self.folder, self.observer = trainer, folder, observer
         self.every = 1 if trainer.backend.device.type == "cpu" else STEPS_BETWEEN_CHECKS
         self.reports: list[StepReport] = []
@@ -127,7 +125,7 @@ class StepCheck:
             trainer.make_room(room)
 
 
-def save(trainer: Trainer, folder: RunFolder, trained_on: TrainedOn) -> None:
+def save(trainer: Learner, folder: RunFolder, trained_on: TrainedOn) -> None:
     """A checkpoint, unless the last update has spoilt the model."""
     if not all(torch.isfinite(parameter).all() for parameter in trainer.parameters()):
         raise diverged("model", trainer.step, folder)
@@ -138,7 +136,7 @@ def diverged(what: str, step: int, folder: RunFolder) -> UserError:
     return UserError(
         folder.path,
         f"the {what} is no longer finite at step {step}; {last_checkpoint(folder)}",
-        "lower the learning rates (--lr-pose, --lr-grid, --lr-decoder) or try another --seed",
+        "lower the learning rates (--lr-...) or try another --seed",
     )
 
 

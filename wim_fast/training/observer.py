@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from wim_fast.training.checkpoint import TrainedOn
+from wim_fast.training.learner import Learner
 from wim_fast.training.metrics_log import RemainingTime, psnr
 from wim_fast.training.run_folder import RunFolder
 from wim_fast.training.step_report import StepReport
-from wim_fast.training.trainer import Trainer
 
 
 @dataclass
@@ -38,11 +38,11 @@ class Observer:
         """A line that a person should know."""
 
     @contextmanager
-    def watching(self, trainer: Trainer, folder: RunFolder, trained_on: TrainedOn) -> Iterator[None]:
+    def watching(self, trainer: Learner, folder: RunFolder, trained_on: TrainedOn) -> Iterator[None]:
         """Round all steps, in each of several processes."""
         yield
 
-    def stepped(self, trainer: Trainer, report: StepReport) -> None:
+    def stepped(self, trainer: Learner, report: StepReport) -> None:
         """After every step. Must not change the trainer, nor draw random numbers of torch's."""
 
     def logged(self, row: Mapping[str, Any]) -> None:
@@ -85,11 +85,11 @@ class Callback(Observer):
         self.remaining = RemainingTime(0)
 
     @contextmanager
-    def watching(self, trainer: Trainer, folder: RunFolder, trained_on: TrainedOn) -> Iterator[None]:
+    def watching(self, trainer: Learner, folder: RunFolder, trained_on: TrainedOn) -> Iterator[None]:
         self.remaining = RemainingTime(trainer.step)
         yield
 
-    def stepped(self, trainer: Trainer, report: StepReport) -> None:
+    def stepped(self, trainer: Learner, report: StepReport) -> None:
         left = self.remaining.left(trainer.step, trainer.iterations)
         step = TrainingStep(trainer.step, trainer.iterations, trainer.progress, left, report)
         try:

@@ -12,7 +12,6 @@ from wim_fast.drawing.sheets import grid
 from wim_fast.drawing.views import DRAWING_SIZE, View
 from wim_fast.model.motion import learned_motion, posed_at
 from wim_fast.scene.scene import Scene
-from wim_fast.training import schedule
 from wim_fast.training.trainer import Trainer
 
 COLUMNS = ("filmed", "rendered", "parts", "joints")
@@ -29,8 +28,7 @@ def preview_picture(
         rows: {caption: position of the camera in `views`}.
     """
     config, model = trainer.config, trainer.model
-    active = schedule.active_frames(trainer.progress, trainer.images.num_frames, config.schedule)
-    frame = int(np.abs(np.subtract(trained_positions, active // 2)).argmin())
+    frame = int(np.abs(np.subtract(trained_positions, trainer.active_frames // 2)).argmin())
     cameras = trainer.found.corrected(views.cameras)
     view = View(model, trainer.backend, trainer.inv_s, config.scene.background_grey)
     parts = View(model, trainer.backend, view.inv_s, view.background, parts=True)

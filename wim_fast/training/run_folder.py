@@ -4,6 +4,7 @@ RUN/config.yaml         every setting, resolved: cameras, coordinate_scale; in t
 RUN/checkpoints/        step_00001000.pt, the newest few
 RUN/cameras.json        the cameras as they were found, and what changed
 RUN/trajectory.npz      poses and joints, in the units of the scene's files
+RUN/machine.json        what it ran on, and by which version
 RUN/metrics.jsonl       a line every `log_every` steps
 RUN/events.*            the same for TensorBoard
 RUN/preview/            pictures made while training
@@ -12,24 +13,34 @@ RUN/evaluation.json     what was measured at the end
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Callable
+import shutil
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
+from filelock import FileLock, Timeout
 
+from wim_fast.config import Config, from_yaml
 from wim_fast.drawing.images import write_png
 from wim_fast.errors import UserError
 from wim_fast.files import write_atomic
-from wim_fast.model.articulated_model import ArticulatedModel
-from wim_fast.model.motion import edges_of, joints_of, learned_motion, semi_axes_of
-from wim_fast.recordings.calibration.raw_json import raw_camera
-from wim_fast.recordings.cameras import project
 from wim_fast.training.checkpoint import KEPT, TrainedOn, save_checkpoint
-from wim_fast.training.trainer import Trainer
+from wim_fast.training.learner import Learner
+
+LOCK = ".lock"  # of the process that trains
+CHECKSUM = "# checksum of what follows: "
+
+
+def checksum(content: bytes) -> str:
+    """Of a file's content: tells damage, not forgery."""
+    return f"{zlib.crc32(content):08x}"
+
+
+class FolderGone(Exception):
+    """A run's folder has vanished while it was trained."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,10 @@ class RunFolder:
         return self.path / "cameras.json"
 
     @property
+    def machine(self) -> Path:
+        return self.path / "machine.json"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 
@@ -71,10 +86,50 @@ class RunFolder:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         for unfinished in self.path.rglob(".*.tmp"):
             unfinished.unlink(missing_ok=True)
-        write_atomic(self.config, config.encode())
+        write_atomic(self.config, f"{CHECKSUM}{checksum(config.encode())}\n{config}".encode())
+
+    def read_config(self) -> Config:
+        """The settings. UserError if they cannot be read, or are not as they were written."""
+        config = from_yaml(self.config)
+        first, _, rest = self.config.read_bytes().partition(b"\n")
+        if first.startswith(CHECKSUM.encode()) and first.decode(errors="replace") != CHECKSUM + checksum(
+            rest
+        ):
+            problem = "is not as it was written: it is damaged, or was edited"
+            raise UserError(self.config, problem, "put it back, or, if you edited it, remove its first line")
+        return config
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Keep other processes from training into this folder, until this one ends in whatever way.
+
+        UserError if another one does. Reading goes on as ever. Raises OSError.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / LOCK, blocking=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            problem = "is being trained by another process"
+            raise UserError(self.path, problem, "wait for it to end, or choose another --output") from None
+        except NotImplementedError:  # a file system without locks
+            yield
+            return
+        try:
+            yield
+        finally:
+            lock.release()
+            if [entry.name for entry in self.path.glob("*")] == [LOCK]:  # nothing came of it
+                shutil.rmtree(self.path, ignore_errors=True)
+
+    def check_there(self) -> None:
+        """Raises FolderGone if it is not: writing would make an empty folder anew."""
+        if not self.config.is_file():
+            raise FolderGone
 
     def write_preview(self, image: np.ndarray, step: int) -> Path:
-        """A picture (H, W, 3) uint8. Raises OSError."""
+        """A picture (H, W, 3) uint8. Raises OSError, and FolderGone."""
+        self.check_there()
         return write_png(self.preview / f"step_{step:06d}.png", image)
 
     def all_checkpoints(self) -> list[Path]:
@@ -91,70 +146,14 @@ class RunFolder:
         if not self.all_checkpoints():
             raise UserError(self.path, "has no checkpoint", "train it first: wim-fast train")
 
-    def save(self, trainer: Trainer, trained_on: TrainedOn) -> Path:
-        """A checkpoint and the trajectory at this step; older checkpoints go. Raises OSError."""
+    def save(self, trainer: Learner, trained_on: TrainedOn) -> Path:
+        """A checkpoint and the result files at this step; older checkpoints go. Raises OSError, and FolderGone."""
+        self.check_there()
         path = self.checkpoints / f"step_{trainer.step:08d}.pt"
         save_checkpoint(path, trainer, trained_on)
-        write_trajectory(self.trajectory, trainer.model, trained_on, trainer.backend.pose_mlp)
-        write_found_cameras(self.cameras, trainer, trained_on)
+        files = trainer.result_files(trained_on.frame_ids, trained_on.coordinate_scale)
+        for name, content in files.items():
+            write_atomic(self.path / name, content)
         for old in self.all_checkpoints()[:-KEPT]:
             old.unlink(missing_ok=True)
         return path
-
-
-@torch.no_grad()
-def write_trajectory(path: Path, model: ArticulatedModel, trained_on: TrainedOn, mlp: Callable) -> None:
-    """Poses and joints of every frame trained on, in the units of the scene's files.
-
-    part_rotation (T, P, 3, 3) and part_translation (T, P, 3) are part-to-world: x_world = R x_part + t, t the
-    part's centre. semi_axes (P, 3). edges (P-1, 2) are the joined parts, joint_position (T, P-1, 3) the joint
-    of each edge, part_of_joint (P-1, 2) the two parts that each joint joins: its row of edges. frame_ids (T,)
-    of the recording. `mlp`: what computes the pose network, the backend's.
-    """
-    motion, scale = learned_motion(model, mlp), trained_on.coordinate_scale
-    edges = edges_of(model)
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        part_rotation=motion.rotation.astype(np.float32),
-        part_translation=(motion.translation * scale).astype(np.float32),
-        semi_axes=(semi_axes_of(model) * scale).astype(np.float32),
-        edges=edges,
-        joint_position=(joints_of(model, motion) * scale).astype(np.float32),
-        part_of_joint=edges,
-        frame_ids=np.array(trained_on.frame_ids),
-    )
-    write_atomic(path, buffer.getbuffer())
-
-
-def write_found_cameras(path: Path, trainer: Trainer, trained_on: TrainedOn) -> None:
-    """The training cameras as they were found, in the units of the scene's files; nothing if they were believed.
-
-    `cameras` holds for each id what a camera file of the raw layout does, and `changed`: `pixels` (rms, by which the
-    parts' centres are seen elsewhere), `degrees` (turn), `moved` (of the optical centre, units of the files),
-    `focal_length` (factor), `principal_point` (pixels, x and y), `frames` (how late its pictures are),
-    `color` (3, 3; of r, g and b).
-    """
-    found, given, scale = trainer.found, trainer.cameras, trained_on.coordinate_scale
-    if found.correction is None:
-        return
-    corrected = found.corrected(given)
-    points = learned_motion(trainer.model, trainer.backend.pose_mlp).translation
-    elsewhere = project(corrected, points)[0] - project(given, points)[0]
-    cameras = {}
-    in_files = corrected.scaled_world(scale)
-    for v, camera in enumerate(given.ids):
-        K, T = in_files.intrinsics[v], in_files.T_camera_world[v]
-        turn = corrected.T_camera_world[v, :3, :3] @ given.T_camera_world[v, :3, :3].T
-        shift = corrected.intrinsics[v, :2, 2] - given.intrinsics[v, :2, 2]
-        changed = {
-            "pixels": float(np.sqrt((elsewhere[v] ** 2).sum(-1).mean())),
-            "degrees": float(np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1)))),
-            "moved": float(scale * np.linalg.norm(corrected.centers[v] - given.centers[v])),
-            "focal_length": float(corrected.intrinsics[v, 0, 0] / given.intrinsics[v, 0, 0]),
-            "principal_point": shift.tolist(),
-            "frames": found.lateness(camera),
-            "color": found.color(camera).tolist(),
-        }
-        cameras[str(camera)] = {**raw_camera(K, T, (given.height, given.width)), "changed": changed}
-    write_atomic(path, (json.dumps({"cameras": cameras}, indent=1) + "\n").encode())

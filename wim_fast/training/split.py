@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from wim_fast.recordings.recording import Recording
 from wim_fast.recordings.selection import camera_positions, parse_frames
 from wim_fast.scene.load import check_trainable, find_scene, load_scene, scene_names
 from wim_fast.scene.scene import Scene
+from wim_fast.sections import FILES_OF_METHODS, OURS
 from wim_fast.training.checkpoint import TrainedOn
 from wim_fast.training.trainer import pixel_size
 
@@ -94,7 +96,8 @@ def read_split(config: Config) -> Split:
         raise UserError(recording.path, "all cameras are test cameras", "leave some of them to train on")
     scene = read_views(wanted, train, recording=recording)
     check_trainable(scene)
-    check_parts(scene, config.model.parts)
+    if config.baseline.method == OURS:
+        check_parts(scene, config.model.parts)
 
     count = len(recording.frame_ids)
     frames = range(count)[parse_frames(wanted.frames, count) if wanted.frames else slice(None)]
@@ -112,6 +115,7 @@ def read_split(config: Config) -> Split:
     config = config_module.replace(
         config,
         scene=lasting_name(wanted.scene),
+        **lasting_paths(dataclasses.asdict(config.baseline)),
         train_cameras=train,
         test_cameras=test or None,
         coordinate_scale=scene.coordinate_scale,
@@ -129,6 +133,15 @@ def check_parts(scene: Scene, parts: int) -> None:
         problem = f"the object covers at most {pixels} pixels, too few for {parts} parts"
         remedy = f"ask for at most {most} --parts" if most else "give larger pictures of the object"
         raise UserError(scene.path, problem, remedy)
+
+
+def lasting_paths(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The files that settings name, so that they are found from another working directory too.
+
+    What is no file stays as it is: the name of something that ships with wim-fast.
+    """
+    named = {name: settings.get(name) for names in FILES_OF_METHODS.values() for name in names}
+    return {name: str(Path(file).resolve()) for name, file in named.items() if file and Path(file).is_file()}
 
 
 def lasting_name(scene: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections import deque
 
+from wim_fast.training.learner import Learner
 from wim_fast.training.step_report import StepReport
-from wim_fast.training.trainer import Trainer
 
 BETWEEN = 0.02  # share of the time between corrections of the pace
 WINDOW = 2  # corrections back, from where the speed is measured
@@ -20,7 +20,7 @@ class Timekeeper:
     from a checkpoint needs to know no more.
     """
 
-    def __init__(self, trainer: Trainer, minutes: float) -> None:
+    def __init__(self, trainer: Learner, minutes: float) -> None:
         self.trainer = trainer
         self.seconds = 60 * minutes
         self.first_step = trainer.step

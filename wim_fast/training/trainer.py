@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,6 +13,7 @@ from wim_fast.config import Config
 from wim_fast.errors import UserError
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.camera_corrections import AS_GIVEN, CameraCorrections, FoundCameras
+from wim_fast.model.motion import learned_motion
 from wim_fast.model.structure import spanning_tree
 from wim_fast.ops.backend import Backend
 from wim_fast.processes import ALONE, Processes
@@ -20,13 +24,16 @@ from wim_fast.training import schedule
 from wim_fast.training.batch import TrainingImages
 from wim_fast.training.cuda_graph import Recorded
 from wim_fast.training.initialization import initial_parts
+from wim_fast.training.learner import Diverged
 from wim_fast.training.optimizer import (
     clip_gradients,
     make_optimizer,
     move_learning_rates,
+    restore_optimizer,
     set_learning_rates,
 )
 from wim_fast.training.pace import Pace
+from wim_fast.training.result_files import cameras_file, trajectory_file
 from wim_fast.training.room import EXACT, Room
 from wim_fast.training.step import training_losses
 from wim_fast.training.step_report import StepReport
@@ -63,7 +70,7 @@ class Trainer:
         self.optimizer = make_optimizer(self.model, config, self.corrections)
         self.generator = torch.Generator(backend.device).manual_seed(config.schedule.seed)
         self.step = 0
-        self.schedule_values = torch.zeros(len(schedule.ScheduleValues._fields), device=backend.device)
+        self.schedule_values = torch.tensor(self._schedule_values(), device=backend.device)
         self.recorded = Recorded(self.generator) if backend.recordable else None
         num_rays = config.render.images_per_step // processes.count * config.render.rays_per_image
         self.room = EXACT
@@ -95,6 +102,16 @@ class Trainer:
         return self.pace.iterations
 
     @property
+    def active_frames(self) -> int:
+        """Frames in use (supplement A.5)."""
+        return schedule.active_frames(self.progress, self.images.num_frames, self.config.schedule)
+
+    @property
+    def facts(self) -> dict[str, float]:
+        """What else a line of the log says."""
+        return {"inv_s": self.inv_s}
+
+    @property
     def inv_s(self) -> float:
         return schedule.inv_s(self.progress, self.final_inv_s, self.config.render)
 
@@ -110,10 +127,15 @@ class Trainer:
             and not cameras.believed,
         )
 
+    def _schedule_values(self) -> list[float]:
+        """See ``schedule.values_at``."""
+        frames, config = self.images.num_frames, self.config
+        return schedule.values_at(self.step, self.progress, frames, self.final_inv_s, config)
+
     def train_step(self) -> StepReport:
         """One iteration: losses, gradients, clipping, update; every so often, the tree."""
         progress, config = self.progress, self.config
-        now = schedule.values_at(self.step, progress, self.images.num_frames, self.final_inv_s, config)
+        now = self._schedule_values()
         # pinned memory is copied without waiting for the GPU, and not used again before that is done
         on_gpu = self.backend.device.type == "cuda"
         self.schedule_values.copy_(torch.tensor(now, pin_memory=on_gpu), non_blocking=True)
@@ -145,7 +167,7 @@ class Trainer:
 
     def _find_gradients(self, phase: schedule.Phase) -> tuple[StepReport, Tensor | None]:
         """Losses and gradients; and what is to be averaged over several processes, as one message."""
-        now = schedule.ScheduleValues(*self.schedule_values.unbind())
+        now = schedule.ScheduleValues.of(self.schedule_values)
         result = training_losses(
             self.model,
             self.corrections if phase.learning_cameras else None,
@@ -159,13 +181,13 @@ class Trainer:
             self.room,
         )
         self.optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(result.terms.values())).sum().backward()
+        result.terms.sum().backward()
         return result.report, self.processes.message(self._averaged())
 
     def _update(self, phase: schedule.Phase, means: Tensor | None) -> None:
         """From the gradients, or from their means over several processes."""
         self.processes.deliver(means, self._averaged())
-        set_learning_rates(self.optimizer, schedule.ScheduleValues(*self.schedule_values.unbind()))
+        set_learning_rates(self.optimizer, schedule.ScheduleValues.of(self.schedule_values))
         clip_gradients(self.optimizer, self.config.optimizer.clip_norm)
         self.optimizer.step()
 
@@ -186,16 +208,40 @@ class Trainer:
             self.recorded.forget()
         self.room = room
 
-    def prepare_optimizer(self) -> None:
-        """After its state came from a checkpoint, which another kind of device may have written."""
+    def learned(self) -> dict[str, Any]:
+        """What a checkpoint holds, but for step, pace and random state."""
+        return {
+            "inv_s": self.inv_s,
+            "model": self.model.state_dict(),
+            "cameras": self.corrections and self.corrections.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def restore_learned(self, content: Mapping[str, Any]) -> None:
+        """Put what `learned` gave back; another kind of device may have written it."""
+        self.model.load_state_dict(content["model"])
+        if self.corrections is not None:
+            self.corrections.load_state_dict(content["cameras"])
+        restore_optimizer(self.optimizer, content["optimizer"])
         move_learning_rates(self.optimizer, self.backend.device)
         if self.recorded:
             self.recorded.forget()
 
+    def result_files(self, frame_ids: Sequence[int], coordinate_scale: float) -> dict[str, bytes]:
+        """trajectory.npz; and cameras.json, unless all cameras are believed."""
+        model, mlp, found = self.model, self.backend.pose_mlp, self.found
+        files = {"trajectory.npz": trajectory_file(model, frame_ids, coordinate_scale, mlp)}
+        if found.correction is not None:
+            centers = learned_motion(model, mlp).translation
+            files["cameras.json"] = cameras_file(found, self.cameras, centers, coordinate_scale)
+        return files
+
     def choose_tree(self) -> None:
-        """Choose the joints anew from the running distances."""
+        """Choose the joints anew from the running distances. Raises Diverged."""
         joints = self.model.joints
         distances = joints.candidate_distance.cpu().numpy(), joints.center_distance.cpu().numpy()
+        if not np.isfinite(distances[0]).all():
+            raise Diverged("part distances")
         edges, candidates = spanning_tree(*distances, self.config.structure.center_weight)
         joints.choose(torch.from_numpy(edges), torch.from_numpy(candidates))
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from wim_fast.training.checkpoint import restore, snapshot
+from wim_fast.training.learner import Learner
 from wim_fast.training.step_report import on_host
-from wim_fast.training.trainer import Trainer
 
 
-def warm_up(trainer: Trainer) -> None:
+def warm_up(trainer: Learner) -> None:
     """Take a step and one as at the end of the schedule, and undo them: kernels are compiled and memory is there.
 
     The room for samples becomes what these steps suggest, the last of them as sharp as any.

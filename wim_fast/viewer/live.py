@@ -24,7 +24,7 @@ from wim_fast.viewer.server import HOST, address_lines
 
 if TYPE_CHECKING:
     from wim_fast.training.checkpoint import TrainedOn
-    from wim_fast.training.trainer import Trainer
+    from wim_fast.training.learner import Learner
 
 SECONDS = 3.0  # between copies
 SHARE = 0.02  # of the time that copying may take, at most
@@ -42,7 +42,7 @@ class LiveView:
         self.next_copy = 0.0
         self.has_ended = False
 
-    def observe(self, trainer: Trainer) -> None:
+    def observe(self, trainer: Learner) -> None:
         """Copy the model if it is time to."""
         start = time.monotonic()
         if start < self.next_copy or self.has_ended:
@@ -66,16 +66,13 @@ class LiveView:
                 self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _copy(self, trainer: Trainer) -> None:
-        facts = {
-            "inv_s": trainer.inv_s,
-            "step": trainer.step,
-            "iterations": trainer.iterations,
-            **asdict(self.seen),
-        }
+    def _copy(self, trainer: Learner) -> None:
+        learned = trainer.learned()
+        facts = {name: learned[name] for name in ("model", "inv_s")}
+        facts |= {"step": trainer.step, "iterations": trainer.iterations, **asdict(self.seen)}
         unfinished = self.file.with_suffix(".tmp")
         try:
-            torch.save({"model": trainer.model.state_dict(), **facts}, unfinished)
+            torch.save(facts, unfinished)
             os.replace(unfinished, self.file)
         except (OSError, RuntimeError) as error:  # a full disk: torch reports it in words of its own
             self.has_ended = True

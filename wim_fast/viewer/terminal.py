@@ -19,11 +19,11 @@ from wim_fast.runs.evaluation_table import metrics_table, turntable_note
 from wim_fast.runs.train import Trained
 from wim_fast.terminal import say, say_table
 from wim_fast.training.checkpoint import TrainedOn
+from wim_fast.training.learner import Learner
 from wim_fast.training.loop import resume_command
 from wim_fast.training.observer import Observer, Stop
 from wim_fast.training.run_folder import RunFolder
 from wim_fast.training.step_report import StepReport
-from wim_fast.training.trainer import Trainer
 from wim_fast.viewer import live
 
 PLAIN_SECONDS = 10.0  # between lines where there is no terminal
@@ -42,7 +42,7 @@ class TerminalObserver(Observer):
         say(text, self.console)
 
     @contextmanager
-    def watching(self, trainer: Trainer, folder: RunFolder, trained_on: TrainedOn) -> Iterator[None]:
+    def watching(self, trainer: Learner, folder: RunFolder, trained_on: TrainedOn) -> Iterator[None]:
         if not trainer.processes.is_first:
             with stop_signals(self.stop):
                 yield
@@ -61,7 +61,7 @@ class TerminalObserver(Observer):
             if self.page is not None:
                 self.page.close()
 
-    def stepped(self, trainer: Trainer, report: StepReport) -> None:
+    def stepped(self, trainer: Learner, report: StepReport) -> None:
         if self.page is not None:
             self.page.observe(trainer)
 
@@ -152,7 +152,7 @@ class LiveView:
         facts = [
             ("PSNR of the rays", f"{row['psnr']:.2f} dB"),
             ("frames in use", str(row["frames"])),
-            ("sharpness", f"{row['inv_s']:.0f}"),
+            *([("sharpness", f"{row['inv_s']:.0f}")] if "inv_s" in row else []),
             ("steps/s", f"{row['steps_per_second']:.1f}"),
             ("rays/s", thousands(row["rays_per_second"])),
             ("samples/s", thousands(row["samples_per_second"])),
@@ -179,7 +179,8 @@ def show_result(trained: Trained, folder: RunFolder, console: Console) -> None:
     if evaluation is None:
         return
     say_table(metrics_table(evaluation.groups), console)
-    say(turntable_note(evaluation.unconfirmed), console)
+    if evaluation.unconfirmed is not None:
+        say(turntable_note(evaluation.unconfirmed), console)
     if error := evaluation.joint_error:
         say(f"joint error {100 * error.error:.2f} % of the object's extent (A.10)", console)
     for path, what in (

@@ -1,0 +1,1 @@
+"""Kundu*: a skinned body posed by a network of time, after "Appearance consensus driven ..." (supplement A.9)."""
