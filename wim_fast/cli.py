@@ -30,6 +30,7 @@ COMMANDS = {
     "render-novel-pose": ("novel_pose", "pose a run's model anew, by hand or driven by points"),
     "merge": ("merge", "merge the parts of a run that move as one"),
     "export": ("export", "write a run for other programs: glTF, USD, meshes, splats, a page to send"),
+    "view": ("view", "pose a run's model by sliders in a browser, play its motion, take it away as a file"),
     "view-occupancy": ("view_occupancy", "look at the occupancy grid and the rays of a run, in a browser"),
 }
 INTERRUPTED = 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 from chromium import chromium, executable
 from PIL import Image
 from trained_run import SIZE, TRAINED_FRAMES, TinyRun
@@ -19,6 +21,7 @@ from trained_run import SIZE, TRAINED_FRAMES, TinyRun
 from wim_fast.cli import main
 from wim_fast.runs.run import load_run
 from wim_fast.viewer.inspect.grid import visible_cells
+from wim_fast.viewer.inspect.posing import Turns
 from wim_fast.viewer.inspect.rays import interval_ends
 from wim_fast.viewer.inspect.snapshot import Film, Snapshot
 
@@ -164,8 +167,10 @@ def test_a_ray_shows_how_the_backend_culls(page) -> None:
 
 def test_everything_drawn_can_be_shown_and_hidden(page) -> None:
     shown = page.object
-    switches = shown.candidates, shown.labels, shown.surface, page.grid.show, shown.ellipsoids, shown.tree
-    names = "/candidates", "/labels/0", "/surface", "/cells", "/ellipsoids", "/tree"
+    switches = (
+        shown.candidates, shown.labels, shown.mesh, shown.surface, page.grid.show, shown.ellipsoids, shown.tree,
+    )  # fmt: skip
+    names = "/candidates", "/labels/0", "/mesh", "/surface", "/cells", "/ellipsoids", "/tree"
     before = [switch.value for switch in switches]
     for state in (True, False):
         for switch in switches:
@@ -201,6 +206,9 @@ def test_a_joint_slider_moves_its_part_and_the_saved_pose_renders(page, tiny_run
     assert moved[part] > 1e-3
     assert np.delete(moved, part).max() < 1e-5
     assert page.server.scene.get_handle_by_name("/gizmo") is not None
+    assert (
+        page.server.scene.get_handle_by_name("/turning").text == f"part {part} on {joints.tree.parent[part]}"
+    )
     page.pose.turned(part, np.array([0.9239, 0.0, 0.0, 0.3827]))
     page.update()
     assert (
@@ -218,6 +226,7 @@ def test_a_joint_slider_moves_its_part_and_the_saved_pose_renders(page, tiny_run
     page.pose.back()
     page.pose.part.value = "none"
     page.update()
+    assert page.server.scene.get_handle_by_name("/turning") is None
     np.testing.assert_allclose(page.server.scene.get_handle_by_name("/ellipsoids").batched_positions, placed)
     arguments = [
         "--pose",
@@ -232,6 +241,28 @@ def test_a_joint_slider_moves_its_part_and_the_saved_pose_renders(page, tiny_run
     assert main(["render-novel-pose", str(tiny_run.path), *arguments]) == 0
     first, last = sorted(tmp_path.glob("*.png"))[:: len(list(tmp_path.glob("*.png"))) - 1]
     assert (np.asarray(Image.open(first)) != np.asarray(Image.open(last))).any()
+
+
+def test_the_mesh_follows_the_pose_and_is_exported(page, tiny_run: TinyRun) -> None:
+    selection = page.selection
+    joints = page.inspection.articulation(0)
+    part = next(p for p in joints.motions if not joints.tree.children(p))
+    before, faces = page.inspection.posed_mesh(selection)[:2]
+    turned = page.inspection.posed_mesh(dataclasses.replace(selection, turns=Turns({part: 70.0})))
+    moved = np.linalg.norm(turned.vertices - before, axis=1)
+    assert moved[turned.part == part].max() > 0.01
+    assert np.median(moved[turned.part != part]) < 1e-3
+    page.export.format.value, page.export.overwrite.value = "stl", True
+    page.export.ask()
+    page.update()
+    file = tiny_run.path / "export" / "run.stl"
+    assert str(file) in page.export.said.content
+    assert len(trimesh.load(file).faces) == len(faces)
+    page.export.overwrite.value = False
+    page.export.ask()
+    page.update()
+    assert "is there already" in page.export.said.content
+    assert not page.problem.visible
 
 
 def test_what_cannot_be_drawn_says_so_and_the_others_go_on(page, monkeypatch, capsys) -> None:

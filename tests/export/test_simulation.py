@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import trimesh
 from moving_joints import SEMI_AXES, chain
+from scipy.spatial import Delaunay
 
 from wim_fast import UserError, export_run, load_run
 from wim_fast.cli import main
+from wim_fast.export.convex import convex_hull, convex_pieces
 from wim_fast.export.links import Link, LinkJoint, LinkModel, Mesh, capped
 from wim_fast.export.mjcf import mjcf
 from wim_fast.export.simulation import hinge_names, hinge_values, joint_positions, write_meshes, write_xml
@@ -44,10 +46,11 @@ def moving_model(kinds: list[str], free: bool) -> LinkModel:
     for part, joint in enumerate(mechanism.joints):
         box = trimesh.creation.box(SEMI_AXES[part])
         mesh = Mesh(np.asarray(box.vertices), np.asarray(box.faces))
+        collision = halves(mesh.vertices) if part else (mesh,)
         inertia = np.asarray(box.moment_inertia) * 1000
         name = f"part_{part:02d}"
         mass = box.volume * 1000
-        links.append(Link(name, part, (part,), mesh, mesh, np.full(3, 0.5), mass, np.zeros(3), inertia))
+        links.append(Link(name, part, (part,), mesh, collision, np.full(3, 0.5), mass, np.zeros(3), inertia))
         values = joint.values()
         low, high = values.min(axis=0, initial=0) - 1e-4, values.max(axis=0, initial=0) + 1e-4
         link_joints.append(
@@ -56,6 +59,13 @@ def moving_model(kinds: list[str], free: bool) -> LinkModel:
     frames = np.stack([f[-1] for f in stage_frames(mechanism, FRAMES)], axis=1)
     times = np.arange(FRAMES) / 30
     return LinkModel("chain", tuple(links), tuple(link_joints), frames, times, 3, not free)
+
+
+def halves(corners: np.ndarray) -> tuple[Mesh, Mesh]:
+    """The two halves along x of a box about 0."""
+    low, high = corners.copy(), corners.copy()
+    low[:, 0], high[:, 0] = corners[:, 0].clip(max=0), corners[:, 0].clip(min=0)
+    return Mesh(*convex_hull(low)), Mesh(*convex_hull(high))
 
 
 @pytest.fixture(scope="module", params=[(KINDS, True), (["prismatic", "ball"], False)], ids=["free", "fixed"])
@@ -143,6 +153,17 @@ def test_a_piece_of_a_closed_mesh_is_closed() -> None:
     assert sum(piece.volume for piece in pieces) == pytest.approx(ball.volume)
 
 
+def test_a_hole_stays_a_hole_in_convex_pieces() -> None:
+    pytest.importorskip("vhacdx", reason="pip install vhacdx")
+    ring = trimesh.creation.annulus(0.7, 1.0, 0.3, sections=12)
+    for collision, full in (("hull", True), ("decomposition", False)):
+        pieces = convex_pieces(np.asarray(ring.vertices), np.asarray(ring.faces), collision)
+        assert any(Delaunay(corners).find_simplex(np.zeros(3)) >= 0 for corners, _ in pieces) == full
+        volumes = [trimesh.Trimesh(*piece, process=False).volume for piece in pieces]
+        assert min(volumes) > 0
+        assert 0.6 * ring.volume < sum(volumes) < (np.pi * 0.3 if full else 1.5 * ring.volume)
+
+
 @pytest.mark.parametrize("format", ["urdf", "mjcf"])
 def test_a_run_is_written_with_meshes_and_film(tiny_run, tmp_path, format: str, capsys) -> None:
     file = tmp_path / "tiny.xml"
@@ -165,7 +186,7 @@ def test_a_run_is_written_with_meshes_and_film(tiny_run, tmp_path, format: str, 
         assert (tmp_path / name).is_file()
 
 
-@pytest.mark.parametrize("wrong", [{"density": 0.0}, {"merge": 1}])
+@pytest.mark.parametrize("wrong", [{"density": 0.0}, {"merge": 1}, {"collision": "none"}])
 def test_what_a_simulator_cannot_use(tiny_run, tmp_path, wrong) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -7,6 +7,8 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from wim_fast.commands.flags import positive
+from wim_fast.commands.model_flags import add_mesh_arguments, mesh_arguments
+from wim_fast.export.convex import COLLISIONS
 from wim_fast.export.formats import FORMATS
 from wim_fast.ops.backend import BACKENDS
 
@@ -16,25 +18,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="folder that wim-fast train made")
     parser.add_argument("--format", choices=FORMATS, required=True, help="what to write")
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: RUN/export/<name of the run>.*")
-    parser.add_argument(
-        "--frame", type=int, metavar="F", help="rest frame (default: the one whose parts overlap least)"
-    )
-    parser.add_argument("--faces", type=int, metavar="N", help="default: 50000, with a texture 20000")
-    parser.add_argument(
-        "--texture", type=int, metavar="SIZE", help="bake colours to a texture (glb, html, obj), such as 2048"
-    )
-    parser.add_argument("--baked-light", action="store_true", help="colours as lit in the film")
-    parser.add_argument(
-        "--merge", type=int, default=0, metavar="K", help="K bones fewer: parts that move alike merged"
-    )
-    parser.add_argument(
-        "--fps", type=positive, default=30.0, metavar="X", help="frames per second of the film (default: 30)"
-    )
+    add_mesh_arguments(parser)
     parser.add_argument(
         "--sequence", action="store_true", help="a file per frame, in a folder (obj, ply, stl, splats)"
     )
     parser.add_argument(
         "--density", type=positive, default=1000.0, metavar="X", help="kg/m^3, urdf and mjcf (default: 1000)"
+    )
+    parser.add_argument(
+        "--collision",
+        choices=COLLISIONS,
+        default="hull",
+        help="what collides in urdf and mjcf (default: hull)",
     )
     parser.add_argument(
         "--compare", action="store_true", help="measure what the mesh loses against rendering the field"
@@ -50,22 +45,15 @@ def run(args: argparse.Namespace) -> None:
     from wim_fast.runs.run import load_run
     from wim_fast.terminal import progress_bars, say, say_table, say_written
 
-    names = [
-        "frame",
-        "faces",
-        "texture",
-        "baked_light",
-        "merge",
-        "fps",
-        "sequence",
-        "density",
-        "compare",
-        "force",
-    ]
-    chosen = {name: getattr(args, name) for name in names}
+    chosen = {name: getattr(args, name) for name in ("sequence", "density", "collision", "compare", "force")}
     with progress_bars() if args.compare else nullcontext() as on_progress:
         found = export_run(
-            load_run(args.run, args.backend), args.format, args.output, **chosen, on_progress=on_progress
+            load_run(args.run, args.backend),
+            args.format,
+            args.output,
+            **mesh_arguments(args),
+            **chosen,
+            on_progress=on_progress,
         )
     surface, rig = found.asset.surface, found.asset.rig
     say(

@@ -6,21 +6,13 @@ import argparse
 from pathlib import Path
 
 from wim_fast.commands.flags import image_size
+from wim_fast.commands.model_flags import add_page_arguments
 from wim_fast.errors import UserError
-from wim_fast.ops.backend import BACKENDS
-from wim_fast.viewer.server import HOST, PORT
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the command."""
-    parser.add_argument("run", metavar="RUN", help="folder that wim-fast train made")
-    parser.add_argument(
-        "--port", type=int, default=PORT, metavar="N", help=f"port of the page (default: {PORT})"
-    )
-    parser.add_argument(
-        "--host", default=HOST, metavar="ADDRESS", help=f"who may look: {HOST}, this machine only (default)"
-    )
-    parser.add_argument("--backend", choices=BACKENDS, default="auto", help="kernels to use (default: auto)")
+    add_page_arguments(parser)
     export = parser.add_argument_group("without a browser")
     export.add_argument(
         "--export", type=Path, metavar="DIR", help="write the views as PNGs and the numbers as JSON instead"

@@ -21,7 +21,7 @@ from wim_fast.runs.trained_model import TrainedModel
 
 FPS = 30.0
 DENSITY = 1000.0  # of water, and about that of animals
-TEXTURED_FACES = 20_000  # the texture has the detail, and to cut up more faces takes minutes
+TEXTURED_FACES = 20_000  # the texture has the detail, and more faces take longer to cut up
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Settings:
         fps: frames of the recording per second.
         sequence: one file per frame trained on, in a folder.
         density: for simulators, kg per cubic unit of the recording.
+        collision: for simulators, what of a link collides: its `hull`, or the convex pieces of its `decomposition`.
     """
 
     frame: int | None = None
@@ -47,6 +48,7 @@ class Settings:
     fps: float = FPS
     sequence: bool = False
     density: float = DENSITY
+    collision: str = "hull"
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,8 @@ class Asset:
         if self.settings.merge:
             problem = "a simulator's bodies are merged by what the joints between them do"
             raise UserError(f"merge {self.settings.merge}", problem, "leave it out")
-        return link_model(self.run, self.surface, self.upright, self.rig.times, self.settings.density)
+        density, collision = self.settings.density, self.settings.collision
+        return link_model(self.run, self.surface, self.upright, self.rig.times, density, collision)
 
     @cached_property
     def recorded(self) -> Placement:

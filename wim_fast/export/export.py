@@ -42,6 +42,7 @@ def export_run(
     fps: float = FPS,
     sequence: bool = False,
     density: float = DENSITY,
+    collision: str = "hull",
     compare: bool = False,
     force: bool = False,
     on_progress: Progress | None = None,
@@ -51,7 +52,7 @@ def export_run(
     Args:
         format: a key of `FORMATS`.
         output: the file; None: RUN/export/<name of the run> with the format's suffix.
-        frame, texture, baked_light, merge, fps, sequence, density: see `asset.Settings`.
+        frame, texture, baked_light, merge, fps, sequence, density, collision: see `asset.Settings`.
         faces: of the mesh, at most; None: 50 000, with a texture 20 000.
         compare: also measure what posing the mesh loses against rendering the field.
         force: overwrite what is there.
@@ -60,22 +61,39 @@ def export_run(
         UserError: for a format that is not there or lacks its package, for what it cannot hold, for files that
             exist, and for a run without a surface.
     """
+    settings = Settings(frame, faces, texture, baked_light, merge, fps, sequence, density, collision)
+    asset = Asset(run, settings)
+    files = write_asset(asset, format, output, force=force)
+    if not compare:
+        return Exported(files, asset)
+    loss = measure_loss(asset, on_progress)
+    written = files[0].parent if sequence else files[0].with_suffix("")
+    report = written.with_name(f"{written.name}_compare.json")
+    with output_folder(report.parent):
+        write_atomic(report, (json.dumps(loss.to_dict(), indent=1) + "\n").encode())
+    return Exported([*files, report], asset, loss)
+
+
+def write_asset(
+    asset: Asset, format: str, output: str | Path | None = None, *, force: bool = False
+) -> list[Path]:
+    """The files of one format, the named one first; what the asset has made for another is not made again.
+
+    Arguments and errors as of `export_run`.
+    """
     if format not in FORMATS:
         raise UserError(f"format {format}", "is not known", f"choose from {', '.join(FORMATS)}")
-    chosen = FORMATS[format]
-    for name, wanted in (("sequence", sequence), ("texture", texture is not None)):
+    chosen, settings = FORMATS[format], asset.settings
+    for name, wanted in (("sequence", settings.sequence), ("texture", settings.texture is not None)):
         if wanted and not getattr(chosen, name):
             able = ", ".join(key for key, other in FORMATS.items() if getattr(other, name))
             raise UserError(f"{name}", f"{format} has none", f"leave it out, or choose {able}")
-    settings = Settings(frame, faces, texture, baked_light, merge, fps, sequence, density)
-    asset = Asset(run, settings)
-    file = Path(output) if output else run.path / "export" / (asset.name + chosen.suffix)
-    check_free(file.with_suffix("") if sequence else file, force)
+    file = Path(output) if output else default_file(asset, format)
+    check_free(file.with_suffix("") if settings.sequence else file, force)
     with output_folder(file.parent):
-        files = chosen.write(asset, file)
-        if not compare:
-            return Exported(files, asset)
-        loss = measure_loss(asset, on_progress)
-        report = file.with_name(f"{file.stem}_compare.json")
-        write_atomic(report, (json.dumps(loss.to_dict(), indent=1) + "\n").encode())
-    return Exported([*files, report], asset, loss)
+        return chosen.write(asset, file)
+
+
+def default_file(asset: Asset, format: str) -> Path:
+    """Where a format is written if nobody says: RUN/export/<name of the run>, and its suffix."""
+    return asset.run.path / "export" / (asset.name + FORMATS[format].suffix)

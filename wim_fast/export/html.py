@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,24 @@ LEAST_ANGLE = 30.0  # degrees that a slider goes to either side, at least; else 
 
 
 def write_html(asset: Asset, file: Path) -> list[Path]:
-    """The page; three.js is in it, with its licence."""
+    """The page as a file; three.js is in it, with its licence."""
+    return [write_atomic(file, html_page(asset))]
+
+
+def html_page(asset: Asset, formats: Sequence[str] = ()) -> bytes:
+    """The page. `formats`: what it can ask whoever serves it to export; none where it is a file."""
     model = base64.b64encode(gltf_document(asset).glb()).decode()
     parts = {
         "title": html.escape(asset.name),
         "css": _read("page.css"),
-        "facts": json.dumps(page_facts(asset)).replace("</", "<\\/"),
+        "facts": json.dumps(page_facts(asset) | {"formats": list(formats)}).replace("</", "<\\/"),
         "model": model,
         "three": _read("three.js"),
         "script": _read("page.js"),
         "licence": html.escape(_read("three.LICENSE")),
     }
     page = re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _read("page.html"))
-    return [write_atomic(file, page.encode())]
+    return page.encode()
 
 
 def page_facts(asset: Asset) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wim_fast.errors import UserError
+from wim_fast.export.convex import COLLISIONS, convex_hull, convex_pieces
 from wim_fast.export.extra import extra
 from wim_fast.export.placement import Placement
 from wim_fast.export.surface import Surface
@@ -43,7 +44,7 @@ class Link:
     Attributes:
         name: of it and of its files.
         part: the first of `parts`, whose joint moves the body.
-        mesh: what is seen; `hull`: its convex hull, what collides.
+        mesh: what is seen; `collision`: what collides, convex pieces.
         color: (3,) in [0, 1], the mean of its surface.
         mass, center, inertia: kg, (3,) and (3, 3) about the centre, along the link's axes.
     """
@@ -52,7 +53,7 @@ class Link:
     part: int
     parts: tuple[int, ...]
     mesh: Mesh
-    hull: Mesh
+    collision: tuple[Mesh, ...]
     color: np.ndarray
     mass: float
     center: np.ndarray
@@ -131,7 +132,12 @@ class LinkModel:
 
 
 def link_model(
-    run: TrainedModel, surface: Surface, upright: Placement, times: np.ndarray, density: float
+    run: TrainedModel,
+    surface: Surface,
+    upright: Placement,
+    times: np.ndarray,
+    density: float,
+    collision: str = "hull",
 ) -> LinkModel:
     """The links and joints of a run.
 
@@ -140,9 +146,12 @@ def link_model(
         upright: to a file with y up.
         times: (T,) seconds.
         density: kg per cubic unit of the recording (metre); UserError unless it is positive.
+        collision: one of `COLLISIONS`, else UserError.
     """
     if not density > 0:
         raise UserError(f"density {density:g}", "is no density", "give kg per cubic metre, water has 1000")
+    if collision not in COLLISIONS:
+        raise UserError(f"collision {collision}", "is not known", f"choose from {', '.join(COLLISIONS)}")
     fitted = fit_run(run)
     placement = Placement(Z_UP_OF_Y_UP @ upright.rotation, upright.scale)
     mechanism = _placed(zeroed(fitted.mechanism, surface.frame), placement)
@@ -151,7 +160,7 @@ def link_model(
     frames = stage_frames(mechanism, len(times))
     poses = np.stack([frames[part][-1] for part in leads], axis=1)
     at_rest = dict(zip(leads, poses[surface.frame], strict=True))
-    links = tuple(_links(run, surface, fitted, placement, at_rest, density))
+    links = tuple(_links(run, surface, fitted, placement, at_rest, density, collision))
     joints = []
     for part in leads:
         parent = int(tree.parent[part])
@@ -208,6 +217,7 @@ def _links(
     placement: Placement,
     at_rest: dict[int, np.ndarray],
     density: float,
+    collision: str,
 ) -> list[Link]:
     """The bodies, the surface shared out among them: every face to the body that carries most of it.
 
@@ -229,7 +239,7 @@ def _links(
             placed = placement.points(ball.vertices @ rest.rotation[0, part].T + rest.translation[0, part])
             mesh, color = Mesh(_moved(into_link, placed), ball.faces), np.full(3, 0.5)
         parts = np.flatnonzero(fitted.body_of_part == part)
-        links.append(_body(part, tuple(parts.tolist()), mesh, color, density))
+        links.append(_body(part, tuple(parts.tolist()), mesh, color, density, collision))
     least = LEAST_SHARE * sum(link.mass for link in links)
     return [_not_lighter(link, least) for link in links]
 
@@ -272,11 +282,13 @@ def _ellipsoid(semi_axes: np.ndarray) -> Mesh:
     return Mesh(np.asarray(sphere.vertices) * semi_axes, np.asarray(sphere.faces))
 
 
-def _body(part: int, parts: tuple[int, ...], mesh: Mesh, color: np.ndarray, density: float) -> Link:
-    """A link with its hull, mass and inertia; those of the hull where the mesh bounds no clear volume."""
+def _body(
+    part: int, parts: tuple[int, ...], mesh: Mesh, color: np.ndarray, density: float, collision: str
+) -> Link:
+    """A link with its mass and inertia; those of its hull where the mesh bounds no clear volume."""
     trimesh = extra("trimesh")
-    hull = trimesh.convex.convex_hull(mesh.vertices)
     solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    hull = trimesh.Trimesh(*convex_hull(mesh.vertices), process=False)
     if not 0.2 * hull.volume < solid.volume <= 1.001 * hull.volume:
         solid = hull
     solid.density = density
@@ -285,7 +297,7 @@ def _body(part: int, parts: tuple[int, ...], mesh: Mesh, color: np.ndarray, dens
         part,
         parts,
         mesh,
-        Mesh(np.asarray(hull.vertices), np.asarray(hull.faces)),
+        tuple(Mesh(*piece) for piece in convex_pieces(mesh.vertices, mesh.faces, collision)),
         color,
         float(solid.mass),
         np.asarray(solid.center_mass),

@@ -12,7 +12,7 @@ import numpy as np
 
 from wim_fast.export.asset import Asset
 from wim_fast.export.links import Link, LinkJoint, LinkModel
-from wim_fast.export.simulation import described, number, write_film, write_meshes, write_xml
+from wim_fast.export.simulation import collision_names, described, number, write_film, write_meshes, write_xml
 from wim_fast.posing.rigid import inverse, quaternion
 
 
@@ -40,8 +40,7 @@ def mjcf(model: LinkModel, meshes: str) -> ElementTree.Element:
     bodies: list[ElementTree.Element] = []
     world = ElementTree.SubElement(root, "worldbody")
     for k, (link, joint) in enumerate(zip(model.links, model.joints, strict=True)):
-        for ending in ("", "_hull"):
-            name = link.name + ending
+        for name in (link.name, *collision_names(link)):
             ElementTree.SubElement(assets, "mesh", name=name, file=f"{name}.obj", inertia="convex")
         above = bodies[joint.parent] if joint.parent >= 0 else world
         above.append(ElementTree.Comment(described(link, joint)))
@@ -75,7 +74,8 @@ def _body(
     )
     rgba = number([*link.color, 1.0])
     ElementTree.SubElement(body, "geom", {"class": "seen"}, mesh=link.name, rgba=rgba)
-    ElementTree.SubElement(body, "geom", {"class": "collides"}, mesh=f"{link.name}_hull", rgba=rgba)
+    for name in collision_names(link):
+        ElementTree.SubElement(body, "geom", {"class": "collides"}, mesh=name, rgba=rgba)
     return body
 
 

@@ -14,13 +14,19 @@ from wim_fast.posing.rigid import quaternion
 
 
 def write_meshes(model: LinkModel, folder: Path) -> list[Path]:
-    """NAME.obj and NAME_hull.obj of every link, in the link's frame."""
+    """NAME.obj of every link and those of its `collision_names`, in the link's frame."""
     folder.mkdir(parents=True, exist_ok=True)
-    return [
-        write_atomic(folder / f"{link.name}{ending}.obj", obj(mesh))
-        for link in model.links
-        for ending, mesh in (("", link.mesh), ("_hull", link.hull))
-    ]
+    meshes = {}
+    for link in model.links:
+        meshes[link.name] = link.mesh
+        meshes |= dict(zip(collision_names(link), link.collision, strict=True))
+    return [write_atomic(folder / f"{name}.obj", obj(mesh)) for name, mesh in meshes.items()]
+
+
+def collision_names(link: Link) -> list[str]:
+    """Of what collides: NAME_hull, or NAME_hull_1 and so on where there are several pieces."""
+    count = len(link.collision)
+    return [f"{link.name}_hull" + (f"_{k + 1}" if count > 1 else "") for k in range(count)]
 
 
 def obj(mesh: Mesh) -> bytes:

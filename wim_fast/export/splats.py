@@ -12,7 +12,7 @@ from wim_fast.files import write_atomic
 from wim_fast.posing.rigid import quaternion
 
 SH_0 = 0.28209479177387814  # the constant spherical harmonic
-SPREAD = 2.0  # standard deviations of a triangle's points that its splat has: neighbours overlap without gaps
+SPREAD = 1.5  # standard deviations of a triangle's points that its splat has: fewer let light through, more blur edges
 FLAT = 0.05  # thickness of the median splat, over its radius
 OPACITY = 0.99
 

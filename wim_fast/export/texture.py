@@ -65,11 +65,25 @@ def bake(run: TrainedModel, surface: Surface, size: int, baked_light: bool) -> A
 
 
 def _charts(surface: Surface, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Vertex, faces and uv as an `Atlas` has them."""
+    """Vertex, faces and uv as an `Atlas` has them.
+
+    Every part is cut into charts by itself: what that takes grows faster than the number of faces.
+    """
     xatlas = extra("xatlas")
     atlas, packing = xatlas.Atlas(), xatlas.PackOptions()
-    atlas.add_mesh(surface.vertices.astype(np.float32), surface.faces.astype(np.uint32))
     packing.resolution, packing.padding, packing.bilinear = size, PADDING, True
+    part_of_face = surface.part_ids[surface.faces[:, 0], 0]
+    pieces = [np.flatnonzero(part_of_face == part) for part in np.unique(part_of_face)]
+    used = []
+    for piece in pieces:
+        vertex, corners = np.unique(surface.faces[piece], return_inverse=True)
+        atlas.add_mesh(surface.vertices[vertex].astype(np.float32), corners.reshape(-1, 3).astype(np.uint32))
+        used.append(vertex)
     atlas.generate(pack_options=packing)
-    vertex, faces, uv = atlas[0]
-    return vertex.astype(np.int64), faces.astype(np.int32), uv.astype(np.float64)
+    cut = [atlas[k] for k in range(len(pieces))]  # of each: which of its vertices, faces, uv
+    first = np.cumsum([0, *(len(vertex) for vertex, _, _ in cut)])
+    faces = np.empty_like(surface.faces, dtype=np.int32)
+    for k, piece in enumerate(pieces):
+        faces[piece] = first[k] + cut[k][1]
+    vertex = np.concatenate([used[k][cut[k][0]] for k in range(len(pieces))])
+    return vertex, faces, np.concatenate([uv for _, _, uv in cut]).astype(np.float64)

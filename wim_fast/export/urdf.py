@@ -14,6 +14,7 @@ import numpy as np
 from wim_fast.export.asset import Asset
 from wim_fast.export.links import Link, LinkJoint, LinkModel
 from wim_fast.export.simulation import (
+    collision_names,
     described,
     hinge_names,
     hinge_values,
@@ -106,10 +107,10 @@ def _limit(element: ElementTree.Element, model: LinkModel, low: float, high: flo
 def _link(robot: ElementTree.Element, link: Link, meshes: str) -> None:
     element = ElementTree.SubElement(robot, "link", name=link.name)
     _inertial(element, link.mass, link.center, link.inertia)
-    for kind, ending in (("visual", ""), ("collision", "_hull")):
+    for kind, name in (("visual", link.name), *(("collision", name) for name in collision_names(link))):
         shape = ElementTree.SubElement(element, kind)
         geometry = ElementTree.SubElement(shape, "geometry")
-        ElementTree.SubElement(geometry, "mesh", filename=f"{meshes}/{link.name}{ending}.obj")
+        ElementTree.SubElement(geometry, "mesh", filename=f"{meshes}/{name}.obj")
         if kind == "visual":
             material = ElementTree.SubElement(shape, "material", name=f"{link.name}_color")
             ElementTree.SubElement(material, "color", rgba=number([*link.color, 1.0]))

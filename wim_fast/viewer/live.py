@@ -117,7 +117,7 @@ def show(run_path: Path, file: Path, port: int) -> None:
         newest = file.stat().st_mtime_ns
         if newest != shown and page.server.get_clients():
             shown = newest
-            page.replace(Snapshot.of_run(read_copy(run_path, file)))
+            page.replace(read_copy(run_path, file))
 
 
 def read_copy(run_path: Path, file: Path) -> Any:

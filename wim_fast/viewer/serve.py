@@ -1,4 +1,4 @@
-"""The page of a finished run, until it is interrupted."""
+"""The pages of a finished run, until they are interrupted."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wim_fast.export.asset import Asset, Settings
 from wim_fast.runs.run import load_run
 from wim_fast.viewer.inspect.snapshot import Film, Snapshot
-from wim_fast.viewer.server import HOST, PORT, address_lines, check_viewer
+from wim_fast.viewer.model_server import ModelServer
+from wim_fast.viewer.server import HOST, PORT, address_lines, check_address, check_viewer
 
 if TYPE_CHECKING:
     from wim_fast.viewer.page.page import Page
@@ -23,6 +25,23 @@ def serve_run(path: str | Path, backend: str = "auto", host: str = HOST, port: i
     run = load_run(path, backend)
     page = open_page(Snapshot.of_run(run), Film(run), host, port, str(run.path))
     page.start()
+    _until_interrupted(page, host, port)
+
+
+def serve_model(
+    path: str | Path, settings: Settings, backend: str = "auto", host: str = HOST, port: int = PORT
+) -> None:
+    """Serve the exported model of a run until Ctrl-C. UserError as of `export_run`, or if the port is taken."""
+    check_address(host, port)
+    run = load_run(path, backend)
+    print("making the mesh ...", flush=True)
+    server = ModelServer(host, port, Asset(run, settings))
+    server.start()
+    _until_interrupted(server, host, port)
+
+
+def _until_interrupted(page: Page | ModelServer, host: str, port: int) -> None:
+    """Say where the page is, wait for Ctrl-C, and close it."""
     for line in address_lines(host, port):
         print(line, flush=True)
     print("stop with Ctrl-C", flush=True)

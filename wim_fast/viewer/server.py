@@ -18,6 +18,11 @@ def check_viewer(host: str, port: int) -> None:
         raise UserError(
             "viewer", "viser is not installed", 'pip install "wim-fast[viewer]", or pip install viser'
         )
+    check_address(host, port)
+
+
+def check_address(host: str, port: int) -> None:
+    """UserError unless the address is free."""
     if not 1 <= port <= 65535:
         raise UserError(f"port {port}", "there is no such port", "give a number from 1 to 65535")
     try:
@@ -46,5 +51,5 @@ def address_lines(host: str, port: int) -> list[str]:
         ]
     return [
         f"open http://{host if host != '0.0.0.0' else socket.gethostname()}:{port} in a browser",
-        "anyone who can reach this machine can look, and save poses into the run's folder",
+        "anyone who can reach this machine can look, and write into the run's folder",
     ]

@@ -1,9 +1,10 @@
 "use strict";
 // The model and its motion, a slider for each joint, and three ways to look at it. The page works from the disk:
-// all that it needs is in it.
+// all that it needs is in it. Where `wim-fast view` serves it, it can also ask for files of other formats.
 
 const facts = JSON.parse(document.getElementById("facts").textContent);
 const byId = (id) => document.getElementById(id);
+const SHOWN = 1500; // milliseconds that a part is shown after its slider was used
 
 function bytes(base64) {
   const text = atob(base64.trim());
@@ -25,8 +26,10 @@ class Page {
     this.mixer.clipAction(gltf.animations[0]).play();
     this.addLook();
     this.addSkeleton();
+    this.addPointer();
     this.addView();
     this.addControls();
+    if (facts.formats.length) this.addExport();
     this.seek(0);
     this.look("film");
     this.last = performance.now();
@@ -62,6 +65,41 @@ class Page {
       drawn.renderOrder = 1;
       this.scene.add(drawn);
     }
+  }
+
+  /** A coat of its colour over one part, and its name beside its joint. */
+  addPointer() {
+    this.coat = this.mesh.clone(); // moves with the same skeleton
+    this.coat.geometry = this.mesh.geometry.clone();
+    this.coat.geometry.deleteAttribute("color");
+    const before = { polygonOffset: true, polygonOffsetFactor: -1, polygonOffsetUnits: -1 };
+    this.coat.material = new THREE.MeshLambertMaterial({ transparent: true, opacity: 0.6, ...before });
+    this.coat.visible = false;
+    this.mesh.parent.add(this.coat);
+    this.pointed = -1;
+  }
+
+  /** Show which part slider k turns, for a while; -1: none. */
+  point(k) {
+    clearTimeout(this.hiding);
+    byId("name").hidden = !(this.coat.visible = k >= 0);
+    if (k >= 0) this.hiding = setTimeout(() => this.point(-1), SHOWN);
+    if (k < 0 || k === this.pointed) return;
+    this.pointed = k;
+    const corners = this.mesh.geometry.index, part = this.mesh.geometry.attributes.skinIndex, faces = [];
+    for (let f = 0; f < corners.count; f += 3) {
+      const face = [corners.getX(f), corners.getX(f + 1), corners.getX(f + 2)];
+      if (face.some((v) => part.getX(v) === k)) faces.push(...face);
+    }
+    this.coat.geometry.setIndex(faces);
+    this.coat.material.color.set(facts.joints[k].color);
+    byId("name").textContent = facts.joints[k].name;
+  }
+
+  placeName() {
+    const at = this.bones[this.pointed].getWorldPosition(new THREE.Vector3()).project(this.camera);
+    byId("name").style.left = `${((at.x + 1) / 2) * innerWidth}px`;
+    byId("name").style.top = `${((1 - at.y) / 2) * innerHeight}px`;
   }
 
   addView() {
@@ -103,13 +141,47 @@ class Page {
       row.className = "joint";
       dot.style.background = joint.color;
       Object.assign(slider, { type: "range", min: joint.least, max: joint.greatest, step: 1, value: 0 });
-      slider.addEventListener("input", () => this.turn(k, Number(slider.value)));
+      slider.addEventListener("input", () => {
+        this.turn(k, Number(slider.value));
+        this.point(k);
+      });
+      row.addEventListener("pointerenter", () => this.point(k));
       row.append(dot, joint.name, angle, slider);
       byId("joints").append(row);
       return { slider, angle };
     });
     facts.joints.forEach((_, k) => this.turn(k, 0));
     this.play(this.playing);
+  }
+
+  addExport() {
+    byId("export").hidden = false;
+    byId("format").append(...facts.formats.map((name) => new Option(name)));
+    byId("export").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.export(byId("format").value, byId("overwrite").checked);
+    });
+  }
+
+  /** Have a file written, and offer it for download; says where it is, or why not. */
+  async export(format, overwrite) {
+    byId("write").disabled = true;
+    byId("said").textContent = "writing ...";
+    const headers = { "Content-Type": "application/json" };
+    try {
+      const answer = await fetch("export", { method: "POST", headers, body: JSON.stringify({ format, overwrite }) });
+      byId("said").textContent = decodeURIComponent(answer.headers.get("X-Said") ?? answer.statusText);
+      if (answer.ok) {
+        const link = document.createElement("a");
+        link.href = URL.createObjectURL(await answer.blob());
+        link.download = decodeURIComponent(answer.headers.get("X-Name"));
+        link.click();
+        URL.revokeObjectURL(link.href);
+      }
+    } catch {
+      byId("said").textContent = "wim-fast view no longer runs";
+    }
+    byId("write").disabled = false;
   }
 
   look(name) {
@@ -162,6 +234,7 @@ class Page {
     if (this.playing) this.seek((this.seconds + (now - this.last) / 1000) % facts.seconds);
     this.last = now;
     this.orbit.update();
+    if (this.coat.visible) this.placeName();
     this.renderer.render(this.scene, this.camera);
   }
 

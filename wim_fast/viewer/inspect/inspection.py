@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 
+from wim_fast.export.asset import Asset, Settings
 from wim_fast.model.articulated_model import Posed
 from wim_fast.model.motion import Motion, posed_at
 from wim_fast.rendering.rays import Rays
@@ -105,6 +107,22 @@ class Inspection:
             self._opaque[frame] = remembered(dense_render(self.snapshot, posed, self.rays))
         grid = frame_grid(self.snapshot, posed, settings, with_field=False)
         return missed_mass(self._opaque[frame], grid)
+
+    @cached_property
+    def asset(self) -> Asset:
+        """What is exported of the model; it makes its mesh when that is first asked for."""
+        return Asset(self.film.run, Settings())
+
+    def posed_mesh(self, selection: Selection) -> Mesh:
+        """The exported mesh in a pose, by its skin weights: the field is not asked."""
+
+        def make() -> Mesh:
+            surface = self.asset.surface
+            rgb = np.round(255 * surface.colors).astype(np.uint8)
+            vertices = self.asset.posed_vertices(self.pose(selection))
+            return Mesh(vertices, surface.faces, rgb, surface.part_ids[:, 0])
+
+        return self._keep("posed mesh", selection.pose_key, make)
 
     def mesh(self, selection: Selection, resolution: int) -> Mesh:
         key = (*selection.pose_key, resolution)

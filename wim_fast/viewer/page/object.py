@@ -13,7 +13,7 @@ from wim_fast.drawing.annotate import part_palette
 from wim_fast.posing.rigid import quaternion
 from wim_fast.recordings.cameras import frustum_lines, image_corners
 from wim_fast.viewer import colors
-from wim_fast.viewer.inspect.shape import ellipsoids, icosphere, skeleton
+from wim_fast.viewer.inspect.shape import Mesh, ellipsoids, icosphere, skeleton
 from wim_fast.viewer.page.drawable import Drawable
 from wim_fast.viewer.page.panel import Host
 
@@ -50,13 +50,19 @@ class ObjectPanel:
             "joints and tree", True, hint="Chosen joints (white) and the lines from part centres to them."
         )
         self.labels = gui.add_checkbox("part numbers", False, hint="The number of each part at its centre.")
+        self.mesh = gui.add_checkbox(
+            "mesh",
+            False,
+            hint="What wim-fast export writes, posed by its skin weights: at once, without the field. Making it takes half"
+            " a minute.",
+        )
         self.surface = gui.add_checkbox(
             "surface",
             False,
             hint="Where the field's sdf is 0, by marching cubes through the centres of cells.",
         )
         self.surface_color = gui.add_dropdown(
-            "surface colour", ("as learned", "by part"), hint="Colours of the surface."
+            "surface colour", ("as learned", "by part"), hint="Colours of mesh and surface."
         )
         self.surface_cells = gui.add_slider(
             "surface cells a side", 32, 128, 16, 64, hint="Resolution of the surface; higher takes longer."
@@ -75,13 +81,18 @@ class ObjectPanel:
             hint="How far from a camera its image is held.",
         )
         page.listen(
-            self.ellipsoids, self.opacity, self.candidates, self.tree, self.labels, self.surface,
-            self.surface_color, self.surface_cells, self.cameras, self.depth,
+            self.ellipsoids, self.opacity, self.candidates, self.tree, self.labels, self.mesh,
+            self.surface, self.surface_color, self.surface_cells, self.cameras, self.depth,
         )  # fmt: skip
 
     def drawables(self) -> list[Drawable]:
         page = self.page
+
+        def mesh() -> tuple:
+            return (page.selection.pose_key, self.surface_color.value) if self.mesh.value else ()
+
         return [
+            Drawable("mesh", mesh, self.draw_mesh),
             Drawable(
                 "ellipsoids",
                 lambda: (page.selection.pose_key, self.ellipsoids.value, self.opacity.value),
@@ -160,19 +171,27 @@ class ObjectPanel:
             for part, center in enumerate(pose.translation[0]):
                 scene.add_label(f"/labels/{part}", str(part), position=center, anchor="center-center")
 
+    def draw_mesh(self) -> None:
+        self._draw_solid(
+            "/mesh", self.page.inspection.posed_mesh(self.page.selection) if self.mesh.value else None
+        )
+
     def draw_surface(self) -> None:
+        selection, cells = self.page.selection, int(self.surface_cells.value)
+        self._draw_solid(
+            "/surface", self.page.inspection.mesh(selection, cells) if self.surface.value else None
+        )
+
+    def _draw_solid(self, name: str, mesh: Mesh | None) -> None:
+        """Triangles with colours at their corners; gone if there are none."""
         scene = self.page.server.scene
-        if not self.surface.value:
-            scene.remove_by_name("/surface")
-            return
-        mesh = self.page.inspection.mesh(self.page.selection, int(self.surface_cells.value))
-        if not len(mesh.faces):
-            scene.remove_by_name("/surface")
+        if mesh is None or not len(mesh.faces):
+            scene.remove_by_name(name)
             return
         by_part = self.surface_color.value == "by part"
         color = colors.part_colors(mesh.part, self.page.snapshot.num_parts) if by_part else mesh.rgb
         solid = trimesh.Trimesh(mesh.vertices, mesh.faces, vertex_colors=color, process=False)
-        scene.add_mesh_trimesh("/surface", solid, cast_shadow=False, receive_shadow=False)
+        scene.add_mesh_trimesh(name, solid, cast_shadow=False, receive_shadow=False)
 
     def draw_cameras(self) -> None:
         page, scene = self.page, self.page.server.scene

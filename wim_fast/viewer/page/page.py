@@ -12,9 +12,11 @@ import numpy as np
 import viser
 
 from wim_fast.recordings.cameras import Cameras, up_axis
+from wim_fast.runs.run import Run
 from wim_fast.viewer.inspect.inspection import Inspection, Selection
 from wim_fast.viewer.inspect.snapshot import Film, Snapshot
 from wim_fast.viewer.page.drawable import Drawable, set_value
+from wim_fast.viewer.page.export import ExportPanel
 from wim_fast.viewer.page.grid import GridPanel
 from wim_fast.viewer.page.image import ImagePanel
 from wim_fast.viewer.page.object import ObjectPanel
@@ -34,7 +36,7 @@ class Page:
         self.wake = threading.Event()
         self.closed = threading.Event()
         self._drawing = threading.Lock()
-        self._next: Snapshot | None = None
+        self._next: Run | None = None
         self._prepare_scene()
         gui = server.gui
         self.heading = gui.add_markdown(heading(title, snapshot))
@@ -61,6 +63,8 @@ class Page:
             self.image = ImagePanel(self)
         with tabs.add_tab("Pose"):
             self.pose = PosePanel(self)
+        with tabs.add_tab("Export"):
+            self.export = ExportPanel(self)
         with tabs.add_tab("Help"):
             gui.add_markdown(HELP)
         for handle in (self.frame, self.play):
@@ -73,6 +77,7 @@ class Page:
             Drawable("numbers", lambda: (self.selection.key, self.play.value), self._draw_numbers),
             *self.object.slow_drawables(),
             *self.image.drawables(),
+            *self.export.drawables(),
         ]
 
     @property
@@ -93,9 +98,9 @@ class Page:
         for handle in handles:
             handle.on_update(lambda _: self.touch())
 
-    def replace(self, snapshot: Snapshot) -> None:
+    def replace(self, run: Run) -> None:
         """Show another state of the model from now on (from any thread)."""
-        self._next = snapshot
+        self._next = run
         self.touch()
 
     def update(self) -> None:
@@ -106,7 +111,8 @@ class Page:
                 start = False
                 self.wake.clear()
                 if self._next is not None:
-                    self.inspection, self._next = Inspection(self._next, self.film), None
+                    self.film.run, self._next = self._next, None
+                    self.inspection = Inspection(Snapshot.of_run(self.film.run), self.film)
                     self.heading.content = heading(self.title, self.snapshot)
                 for drawable in self.drawables:
                     key = (id(self.inspection), drawable.key())

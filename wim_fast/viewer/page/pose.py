@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import viser
@@ -27,6 +29,7 @@ class PosePanel:
         self.free: dict[int, Vector] = {}
         self.sliders: list[viser.GuiSliderHandle[float]] = []
         self._gizmo_part = -1
+        self.turning = -1  # the part whose slider was used last
         gui, parts = page.server.gui, page.snapshot.num_parts
         gui.add_markdown(
             "Turn parts about their joints; everything shown follows. The film, of course, does not."
@@ -49,7 +52,9 @@ class PosePanel:
         with gui.add_folder("degrees about each joint's main axis"):
             for part in range(parts):
                 self.sliders.append(gui.add_slider(f"part {part}", -LARGEST, LARGEST, 1, 0))
-        page.listen(self.speed, self.part, *self.sliders)
+        page.listen(self.speed, self.part)
+        for part, slider in enumerate(self.sliders):
+            slider.on_update(self._turns(part))
         self.reset.on_click(lambda _: self.back())
         self.save.on_click(self._save)
 
@@ -72,6 +77,7 @@ class PosePanel:
         page = self.page
         return [
             Drawable("joint list", lambda: int(page.frame.value), self.draw_labels),
+            Drawable("turned part", lambda: (page.selection.pose_key, self.turning), self.draw_turning),
             Drawable("gizmo", lambda: (page.selection.pose_key, self.part.value), self.draw_gizmo),
         ]
 
@@ -90,6 +96,15 @@ class PosePanel:
             else:
                 slider.label = f"part {part}, the root"
                 slider.hint = "Turns the whole object about the root's centre, about the world's z."
+
+    def draw_turning(self) -> None:
+        """The name of the part whose slider was used last, at its centre, as long as that is not back at 0."""
+        scene, part = self.page.server.scene, self.turning
+        if part < 0 or not self.sliders[part].value:
+            scene.remove_by_name("/turning")
+            return
+        place = self.page.inspection.pose(self.page.selection).translation[0, part]
+        scene.add_label("/turning", self.sliders[part].label, position=place, anchor="center-center")
 
     def draw_gizmo(self) -> None:
         scene, page = self.page.server.scene, self.page
@@ -119,6 +134,13 @@ class PosePanel:
             position=position,
         )
         gizmo.on_update(lambda event: self.turned(part, np.asarray(event.target.wxyz)))
+
+    def _turns(self, part: int) -> Callable[[Any], None]:
+        def used(_: Any) -> None:
+            self.turning = part
+            self.page.touch()
+
+        return used
 
     def turned(self, part: int, wxyz: np.ndarray) -> None:
         """The gizmo at a part has this orientation."""

@@ -17,7 +17,8 @@ HELP = """
 **Grid.** The occupancy grid that the tcnn backend marches through in this frame, how its cells change with resolution, margin
 and threshold, and what skipping the others loses. The numba and Triton backends have no grid: they cull rays analytically.
 
-**Object.** The ellipsoids, their joint candidates, the tree that was chosen, the surface of the field, and the cameras.
+**Object.** The ellipsoids, their joint candidates, the tree that was chosen, the mesh, the surface of the field, and the
+cameras.
 
 **Ray.** One ray, how the march skips what is empty along it, and its samples: click on a camera's picture in the view, or
 choose camera and pixel.
@@ -25,6 +26,8 @@ choose camera and pixel.
 **Image.** What the model renders beside what was filmed, or from where you look.
 
 **Pose.** Turn parts about their joints, and save the pose for `wim-fast render-novel-pose`.
+
+**Export.** Write the run for other programs, as `wim-fast export` does.
 
 **Missed mass** is the share of the opacity of a dense render, which skips nothing, that lies in cells that are not occupied.
 0 % is safe: no picture changes. Above about 0.1 % pictures and gradients suffer. While s is still low, the tail of Φ beyond
