@@ -29,7 +29,7 @@ def load_pose_prior(file: Path, numbers: int) -> PosePrior:
     names = "means", "covars", "weights"
     try:
         content: Any = np.load(file, allow_pickle=False) if file.suffix == ".npz" else load_pickle_file(file)
-        means, covariances, weights = (np.asarray(content[name], float) for name in names)
+        means, covariances, weights = (np.array(content[name], float) for name in names)
     except UserError:
         raise
     except Exception as error:  # numpy and zipfile raise many kinds on a malformed archive
