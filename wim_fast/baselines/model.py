@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -48,10 +49,14 @@ class BaselineModel(Protocol):
     def requires_grad_(self, wanted: bool) -> Any: ...
 
 
-class MovingPoints(NamedTuple):
+@dataclass(frozen=True)
+class MovingPoints:
     """A motion as a baseline has it."""
 
     points: np.ndarray  # (T, N, 3) world
+
+    def __len__(self) -> int:
+        return len(self.points)
 
     def at(self, frames: Any) -> MovingPoints:
         """The motion at these positions."""
