@@ -108,10 +108,7 @@ def test_evaluated_driven_and_rendered(run: Path, folder: Path, tmp_path: Path) 
 def test_what_it_cannot_do(run: Path, command: list[str], words: str, capsys, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     named = [str(run) if word == "RUN" else word for word in command]
-    try:
-        assert main(named) == 2
-    except SystemExit as stopped:  # argparse
-        assert stopped.code == 2
+    assert main(named) == 2
     assert_one_error(capsys.readouterr().err, words)
 
 
