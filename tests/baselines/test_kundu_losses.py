@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import uniform_filter
 from scipy.stats import multivariate_normal
 from tiny_template import sphere
 
@@ -58,10 +59,15 @@ def test_consensus_and_sampling() -> None:
     assert float(losses.consensus_loss(colors, weights)) == pytest.approx(total / count)
 
 
-def test_masks_are_compared_where_they_are_reliable() -> None:
-    mask, alpha = torch.tensor([[[0.2, 0.5]]]), torch.tensor([[[1.0, 1.0]]])
-    reliable = torch.tensor([[[1.0, 0.25]]])
-    expected = (0.8**2 + 0.25 * 0.5**2) / 1.25
+def test_masks_are_compared_as_they_are_and_blurred() -> None:
+    mask, alpha, reliable = (random(2, 24, 20, seed=k).sigmoid() for k in range(3))
+    difference = (reliable * (mask - alpha)).numpy()
+    expected = np.square(difference).mean()
+    for side in (3, 7):
+        blurred = difference
+        for _ in range(3):
+            blurred = uniform_filter(blurred, (0, side, side), mode="constant")
+        expected += np.square(blurred).mean()
     assert float(losses.outline_loss(mask, alpha, reliable)) == pytest.approx(expected)
 
 

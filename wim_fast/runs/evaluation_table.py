@@ -65,7 +65,7 @@ def evaluation_notes(
     notes += joint_notes(error)
     if driving:
         notes.append(
-            f"Novel poses are driven by the true {driving['driven_by']}, which place part points "
+            f"Novel poses are driven by the true {driving['driven_by']}, which place the model's points "
             f"within {driving['held_out_error']:.2%} of the extent on held-out training frames."
         )
     return notes
