@@ -42,6 +42,7 @@ def robot_body(name: str, faces: int) -> Body:
     """Of a URDF, in the pose that make_robot_scene.py calls rest; about so many faces."""
     import make_robot_scene
     import pybullet_data
+    import trimesh
     import yourdfpy
 
     robot = make_robot_scene.ROBOTS.get(name) or make_robot_scene.Robot(name)
@@ -55,8 +56,8 @@ def robot_body(name: str, faces: int) -> Body:
     meshes, owners = [], []
     for node in urdf.scene.graph.nodes_geometry:
         place, geometry = urdf.scene.graph[node]
-        mesh = urdf.scene.geometry[geometry].copy().apply_transform(place)
-        mesh.merge_vertices(merge_tex=True, merge_norm=True)
+        shape = urdf.scene.geometry[geometry]
+        mesh = trimesh.Trimesh(shape.vertices, shape.faces).apply_transform(place)  # merges vertices
         mesh.fix_normals()
         meshes.append(mesh)
         owners.append(number[urdf.scene.graph.transforms.parents[node]])

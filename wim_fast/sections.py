@@ -358,13 +358,13 @@ class BaselineConfig:
     pose_prior: str | None = field(
         None, "kundu: SMPLify's prior of poses (gmm_08.pkl or npz); none: small angles"
     )
-    lr_baseline: float = field(1e-3, "learning rate of a baseline", above=0, maximum=10)
+    lr_baseline: float = field(5e-4, "learning rate of a baseline", above=0, maximum=10)
     baseline_width: int = field(256, "width of a baseline's network of time", minimum=1, maximum=4096)
     outline_weight: float = field(
         1.0, "kundu: weight of the squared error of the mask", minimum=0, maximum=1e6
     )
     consensus_weight: float = field(
-        1.0,
+        0.1,
         "kundu: weight of the squared difference of a vertex's colours in two images",
         minimum=0,
         maximum=1e6,

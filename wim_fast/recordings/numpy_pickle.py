@@ -324,7 +324,7 @@ _OPCODES = (
 )
 _LITERALS = (
     "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT SHORT_BINBYTES BINBYTES BINBYTES8 BYTEARRAY8"
-    " UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8"
+    " UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8 SHORT_BINSTRING BINSTRING"
 )
 _KNOWN = {name: f"_{name.lower()}" for name in _OPCODES.split()}
 _PUSHED = frozenset(_LITERALS.split())
@@ -365,6 +365,8 @@ def _array(shape: Any, dtype: np.dtype[Any], fortran: bool, data: Any) -> NDArra
         for i, item in enumerate(items):
             objects[i] = item
         return objects.reshape(shape, order=order)  # type: ignore[call-overload]
+    if type(data) is str:  # as Python 2 wrote bytes
+        data = data.encode("latin-1")
     if type(data) not in (bytes, bytearray):
         raise _Refused("an array has no bytes")
     if count * dtype.itemsize != len(data):

@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample, normalize
+from torch.nn.functional import avg_pool2d, grid_sample, normalize
 
 FACING_SHARPNESS = 50.0
 DEPTH_SHARPNESS = 10.0  # 1 / world units
+BLURS = 1 / 12, 1 / 4  # sides of boxes, as shares of the image's
 
 
 def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
@@ -53,8 +54,22 @@ def consensus_loss(colors: Tensor, weights: Tensor) -> Tensor:
 
 
 def outline_loss(mask: Tensor, alpha: Tensor, reliable: Tensor) -> Tensor:
-    """() mean squared difference of masks (B, H, W) where pixels are reliable (B, H, W), weights in [0, 1]."""
-    return (reliable * (mask - alpha).square()).sum() / reliable.sum().clamp_min(1e-6)
+    """() mean squared difference of masks (B, H, W), as it is and blurred by each of `BLURS`, summed.
+
+    Blurred, a body that does not overlap its mask is drawn to it; else it would rather shrink to nothing.
+
+    Args:
+        reliable: (B, H, W) in [0, 1]; what is not counts as no difference.
+    """
+    difference = reliable * (mask - alpha)
+    total, size = difference.square().mean(), max(mask.shape[1:])
+    for share in BLURS:
+        side = 2 * round(share * size / 2) + 1
+        blurred = difference[:, None]
+        for _ in range(3):  # three boxes are nearly a Gaussian
+            blurred = avg_pool2d(blurred, side, stride=1, padding=side // 2)
+        total = total + blurred.square().mean()
+    return total
 
 
 class PosePrior(NamedTuple):

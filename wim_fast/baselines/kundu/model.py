@@ -30,6 +30,7 @@ from wim_fast.scene.scene import Scene
 
 COLORED_IMAGES = 400  # of all, at most, that vertices take their colours from
 CHUNK = 8  # images at a time
+SIZE_UNIT = 0.1  # of the logarithm of the size, which is learned so much more slowly than poses
 
 
 class Projected(NamedTuple):
@@ -71,14 +72,14 @@ class Kundu(nn.Module):
         root = self.skin.joints[0].double().numpy() - vertices.mean(axis=0)
         place = stand.place + stand.size * stand.turn @ root
         self.network.rest[:9] = torch.from_numpy(np.concatenate([place, *stand.turn.T[:2]]))
-        self.log_size.fill_(math.log(stand.size))
+        self.log_size.fill_(math.log(stand.size) / SIZE_UNIT)
 
     def posed(self, moments: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Vertices (F, V, 3), joints (F, J, 3) in the world and angles (F, 3 (J - 1)) at moments (F,)."""
         x = self.network(moments)
         place, turn, angles = x[:, :3], rotation_from_6d(x[:, 3:9]), x[:, 9:]
         pose = angles.view(len(x), -1, 3)
-        return *self.skin(turn, place, pose, self.log_size.exp(), self.shape), angles
+        return *self.skin(turn, place, pose, (SIZE_UNIT * self.log_size).exp(), self.shape), angles
 
     def points(self, moments: Tensor) -> Tensor:
         """(F, V, 3) the vertices."""

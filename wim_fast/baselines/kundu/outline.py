@@ -103,9 +103,10 @@ def soft_mask(pixels: Tensor, outline: Outline, covered: np.ndarray, softness: f
     span = torch.from_numpy(outline.span).to(pixels)
     corners = pixels[ends]  # (S, 2, 2)
     begin, end = ((1 - t) * corners[:, 0] + t * corners[:, 1] for t in (span[:, :1], span[:, 1:]))
-    nearest, distance = (np.zeros(covered.shape, kind) for kind in (np.int64, np.float64))
-    _find_nearest(*(x.detach().double().cpu().numpy() for x in (begin, end)), nearest, distance)
-    band = np.flatnonzero(distance.reshape(-1) < REACH * softness)
+    nearest, distance = np.zeros(covered.shape, np.int64), np.full(covered.shape, np.inf)
+    reach = REACH * softness
+    _find_nearest(*(x.detach().double().cpu().numpy() for x in (begin, end)), reach, nearest, distance)
+    band = np.flatnonzero(distance.reshape(-1) < reach)
     at = torch.from_numpy(np.stack([band % width, band // width], axis=1)).to(pixels) + 0.5
     piece = torch.from_numpy(nearest.reshape(-1)[band]).to(pixels.device)
     begin, along = begin[piece], (end - begin)[piece]
@@ -118,18 +119,20 @@ def soft_mask(pixels: Tensor, outline: Outline, covered: np.ndarray, softness: f
 
 
 @partial(kernel, parallel=False)
-def _find_nearest(begin, end, nearest, distance):  # type: ignore[no-untyped-def]
-    """For every pixel the nearest of S pieces (S, 2), and how far it is."""
+def _find_nearest(begin, end, reach, nearest, distance):  # type: ignore[no-untyped-def]
+    """For every pixel the nearest of S pieces (S, 2) that is within reach, and how far it is; infinitely far: none."""
     height, width = nearest.shape
-    for row in range(height):
-        for column in range(width):
-            best, found = np.inf, 0
-            for s in range(len(begin)):
-                x, y = column + 0.5 - begin[s, 0], row + 0.5 - begin[s, 1]
-                dx, dy = end[s, 0] - begin[s, 0], end[s, 1] - begin[s, 1]
-                share = min(max((x * dx + y * dy) / max(dx * dx + dy * dy, 1e-12), 0.0), 1.0)
-                square = (x - share * dx) ** 2 + (y - share * dy) ** 2
-                if square < best:
-                    best, found = square, s
-            nearest[row, column] = found
-            distance[row, column] = np.sqrt(best)
+    for s in range(len(begin)):
+        ax, ay = begin[s]
+        dx, dy = end[s, 0] - ax, end[s, 1] - ay
+        square = max(dx * dx + dy * dy, 1e-12)
+        left, right = max(0, int(min(ax, ax + dx) - reach)), min(width - 1, int(max(ax, ax + dx) + reach))
+        top, bottom = max(0, int(min(ay, ay + dy) - reach)), min(height - 1, int(max(ay, ay + dy) + reach))
+        for row in range(top, bottom + 1):
+            for column in range(left, right + 1):
+                x, y = column + 0.5 - ax, row + 0.5 - ay
+                share = min(max((x * dx + y * dy) / square, 0.0), 1.0)
+                away = np.sqrt((x - share * dx) ** 2 + (y - share * dy) ** 2)
+                if away < distance[row, column]:
+                    distance[row, column] = away
+                    nearest[row, column] = s

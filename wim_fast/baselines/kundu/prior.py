@@ -31,7 +31,7 @@ def load_pose_prior(file: Path, numbers: int) -> PosePrior:
     try:
         is_npz = file.suffix == ".npz"
         content: Any = strict_npz.read(file, names, PRIOR_REMEDY) if is_npz else load_pickle_file(file)
-        means, covariances, weights = (np.asarray(content[name], float) for name in names)
+        means, covariances, weights = (np.array(content[name], float) for name in names)
     except UserError:
         raise
     except Exception as error:  # numpy and zipfile raise many kinds on a malformed archive
