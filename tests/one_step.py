@@ -1,4 +1,4 @@
-"""One training step, alone or as one of several processes (torchrun), and what it leaves: for test_processes.py."""
+"""One training step, alone or as one of several processes, and what it leaves: for test_processes.py."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tiny_run import SETTINGS
 
 from wim_fast.config import load_config
 from wim_fast.ops.backend import select_backend
-from wim_fast.processes import Processes, join_processes
+from wim_fast.processes import Processes, join_processes, leave_processes
 from wim_fast.scene.load import load_scene
 from wim_fast.training.trainer import Trainer
 
@@ -69,11 +69,16 @@ def take_step(scene: Path, processes: Processes, recorded: Any = None, steps: in
     }
 
 
-if __name__ == "__main__":
-    scene, output = map(Path, sys.argv[1:])
+def take_shares(scene: Path, output: Path) -> None:
+    """A step as one of the processes that the environment names, and three more as GPUs take them."""
     processes = join_processes(torch.device("cpu"))
     torch.save(take_step(scene, processes), output / f"{processes.rank}.pt")
     # as GPUs exchange, by messages; and as they take a step, in two parts
     messages = dataclasses.replace(processes, shared_means=None)
     for name, recorded in (("whole", None), ("parts", Replayed())):
         torch.save(take_step(scene, messages, recorded, 3), output / f"{name}{processes.rank}.pt")
+    leave_processes()
+
+
+if __name__ == "__main__":
+    take_shares(*map(Path, sys.argv[1:]))

@@ -43,6 +43,15 @@ def test_defaults_are_valid_and_documented():
     assert replace(config) == config
 
 
+def test_every_number_has_limits():
+    for setting in SETTINGS.values():
+        if setting.kind in (int, float):
+            least = setting.above if setting.minimum is None else setting.minimum
+            assert least is not None, setting.name
+            assert setting.maximum is not None, setting.name
+            assert setting.default is None or setting.is_tuple or least <= setting.default <= setting.maximum
+
+
 def test_yaml_round_trip(tmp_path):
     config = load_config(
         "1e5", {"frames": "10:50", "train_cameras": [1, 2], "lr_pose": 1e-7, "iterations": 5, "size": None}

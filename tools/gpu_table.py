@@ -124,10 +124,11 @@ def all_cases() -> dict[str, Callable[[], Any]]:
     for columns, width, hidden in ((8, 64, 1), (12, 64, 1), (16, 64, 1), (8, 32, 2), (8, 16, 3)):
         cases[f"{columns}-{width}x{hidden}-4"] = lambda c=columns, w=width, h=hidden: decode(c, w, h)
     cases["any"] = whole_rays
+    cases[f"{POSES} poses"] = poses_and_cameras
     for each in (16, 1, 100, 200):
         cases[f"{each} points a part"] = lambda n=each: silhouettes(20, n)
     for parts in (20, 40, 256):
-        cases[f"{parts} parts"] = lambda p=parts: march(p)
+        cases[f"{parts} parts"] = lambda p=parts: (march(p), structure(p))
     for top_k in (2, 1, 3, 8):
         cases[f"top {top_k}"] = lambda k=top_k: look_up(20, k, of_points=False)
         cases[f"top {top_k}, points too"] = lambda k=top_k: look_up(20, k, of_points=True)
@@ -147,6 +148,7 @@ def one_part() -> None:
     encode(1, 1, 4)
     march(1)
     silhouettes(1, 16)
+    structure(1)
 
 
 def look_up(parts: int, top_k: int, of_points: bool) -> None:
@@ -215,6 +217,35 @@ def images() -> None:
     decoded, lighting = (torch.zeros(size, requires_grad=True) for size in ((1600, 4), (8, 3)))
     shaded = shade(decoded, opacity, rgb.detach(), lighting, 0.05)
     (shaded.sdf.sum() + shaded.rgb.sum()).backward()
+
+
+def poses_and_cameras() -> None:
+    """What has no sizes but the numbers of poses, cameras and points; and the losses of shape."""
+    from wim_fast.ops.cameras.triton import camera_rays, corrected_cameras
+    from wim_fast.ops.poses.triton import part_poses
+    from wim_fast.ops.shape_losses.triton import shape_losses
+
+    rest, numbers = torch.zeros(9 * 20, requires_grad=True), torch.zeros(5, 9, requires_grad=True)
+    rotation, translation = part_poses(torch.zeros(POSES, 9 * 20), rest)
+    (rotation.sum() + translation.sum()).backward()
+    matrices = torch.zeros(5, 3, 3)
+    corrected = corrected_cameras(numbers, matrices, matrices, matrices, torch.zeros(5, 3))
+    number, pixels = torch.zeros(POSES, dtype=torch.int64), torch.zeros(POSES, 100, 2)
+    origins, directions = camera_rays(*corrected[1:], number, pixels)
+    (origins.sum() + directions.sum()).backward()
+    taps, points = (torch.zeros(size, requires_grad=True) for size in ((4, 256), (64,)))
+    counts = torch.zeros(64, dtype=torch.bool)
+    sum(shape_losses(taps, points, counts, points, counts, 0.002, torch.zeros(()))).backward()  # type: ignore[union-attr]
+
+
+def structure(parts: int) -> None:
+    from wim_fast.ops.structure.triton import observe_distances, structure_losses
+
+    ellipsoids, tree = posed(parts)[:3], torch.zeros(parts - 1, 2, dtype=torch.int64)
+    losses = structure_losses(*ellipsoids, tree, tree, 0.75, 0.05)
+    (losses.joint + losses.separation).backward()
+    means = torch.zeros(parts, parts, 6, 6), torch.zeros(parts, parts), torch.zeros((), dtype=torch.int64)
+    observe_distances(*ellipsoids, *means, 0.75, 0.01)
 
 
 def silhouettes(parts: int, each: int) -> None:

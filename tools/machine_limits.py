@@ -8,12 +8,12 @@ import platform
 import time
 from collections.abc import Callable
 from importlib import metadata
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 import wim_fast
+from wim_fast.training.machine import processor_name
 
 PACKAGES = ("torch", "triton", "nerfacc", "tinycudann", "numba")
 REPEATS = 5
@@ -31,11 +31,6 @@ class Limits(NamedTuple):
 
 def machine() -> dict[str, Any]:
     """What all numbers depend on."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     load = round(os.getloadavg()[0], 2) if os.name == "posix" else "unknown"
     versions = {}
@@ -43,7 +38,7 @@ def machine() -> dict[str, Any]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
     return {
-        "processor": model, "cores": os.cpu_count(), "GPU": gpu, "load before": load,
+        "processor": processor_name(), "cores": os.cpu_count(), "GPU": gpu, "load before": load,
         "python": platform.python_version(), "CUDA": torch.version.cuda or "none", **versions,
         "wim-fast": wim_fast.__version__,
     }  # fmt: skip

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import elu, softplus
 
-from wim_fast.model.pose_trajectory import rotation_from_6d
 from wim_fast.ops.ellipsoid import closest_point
+from wim_fast.ops.poses.reference import rotation_from_6d
 from wim_fast.rendering.rays import Rays
 from wim_fast.training.batch import Batch
 

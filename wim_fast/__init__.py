@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from wim_fast.recordings.cameras import Cameras
     from wim_fast.recordings.read import read_recording
     from wim_fast.recordings.recording import Recording
+    from wim_fast.report.report import Report, write_report
     from wim_fast.runs.evaluate import Evaluation
     from wim_fast.runs.run import Poses, Run, load_run
     from wim_fast.runs.train import train
@@ -33,6 +34,7 @@ _MODULES = {
     "Exported": "export.export",
     "Poses": "runs.run",
     "Recording": "recordings.recording",
+    "Report": "report.report",
     "Run": "runs.run",
     "Scene": "scene.scene",
     "SceneWarning": "errors",
@@ -43,6 +45,7 @@ _MODULES = {
     "load_scene": "scene.load",
     "read_recording": "recordings.read",
     "train": "runs.train",
+    "write_report": "report.report",
 }
 """{name: the module that defines it}. The imports above tell the same to type checkers."""
 
@@ -52,6 +55,7 @@ __all__ = [
     "Exported",
     "Poses",
     "Recording",
+    "Report",
     "Run",
     "Scene",
     "SceneWarning",
@@ -62,6 +66,7 @@ __all__ = [
     "load_scene",
     "read_recording",
     "train",
+    "write_report",
 ]
 
 

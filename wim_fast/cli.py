@@ -21,6 +21,11 @@ COMMANDS = {
     "evaluate": ("evaluate", "compare a run with the recording, in views and frames it has not seen"),
     "check": ("check", "show which pixels of the masks a run doubts"),
     "protocol": ("protocol", "measure runs by the protocol of a paper: table, JSON and LaTeX"),
+    "ablate": ("ablate", "train without each term of the method: table, pictures, JSON and LaTeX"),
+    "report": (
+        "report",
+        "put runs, protocols and ablations on one page to send: tables, curves, pictures, videos",
+    ),
     "render": ("render", "make videos of what a run has learned"),
     "render-novel-pose": ("novel_pose", "pose a run's model anew, by hand or driven by points"),
     "merge": ("merge", "merge the parts of a run that move as one"),

@@ -9,12 +9,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from wim_fast.errors import UserError
 
+TETHERED = "WIM_FAST_TETHERED"  # set in a process that is to end with the one that started it
 MEETING = "WIM_FAST_MEETING"  # a folder where the processes of one command find each other
 FAILED = "failed"  # a file in it: one of them has ended too early
 POLL_SECONDS = 0.02
@@ -50,14 +52,28 @@ def wanted_processes(asked: int | None, images: int) -> int:
 
 
 def end_with_the_first() -> None:
-    """In a process that `companions` started: end at once when the process that did is gone, however that ended."""
-    if MEETING in os.environ:
+    """In a process of `start_tethered`: end at once when the process that started it is gone, however that ended."""
+    if TETHERED in os.environ:
 
         def watch() -> None:
             sys.stdin.buffer.read()  # until the other end of the pipe is closed
             os._exit(1)
 
         threading.Thread(target=watch, daemon=True).start()
+
+
+def start_tethered(
+    arguments: Sequence[str], errors: IO[bytes], environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """`wim-fast ARGUMENTS` in another process, which does not outlive this one (`end_with_the_first`).
+
+    It writes nothing but to `errors`, and a signal from the terminal does not come to it.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-m", "wim_fast", *arguments],
+        env={**os.environ, **environment, TETHERED: "1"},
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
+    )  # fmt: skip
 
 
 def meet(rank: int, count: int) -> str | None:
@@ -102,11 +118,7 @@ def companions(count: int, arguments: Sequence[str]) -> Iterator[None]:
         try:
             for rank in range(1, count):
                 with (folder / f"{rank}.stderr").open("wb") as errors:
-                    process = subprocess.Popen(
-                        [sys.executable, "-m", "wim_fast", *arguments],
-                        env={**os.environ, **environment(folder, rank, count)},
-                        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
-                    )  # fmt: skip
+                    process = start_tethered(arguments, errors, environment(folder, rank, count))
                 others.append(process)
                 threading.Thread(target=watch, args=(rank, process), daemon=True).start()
             yield

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,42 @@ def resource_folder(kind: str) -> Path:
     """The folder `assets` or `configs`: inside the package in an installed wheel, beside it in a checkout."""
     packaged = _PACKAGE / "_data" / kind
     return packaged if packaged.is_dir() else _PACKAGE.parent / kind
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """The content of a regular file of `most` bytes at most.
+
+    Nothing else is opened: a pipe would be waited for, and a device may have no end. UserError for such a thing, and for
+    a file that is larger; OSError if it cannot be read.
+    """
+    check_regular(path)
+    with open(
+        path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+    ) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size <= most:
+            return file.read(size)
+    raise UserError(path, f"is larger than {amount(most)}", "check that it is the file that was meant")
+
+
+def check_regular(path: Path) -> None:
+    """UserError if there is something else than a regular file, or a link to one; OSError if there is nothing."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UserError(path, "is a link that leads to itself", "put a file there") from None
+        raise
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISSOCK: "a socket"}
+        kind = next((name for test, name in kinds.items() if test(mode)), "a device")
+        raise UserError(path, f"is {kind}, not a file", "put a file there")
+
+
+def amount(size: float) -> str:
+    """So many bytes, for a person."""
+    unit, one = next(((u, n) for u, n in (("GiB", 2**30), ("MiB", 2**20)) if size >= n), ("KiB", 2**10))
+    return f"{size / one:,.0f} {unit}" if size >= 100 * one else f"{size / one:.3g} {unit}"
 
 
 def cache_folder() -> Path:
@@ -83,3 +121,11 @@ def output_folder(path: Path) -> Iterator[Path]:
         raise UserError(
             where, f"cannot be written ({reason})", "make room, or choose another --output"
         ) from None
+
+
+def check_free(path: Path, force: bool) -> None:
+    """UserError if a file, or a folder that is not empty, is in the way and is not to be overwritten."""
+    if path.is_dir() and not path.suffix and not any(path.iterdir()):
+        return
+    if path.exists() and not force:
+        raise UserError(path, "is there already", "choose another --output, or overwrite it with --force")

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from wim_fast.errors import UserError
+from wim_fast.files import read_bytes
 
-LARGEST = 2**20  # characters of a file
+LARGEST = 2**20  # bytes of a file
 DEEPEST = 32  # lists and mappings within each other
 
 # The scalars of YAML 1.2's core schema and the characters they begin with.
@@ -108,14 +109,11 @@ def read(path: Path) -> Any:
     import yaml
 
     try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(LARGEST + 1)
+        text = read_bytes(path, LARGEST).decode()
     except FileNotFoundError:
         raise UserError(path, "there is no such file", "check the path") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(path, f"cannot be read ({error})", "check the file") from None
-    if len(text) > LARGEST:
-        raise UserError(path, f"is longer than {LARGEST:,} characters", "check the path")
     try:
         _check_depth(text)
         return yaml.load(text, _loader())

@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from wim_fast.evaluation.metrics import MAX_PSNR, image_metrics, load_lpips, mask_box, mask_iou, psnr, ssim
+from wim_fast.evaluation.metrics import (
+    MAX_PSNR,
+    image_metrics,
+    load_lpips,
+    mask_box,
+    mask_iou,
+    psnr,
+    ssim,
+    ssim_as_published,
+)
 
 
 @pytest.fixture
@@ -50,6 +59,25 @@ def test_ssim(pair: tuple[np.ndarray, np.ndarray]) -> None:
     assert np.isnan(ssim(image[:8], truth[:8]))
 
 
+def test_ssim_as_published(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    """From its formula, window by window: uniform, 7 x 7, sample variances, the range of the true image."""
+    image, truth = pair[0][:, :, :2], 0.3 + 0.5 * pair[1][:, :, :2]
+    reach = truth.max() - truth.min()
+    c1, c2 = (0.01 * reach) ** 2, (0.03 * reach) ** 2
+    values = []
+    for channel in range(2):
+        for row in range(40 - 6):
+            for column in range(50 - 6):
+                x = image[row : row + 7, column : column + 7, channel].ravel()
+                y = truth[row : row + 7, column : column + 7, channel].ravel()
+                (vx, vxy), (_, vy) = np.cov(x, y)
+                luminance = (2 * x.mean() * y.mean() + c1) / (x.mean() ** 2 + y.mean() ** 2 + c1)
+                values.append(luminance * (2 * vxy + c2) / (vx + vy + c2))
+    assert ssim_as_published(image, truth) == pytest.approx(np.mean(values))
+    assert np.isnan(ssim_as_published(image[:6], truth[:6]))
+    assert np.isnan(ssim_as_published(image, np.ones_like(truth)))
+
+
 def test_iou_by_hand() -> None:
     a, b = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
     assert mask_iou(a, b) == 1.0
@@ -81,8 +109,8 @@ def test_image_metrics_together(pair: tuple[np.ndarray, np.ndarray]) -> None:
     image, truth = pair
     mask = np.zeros((40, 50), bool)
     mask[10:30, 5:25] = True
-    result = image_metrics(image, truth, mask, mask, lpips=lambda a, b: 0.25)
-    assert set(result) == {"psnr", "ssim", "iou", "psnr_box", "ssim_box", "lpips"}
+    result = image_metrics(image, truth, mask, mask, lpips={"lpips": lambda a, b: 0.25})
+    assert set(result) == {"psnr", "ssim", "iou", "psnr_box", "ssim_box", "ssim_paper", "lpips"}
     assert result["psnr_box"] == pytest.approx(psnr(image[10:30, 5:25], truth[10:30, 5:25]))
     assert result["ssim_box"] == pytest.approx(ssim(image[10:30, 5:25], truth[10:30, 5:25]))
     assert result["iou"] == 1.0
@@ -114,6 +142,8 @@ def test_lpips_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     models = ModuleType("torchvision.models")
     url = "https://example.org/alexnet-1.pth"
     models.AlexNet_Weights = type("W", (), {"IMAGENET1K_V1": type("V", (), {"url": url})})
+    url = "https://example.org/vgg16-1.pth"
+    models.VGG16_Weights = type("W", (), {"IMAGENET1K_V1": type("V", (), {"url": url})})
     lpips = ModuleType("lpips")
 
     class Network(torch.nn.Module):
@@ -122,10 +152,12 @@ def test_lpips_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: P
             assert a.shape == (1, 3, 4, 5)
             return (a - b).abs().mean().reshape(1, 1, 1, 1)
 
-    lpips.LPIPS = lambda net, verbose: Network()
+    asked = []
+    lpips.LPIPS = lambda net, verbose: asked.append(net) or Network()
     monkeypatch.setitem(sys.modules, "lpips", lpips)
-    monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
-    monkeypatch.setitem(sys.modules, "torchvision.models", models)
+    torchvision = ModuleType("torchvision")
+    torchvision.models = models
+    monkeypatch.setitem(sys.modules, "torchvision", torchvision)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     reason = load_lpips()
     assert isinstance(reason, str)
@@ -136,3 +168,7 @@ def test_lpips_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     measure = load_lpips()
     assert callable(measure)
     assert measure(np.ones((4, 5, 3)), np.zeros((4, 5, 3))) == pytest.approx(1.0)
+    assert "VGG16's weights at" in load_lpips("vgg")
+    (tmp_path / "checkpoints" / "vgg16-1.pth").touch()
+    assert callable(load_lpips("vgg"))
+    assert asked == ["alex", "vgg"]

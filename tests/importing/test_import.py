@@ -25,6 +25,8 @@ from wim_fast.cli import main
 from wim_fast.recordings.cameras import project
 from wim_fast.scene.load import load_scene
 
+pytestmark = pytest.mark.usefixtures("blank_overview")
+
 STRAIGHT = (0.0,) * 5
 
 
@@ -175,12 +177,13 @@ def test_the_up_axis_can_be_given(tmp_path):
     np.testing.assert_allclose(M @ [0, -1, 0], [0, 0, 1], atol=1e-9)
 
 
-def test_what_it_shows(tmp_path, capsys):
+def test_what_it_shows(tmp_path, capsys, monkeypatch):
+    monkeypatch.undo()  # of blank_overview
     film, rig = make_film()
     write_flat(tmp_path / "film", film)
     write_opencv(tmp_path / "cameras", rig, [f"cam{v}" for v in range(5)], vectors=False)
     _, report = imported(tmp_path, tmp_path / "film", "--cameras", tmp_path / "cameras")
-    assert (tmp_path / "scene" / "import.png").is_file()
+    assert min(iio.imread(tmp_path / "scene" / "import.png").shape[:2]) > 300
     assert not (tmp_path / "scene" / "work").exists()
     assert report["check"]["ok"]
     output = capsys.readouterr().out

@@ -26,6 +26,8 @@ from wim_fast.importing.staging import Room
 from wim_fast.recordings.calibration.read import read_calibration
 from wim_fast.scene.load import load_scene
 
+pytestmark = pytest.mark.usefixtures("blank_overview")
+
 NAMES = [f"cam{v}" for v in range(4)]
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from tiny_scene import ring, view_matrix
 
-from wim_fast.model.camera_corrections import GAUGE, NUMBERS, USUAL, CameraCorrections, rotation_about
+from wim_fast.model.camera_corrections import GAUGE, USUAL, CameraCorrections
+from wim_fast.ops.cameras.reference import NUMBERS, rotation_about
 from wim_fast.recordings.cameras import Cameras, pixel_rays, project
 from wim_fast.rendering.rays import RayCameras
 
@@ -58,7 +59,7 @@ def test_rays_and_pixels_are_those_of_the_corrected_cameras():
     learned = changed(corrections(given), np.random.default_rng(1).normal(0, 3, (5, NUMBERS)))
     corrected = learned.found(given.ids).corrected(given)
     assert moved_pixels(given, learned).min() > 0.5
-    rays = RayCameras.from_matrices(given.intrinsics, given.T_camera_world).corrected(learned())
+    rays = RayCameras.from_matrices(given.intrinsics, given.T_camera_world).corrected(learned().numbers)
     pixels = torch.rand(5, 7, 2) * 48
     origins, directions = rays.rays(torch.arange(5), pixels)
     for v in range(5):
@@ -155,20 +156,6 @@ def test_state_comes_back():
     again = CameraCorrections.restored(learned.state_dict())
     assert torch.equal(again.pixels(), learned.pixels())
     assert CameraCorrections.restored(None) is None
-
-
-def test_rotation_about():
-    vector = torch.tensor([[0.3, -0.2, 0.9], [0, 0, 0], [0, 0, torch.pi / 2]], dtype=torch.float64)
-    R = rotation_about(vector)
-    torch.testing.assert_close(R, torch.linalg.matrix_exp(_cross(vector)), atol=1e-9, rtol=0)
-    vector.requires_grad_()
-    assert torch.autograd.grad(rotation_about(vector).sum(), vector)[0].isfinite().all()
-
-
-def _cross(v):
-    K = torch.zeros(len(v), 3, 3, dtype=v.dtype)
-    K[:, 0, 1], K[:, 0, 2], K[:, 1, 2] = -v[:, 2], v[:, 1], -v[:, 0]
-    return K - K.transpose(1, 2)
 
 
 def test_a_corrected_camera_keeps_its_other_facts():

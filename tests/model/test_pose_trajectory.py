@@ -3,41 +3,12 @@ import math
 import numpy as np
 import torch
 from kernel_cases import random_rotations
-from torch.autograd import gradcheck
 
 from wim_fast.config import ModelConfig
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.motion import learned_motion
-from wim_fast.model.pose_trajectory import PoseTrajectory, rotation_from_6d
+from wim_fast.model.pose_trajectory import PoseTrajectory
 from wim_fast.ops.mlp.reference import mlp
-
-
-def sixes(count, seed=0):
-    return torch.randn(count, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def test_rotation_is_orthonormal_and_proper():
-    R = rotation_from_6d(sixes(100))
-    torch.testing.assert_close(R.transpose(1, 2) @ R, torch.eye(3).double().expand(100, 3, 3))
-    torch.testing.assert_close(torch.linalg.det(R), torch.ones(100).double())
-
-
-def test_rotation_is_gram_schmidt_of_the_two_vectors():
-    """Zhou et al., section B: b1 = N(a1), b2 = N(a2 - (b1 . a2) b1), b3 = b1 x b2, as columns."""
-    for x, R in zip(sixes(20).numpy(), rotation_from_6d(sixes(20)).numpy(), strict=True):
-        b1 = x[:3] / np.linalg.norm(x[:3])
-        b2 = x[3:] - (b1 @ x[3:]) * b1
-        b2 /= np.linalg.norm(b2)
-        np.testing.assert_allclose(R, np.stack([b1, b2, np.cross(b1, b2)], axis=1), atol=1e-12)
-
-
-def test_rotation_keeps_the_columns_of_a_rotation():
-    R = random_rotations(10, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(rotation_from_6d(torch.cat([R[..., 0], R[..., 1]], -1)), R)
-
-
-def test_rotation_gradient():
-    assert gradcheck(rotation_from_6d, sixes(5).requires_grad_())
 
 
 def linear_trajectory(parts=2, frames=9, frequencies=6):

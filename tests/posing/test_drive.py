@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from wim_fast.posing.drive import drive, fit_drive, part_poses, procrustes
+from wim_fast.posing.drive import MAX_POINTS, drive, drive_as_published, fit_drive, part_poses, procrustes
 from wim_fast.posing.regression import fit_linear_map, part_points
 
 
@@ -159,10 +159,35 @@ def test_joints_alone_get_help_from_hinge_axes() -> None:
 def test_many_more_points_than_frames() -> None:
     scene = articulated(12, 5)
     rng = np.random.default_rng(5)
-    dense = rng.dirichlet(np.ones(35), size=500) @ scene["points"]
+    dense = rng.dirichlet(np.ones(35), size=2000) @ scene["points"]
     fit = fit_drive(dense, moving_points(scene))
+    assert len(fit.chosen) == MAX_POINTS
+    assert (fit.chosen[0], fit.chosen[-1]) == (0, 1999)
     _, translation = part_poses(drive(fit, dense), scene["semi_axes"])
     assert np.linalg.norm(translation - scene["translation"], axis=-1).mean() < 0.02
+
+
+@pytest.mark.parametrize("count", [30, 400])  # fewer and more than the 36 equations for each part point
+def test_driving_as_published(count: int) -> None:
+    """The normal equations of eq. 15 by an inverse, Procrustes by scipy: absolute coordinates, nothing else."""
+    scene = articulated(16, 7, travel=True)
+    rng = np.random.default_rng(7)
+    points = rng.dirichlet(np.ones(35), size=count) @ scene["points"] + np.array([3.0, -1.0, 0.5])
+    R, t, axes = scene["rotation"] @ np.eye(3), scene["translation"] + [3.0, -1.0, 0.5], scene["semi_axes"]
+    train = slice(0, 12)
+    moving = part_points(R[train], t[train], axes)
+    rotation, translation = part_poses(drive_as_published(points, points[train], moving, 0.5), axes)
+    V = np.concatenate(list(np.swapaxes(points[train], 1, 2)))  # (36, M)
+    inverse = np.linalg.inv(V.T @ V + 0.5 * np.eye(count)) @ V.T
+    for part in range(len(axes)):
+        offsets = np.concatenate([np.zeros((1, 3)), np.diag(axes[part]), -np.diag(axes[part])]) * 0.75
+        P = t[:, part, None] + offsets @ np.swapaxes(R[:, part], -1, -2)  # (T, 7, 3)
+        X = inverse @ np.concatenate(list(np.swapaxes(P[train], 1, 2)))  # (M, 7)
+        for frame in (0, 15):
+            moved = X.T @ points[frame]
+            np.testing.assert_allclose(translation[frame, part], moved[0], atol=1e-6)
+            expected, _ = Rotation.align_vectors(moved[1:] - moved[0], offsets[1:])
+            np.testing.assert_allclose(rotation[frame, part], expected.as_matrix(), atol=1e-5)
 
 
 def test_fit_drive_refuses_what_does_not_fit() -> None:

@@ -74,6 +74,12 @@ def test_defaults(tmp_path: Path) -> None:
         ("seconds: 0\nrotations: [{part: 1, axis_angle: [0, 0, 1]}]", "seconds is 0"),
         ("fps: fast\nrotations: [{part: 1, axis_angle: [0, 0, 1]}]", "fps is 'fast'"),
         ("sequence: [a]\nrotations: [{part: 1, axis_angle: [0, 0, 1]}]", "sequence"),
+        ("seconds: 3600\nfps: 240\nrotations: [{part: 1, axis_angle: [0, 0, 1]}]", "864000"),
+        ("seconds: 2020-13-45\nrotations: [{part: 1, axis_angle: [0, 0, 1]}]", "seconds"),
+        (f"frame: {'9' * 400}\nrotations: [{{part: 1, axis_angle: [0, 0, 1]}}]", "frame is 999"),
+        (f"seconds: {'9' * 400}\nrotations: [{{part: 1, axis_angle: [0, 0, 1]}}]", "seconds is 999"),
+        ("rotations: [{part: 1, axis_angle: [0, 0, 1e300]}]", "axis_angle"),
+        ("root_translation: [1e300, 0, 0]", "root_translation"),
         ("axes: camera\nrotations: [{part: 1, axis_angle: [0, 0, 1]}]", "axes is 'camera'"),
     ],
 )

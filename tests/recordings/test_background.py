@@ -12,6 +12,8 @@ from wim_fast.cli import main
 from wim_fast.recordings.background import Background, Found, samples_of
 from wim_fast.scene.load import load_scene
 
+pytestmark = pytest.mark.usefixtures("blank_overview")
+
 H, W = 90, 120
 
 

@@ -66,15 +66,6 @@ def test_colmaps_plain_fisheye():
     np.testing.assert_allclose(found, [0.84470834, 0.35196181], atol=1e-8)
 
 
-def test_with_opencv_itself():
-    cv2 = pytest.importorskip("cv2")
-    rng = np.random.default_rng(0)
-    points = rng.uniform(-4, 4, (50, 1, 2))
-    numbers = rng.normal(size=4) * 0.02
-    theirs = cv2.fisheye.distortPoints(points, np.eye(3), numbers)
-    np.testing.assert_allclose(fisheye("f", "it", numbers).distort(points), theirs, atol=1e-12)
-
-
 def test_a_fisheye_reaches_as_far_as_it_grows():
     """theta (1 - 0.2 theta^2) grows up to theta = sqrt(1 / 0.6) = 74 degrees."""
     assert np.arctan(fisheye("f", "it", [-0.2]).reach(1e3)) == pytest.approx(np.sqrt(1 / 0.6), abs=1e-3)

@@ -31,6 +31,8 @@ from wim_fast.recordings.cameras import project, turntable, up_axis
 from wim_fast.recordings.read import read_recording
 from wim_fast.scene.load import load_scene, scan_scene
 
+pytestmark = pytest.mark.usefixtures("blank_overview")
+
 NAMES = [f"cam{v}" for v in range(4)]
 STRAIGHT, BROWN = (0.0,) * 5, (0.3, 0.05, 0.004, -0.003, 0.01)
 RATIONAL = (0.9, -0.05, 0.004, -0.003, 0.01, 0.2, -0.02, 0.005)  # with k4, k5, k6

@@ -9,8 +9,8 @@ from arm_scene import arm_scene, with_images
 from arm_snapshot import INV_S, arm_snapshot
 
 from wim_fast.config import Config, replace
-from wim_fast.model.camera_corrections import rotation_about
 from wim_fast.model.motion import posed_at
+from wim_fast.ops.cameras.reference import rotation_about
 from wim_fast.recordings.cameras import project
 from wim_fast.rendering.image import render_image
 from wim_fast.runs.align import aligned_cameras

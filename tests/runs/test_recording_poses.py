@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from wim_fast.config import Config, ModelConfig
 from wim_fast.model.articulated_model import ArticulatedModel
-from wim_fast.model.motion import learned_motion
+from wim_fast.model.motion import Motion, learned_motion
 from wim_fast.ops.backend import select_backend
+from wim_fast.posing.drive import drive_as_published
 from wim_fast.recordings.recording import GroundTruth
-from wim_fast.runs.recording_poses import RecordingPoses
+from wim_fast.runs.recording_poses import RecordingPoses, published_driver
 from wim_fast.runs.trained_model import TrainedModel
 from wim_fast.scene.scene import SceneContents
 
@@ -60,3 +63,19 @@ def test_recording_poses() -> None:
     assert still.driver is None
     with pytest.raises(ValueError, match="not trained on"):
         still.posed(31, 0)
+
+
+def test_driven_as_published_whatever_a_world_unit_is() -> None:
+    """Lambda 0.5 (points) and 0.1 (joints) are for metres / 1.5: a run at another scale gives the same poses."""
+    rng = np.random.default_rng(1)
+    rotation = Rotation.random(24, random_state=1).as_matrix().reshape(12, 2, 3, 3)
+    translation, points = rng.normal(size=(12, 2, 3)), rng.normal(size=(15, 30, 3))
+    axes = rng.uniform(0.1, 0.3, size=(2, 3))
+    for name, ridge in (("points", 0.5), ("joints", 0.1)):
+        expected = drive_as_published(points, points[:12], rotation, translation, axes, ridge)
+        for scale, size in ((1.5, 1.0), (3.0, 0.5)):
+            motion = Motion(rotation, size * translation)
+            run = SimpleNamespace(motion=motion, semi_axes=size * axes, coordinate_scale=scale)
+            driver = published_driver(1.5)(run, name, size * points, range(12))
+            np.testing.assert_allclose(driver.motion.rotation, expected[0], atol=1e-8)
+            np.testing.assert_allclose(driver.motion.translation, size * expected[1], atol=1e-8)

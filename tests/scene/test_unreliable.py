@@ -53,10 +53,8 @@ def terms_and_gradients(scene):
     )
     trainer = Trainer(scene, config, 50, select_backend("torch"))
     now = schedule.values_at(40, 0.8, 4, trainer.final_inv_s, config)
-    values = schedule.ScheduleValues(
-        *(torch.tensor(float(value), device=trainer.images.device) for value in now)
-    )
-    values = values._replace(silhouette_share=torch.ones_like(values.silhouette_share))
+    values = schedule.ScheduleValues.of(torch.tensor(now, device=trainer.images.device))
+    values = values._replace(weights=torch.ones_like(values.weights))
     generator = torch.Generator(trainer.images.device).manual_seed(1)
     result = training_losses(
         trainer.model,
@@ -72,7 +70,7 @@ def terms_and_gradients(scene):
     )
     parameters = trainer.parameters()
     found = {}
-    for name, term in result.terms.items():
+    for name, term in zip(result.names, result.terms, strict=True):
         gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
         found[name] = [term.detach(), *(g for g in gradients if g is not None)]
     return found

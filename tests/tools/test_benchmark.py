@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from wim_fast.scene.load import load_scene
 from wim_fast.training.trainer import Trainer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+import benchmark
 import beside
 import step_stages
 import step_work
@@ -160,19 +160,16 @@ def test_the_estimate_for_fused_mlps_is_what_torch_counts() -> None:
     assert step_work.fused_flops(len(x), weights) == counter.get_total_flops()
 
 
-def test_each_backend_is_measured_or_has_a_reason(folder: Path, tmp_path: Path) -> None:
+def test_each_backend_is_measured_or_has_a_reason(folder: Path, tmp_path: Path, monkeypatch) -> None:
     output = tmp_path / "results.json"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    environment.pop("TRITON_INTERPRET", None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     sizes = {"parts": 3, "images": 2, "rays": 6, "size": 16}
     effort = {"warm-steps": 3, "repeats": 2, "images-timed": 1, "json": output, "scene": folder}
     options = [f"--{name}={value}" for name, value in {**sizes, **effort}.items()]
-    command = [sys.executable, str(TOOLS / "benchmark.py"), "--backend", "each", *options]
-    command += ["--skip-paper", "--skip-growth"]
-    result = subprocess.run(
-        command, capture_output=True, text=True, env=environment, timeout=600, check=False
-    )
-    assert result.returncode == 0, result.stderr
+    command = ["benchmark.py", "--backend", "each", *options, "--skip-paper", "--skip-growth"]
+    monkeypatch.setattr(sys, "argv", command)
+    assert benchmark.main() == 0
     results = json.loads(output.read_text())
     assert results["failed"] == {}
     assert all("it needs an NVIDIA GPU" in results["unavailable"][name] for name in ("triton", "tcnn"))
@@ -193,14 +190,13 @@ def test_each_backend_is_measured_or_has_a_reason(folder: Path, tmp_path: Path) 
     assert results["backends"]["numba"]["image_seconds"] > 0
 
 
-def test_steps_beside_busy_processes(folder: Path, tmp_path: Path) -> None:
+def test_steps_beside_busy_processes(folder: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     output = tmp_path / "results.json"
     sizes = {"parts": 3, "images": 2, "rays": 6, "size": 16, "warm-steps": 3, "repeats": 2}
     options = [f"--{name}={value}" for name, value in {**sizes, "scene": folder, "json": output}.items()]
-    command = [sys.executable, str(TOOLS / "benchmark.py"), "--backend=numba", "--beside=1", *options]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    assert result.returncode == 0, result.stderr
-    assert "times slower" in result.stdout
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", "--backend=numba", "--beside=1", *options])
+    assert benchmark.main() == 0
+    assert "times slower" in capsys.readouterr().out
     measured = json.loads(output.read_text())["backends"]["numba"]["beside"]
     assert measured["processes"] == 1
     assert all(rate > 0 for rate in [*measured["alone"], *measured["beside"], measured["slower"]])

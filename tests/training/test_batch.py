@@ -207,6 +207,7 @@ def test_project_is_that_of_the_scene_cameras(scene, images):
 def test_core_of_the_hull_is_the_object(scene, images):
     """Points deep in the visual hull project into every mask."""
     points, has_core = images.silhouettes.core_points(torch.arange(4), 50, generator())
+    points, has_core = points.view(4, 50, 3), has_core.view(4, 50)[:, 0]
     assert has_core.any()
     for f in has_core.nonzero().squeeze(1).tolist():
         pixels = np.floor(project(scene.cameras, points[f].double().numpy())[0]).astype(int)

@@ -2,7 +2,10 @@
 
 import dataclasses
 import errno
+import io
 import os
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +178,44 @@ class TestBadRuns:
         with pytest.raises(UserError, match="is damaged") as caught:
             load_run(folder.path)
         assert "\n" not in str(caught.value)
+
+    def test_a_flipped_bit(self, run):
+        """In whatever is stored: the checksums of the archive are compared."""
+        folder, _ = run
+        path = folder.all_checkpoints()[-1]
+        whole = path.read_bytes()
+        for record in zipfile.ZipFile(path).infolist():
+            content = bytearray(whole)
+            content[record.header_offset + 30 + len(record.filename) + 64 + record.file_size // 2] ^= 4
+            path.write_bytes(content)
+            with suppress(UserError):  # it fell into the padding
+                assert (
+                    differences(load_checkpoint(path), torch.load(io.BytesIO(whole), weights_only=True)) == []
+                )
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            ("step", -1), ("step", "7"), ("coordinate_scale", float("nan")), ("inv_s", 0.0), ("frame_ids", ("a",)),
+            ("camera_ids", ()), ("model", {"field.table": torch.tensor([float("nan")])}), ("model", 3), ("pace", None),
+            ("optimizer", None), ("generator", 4),
+        ],
+    )  # fmt: skip
+    def test_what_cannot_be(self, run, key, value):
+        folder, _ = run
+        path = folder.all_checkpoints()[-1]
+        torch.save({**torch.load(path, weights_only=True), key: value}, path)
+        with pytest.raises(UserError, match="is damaged"):
+            load_run(folder.path)
+
+    def test_settings_that_are_not_as_they_were_written(self, run):
+        folder, _ = run
+        text = folder.config.read_text()
+        folder.config.write_text(text.replace("background: 1.0", "background: 0.0"))
+        with pytest.raises(UserError, match="not as it was written"):
+            load_run(folder.path)
+        folder.config.write_text(text.partition("\n")[2])  # a person who means it removes the first line
+        load_run(folder.path)
 
     def test_a_pickle_that_would_run_code(self, run, tmp_path):
         class Attack:

@@ -5,7 +5,7 @@ from kernel_cases import random_rotations
 from scipy.optimize import linear_sum_assignment
 
 from wim_fast.errors import UserError
-from wim_fast.training.initialization import parts_from_points, starting_frame
+from wim_fast.training.initialization import parts_from_points, random_parts, starting_frame
 
 
 def solid_ellipsoids(parts=3, points=6000, seed=0):
@@ -88,3 +88,18 @@ def test_parts_begin_in_the_frame_that_most_cameras_see(counts, frame):
 def test_a_hull_needs_two_cameras():
     with pytest.raises(UserError, match="no frame shows the object in 2 cameras"):
         starting_frame(Seen([1, 0, 1]), initial_frames=2)
+
+
+def test_random_parts_lie_about_the_middle():
+    middle = np.array([2.0, -1.0, 3.0])
+    rotation, translation, semi_axes = random_parts(middle, 2000, seed=4)
+    np.testing.assert_allclose(translation.mean(0), middle, atol=0.01)
+    np.testing.assert_allclose(translation.std(0), 0.1, atol=0.01)
+    np.testing.assert_allclose(
+        rotation @ rotation.transpose(0, 2, 1), np.tile(np.eye(3), (2000, 1, 1)), atol=1e-5
+    )
+    np.testing.assert_allclose(np.linalg.det(rotation), 1, atol=1e-5)
+    np.testing.assert_allclose(rotation.mean(0), 0, atol=0.05)
+    assert (semi_axes == np.float32(0.07)).all()
+    assert (random_parts(middle, 5, seed=4)[1] == random_parts(middle, 5, seed=4)[1]).all()
+    assert (random_parts(middle, 5, seed=4)[1] != random_parts(middle, 5, seed=5)[1]).all()

@@ -5,8 +5,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import one_step
@@ -37,21 +39,29 @@ def arguments(scene: Path, run: Path, **changes) -> list[str]:
     return ["train", "--scene", str(scene), "--output", str(run), *flags(**{"iterations": 12, **changes})]
 
 
-def torchrun(count: int, *command: str) -> subprocess.CompletedProcess[str]:
+def free_port() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launcher = ["-m", "torch.distributed.run", f"--nproc-per-node={count}", f"--master-port={port}"]
-    return subprocess.run(
-        [sys.executable, *launcher, *command],
-        capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        return str(free.getsockname()[1])
 
 
-def test_gradients_are_the_mean_over_the_shares(scene, tmp_path):
+def test_gradients_are_the_mean_over_the_shares(scene, tmp_path, monkeypatch):
     """A step of two processes: each takes half of the images that one alone draws, and both get the mean gradient."""
-    done = torchrun(2, one_step.__file__, str(scene), str(tmp_path))
-    assert done.returncode == 0, done.stderr
+    together = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": free_port(),
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+    }
+    other = subprocess.Popen(
+        [sys.executable, one_step.__file__, str(scene), str(tmp_path)],
+        env={**os.environ, **together, "RANK": "1", "LOCAL_RANK": "1"},
+    )
+    with monkeypatch.context() as first:
+        for name, value in {**together, "RANK": "0", "LOCAL_RANK": "0"}.items():
+            first.setenv(name, value)
+        one_step.take_shares(scene, tmp_path)
+    assert other.wait(60) == 0
     together = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
     apart = [one_step.take_step(scene, one_step.Separate(rank, 2)) for rank in (0, 1)]
     alone = one_step.take_step(scene, ALONE)
@@ -77,7 +87,9 @@ def test_gradients_are_the_mean_over_the_shares(scene, tmp_path):
 def test_two_processes_keep_minutes(scene, tmp_path):
     """One clock decides: with two, the one that ends later would wait for ever. By torchrun, which starts both."""
     run = tmp_path / "run"
-    done = torchrun(2, "-m", "wim_fast", *arguments(scene, run, iterations=None, minutes=0.05))
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
+    command = ["-m", "wim_fast", *arguments(scene, run, iterations=None, minutes=0.05)]
+    done = subprocess.run([sys.executable, *launcher, *command], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "2 processes" in done.stdout
     assert done.stdout.count("0.05 minutes; writing to") == 1  # one speaks for all
@@ -119,13 +131,15 @@ def running(process: int) -> bool:
 
 
 @needs_two_cores
-def test_processes_of_one_command_train_one_model(scene, tmp_path):
+def test_processes_of_one_command_train_one_model(scene, tmp_path, capfd):
     """The same numbers each time, and whatever the number of threads."""
     runs = [tmp_path / "a", tmp_path / "b"]
-    for run, threads in zip(runs, ("1", "2"), strict=True):
-        command = start(*arguments(scene, run), "--processes", "2", "--threads", threads)
-        output, errors = command.communicate(timeout=300)
-        assert command.returncode == 0, errors
+    command = start(*arguments(scene, runs[0]), "--processes", "2", "--threads", "2")
+    said = [command.communicate(timeout=300)]
+    assert command.returncode == 0, said
+    assert main([*arguments(scene, runs[1]), "--processes", "2", "--threads", "1"]) == 0
+    said.append(tuple(capfd.readouterr()))
+    for output, errors in said:
         assert output.count("12 iterations; writing to") == 1
         assert "2 processes" in output
         assert "Warning" not in errors
@@ -133,35 +147,58 @@ def test_processes_of_one_command_train_one_model(scene, tmp_path):
     assert not list(Path("/dev/shm").glob("wim_fast_*"))
 
 
+@contextmanager
+def once_saved(run: Path, act: Callable[[int], None]) -> Iterator[list[int]]:
+    """When the training inside has saved its first checkpoint, `act` on its other process, whose number is given."""
+    before, other = set(children(os.getpid())), []
+
+    def wait() -> None:
+        while not list(run.glob("checkpoints/*.pt")):
+            time.sleep(0.01)
+        other.extend(set(children(os.getpid())) - before)
+        act(other[0])
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    yield other
+    thread.join()
+
+
 @needs_two_cores
 @needs_proc
-@pytest.mark.parametrize("victim", ["child", "parent"])
-def test_none_outlives_another(scene, tmp_path, victim):
+def test_a_process_that_is_killed_ends_all(scene, tmp_path, capfd):
+    endless = arguments(scene, tmp_path / "run", iterations=100000)
+    with once_saved(tmp_path / "run", lambda other: os.kill(other, signal.SIGKILL)) as other:
+        assert main([*endless, "--processes", "2"]) == 2
+    wait_until_gone(other)
+    errors = capfd.readouterr().err
+    assert errors.count("process 2 of 2 was killed (SIGKILL)") == 1
+    assert "Traceback" not in errors
+    assert "--resume" in errors
+
+
+@needs_two_cores
+@needs_proc
+def test_none_outlives_the_first(scene, tmp_path):
     run = tmp_path / "run"
-    command = start(*arguments(scene, run, iterations=None, minutes=5), "--processes", "2")
+    command = start(*arguments(scene, run, iterations=100000), "--processes", "2")
     wait_for_checkpoint(run, command)
     (child,) = children(command.pid)
-    os.kill(child if victim == "child" else command.pid, signal.SIGKILL)
-    _, errors = command.communicate(timeout=60)
+    command.kill()
+    command.communicate(timeout=60)
     wait_until_gone([child])
-    if victim == "child":
-        assert command.returncode == 2
-        assert errors.count("process 2 of 2 was killed (SIGKILL)") == 1
-        assert "Traceback" not in errors
-        assert "--resume" in errors
 
 
 @needs_two_cores
 @needs_proc
 def test_a_stop_stops_all_and_saves(scene, tmp_path):
     run = tmp_path / "run"
-    command = start(*arguments(scene, run, iterations=100000), "--processes", "2")
-    wait_for_checkpoint(run, command)
-    (child,) = children(command.pid)
-    command.terminate()
-    _, errors = command.communicate(timeout=60)
-    assert command.returncode == 128 + signal.SIGTERM, errors
-    wait_until_gone([child])
+    stop = lambda other: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+    with once_saved(run, stop) as other, pytest.raises(SystemExit) as stopped:
+        main([*arguments(scene, run, iterations=100000), "--processes", "2"])
+    assert stopped.value.code == 128 + signal.SIGTERM
+    assert (run / "trajectory.npz").is_file()
+    wait_until_gone(other)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,26 @@
 """A run that was stopped, in whatever way, ends in the same numbers as one that was not."""
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
-from tiny_run import ITERATIONS, differences, flags, newest_checkpoint, start, tiny_scene, wait_for_checkpoint
+from tiny_run import (
+    ITERATIONS,
+    SETTINGS,
+    differences,
+    flags,
+    newest_checkpoint,
+    start,
+    tiny_scene,
+    wait_for_checkpoint,
+)
 
+import wim_fast
 from wim_fast.cli import main
+from wim_fast.errors import UserError
+from wim_fast.training.run_folder import RunFolder
 from wim_fast.training.step import StepReport
 from wim_fast.training.trainer import Trainer
 
@@ -98,6 +111,45 @@ def test_after_kill_before_the_first_checkpoint(uninterrupted, tmp_path):
     (run / "config.yaml").write_text((uninterrupted / "config.yaml").read_text())
     resume(run)
     assert_same(run, uninterrupted)
+
+
+def test_a_damaged_checkpoint_is_put_aside(uninterrupted, tmp_path, capsys):
+    """The one before it is taken; both are damaged: an error."""
+    run = shutil.copytree(uninterrupted, tmp_path / "run")
+    before, newest = sorted(run.glob("checkpoints/*.pt"))
+    newest.write_bytes(newest.read_bytes()[:-200])
+    resume(run)
+    said = capsys.readouterr().out.replace("\n", "")
+    assert "put aside, the one before it is taken" in said
+    step = int(before.stem.removeprefix("step_"))
+    assert f"goes on from step {step}; steps up to {ITERATIONS} are taken again" in said
+    assert newest.with_suffix(".damaged").is_file()
+    assert_same(run, uninterrupted)
+    for path in run.glob("checkpoints/*.pt"):
+        path.write_bytes(b"")
+    assert main(["train", "--resume", "--output", str(run)]) == 2
+
+
+def test_two_cannot_train_into_one_folder(scene, tmp_path, capsys):
+    folder = RunFolder(tmp_path / "run")
+    with folder.owned():
+        assert main(arguments(scene, folder.path)) == 2
+    assert "is being trained by another process" in capsys.readouterr().err
+
+
+def test_a_folder_that_vanishes_is_rescued(scene, tmp_path):
+    run = tmp_path / "run"
+
+    def move_away(step):
+        if step.step == 20:
+            run.rename(tmp_path / "elsewhere")  # at once, while other threads write
+
+    with pytest.raises(UserError, match="is gone; what was learned so far is now in") as caught:
+        wim_fast.train(scene, output=run, on_step=move_away, **SETTINGS)
+    (rescued,) = tmp_path.glob("run_rescued_*")
+    assert str(rescued) in caught.value.remedy
+    assert 20 <= newest_checkpoint(rescued)["step"] <= 30
+    assert not run.exists()
 
 
 def test_flags_may_be_repeated_but_not_changed(scene, uninterrupted, capsys):

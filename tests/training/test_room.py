@@ -19,7 +19,7 @@ from wim_fast.training.warm_up import warm_up
 def report(marched=0, decoded=0, dropped=0, marched_dropped=0) -> StepReport:
     """Of a step that kept so many samples."""
     numbers = [torch.tensor(float(x)) for x in (0.01, decoded, dropped, marched, marched_dropped)]
-    return StepReport.of({"photo": torch.tensor(1.0)}, 64, numbers)
+    return StepReport.of(("photo",), torch.ones(1), 64, numbers)
 
 
 def test_room_is_that_of_the_fullest_step_and_more():

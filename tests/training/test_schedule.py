@@ -35,19 +35,18 @@ def test_frames_only_grow():
 
 def values_at(progress: float, frames: int = 60) -> schedule.ScheduleValues:
     config = dataclasses.replace(Config(), schedule=PAPER)
-    return schedule.ScheduleValues(
-        *torch.tensor(schedule.values_at(0, progress, frames, 200.0, config)).unbind()
-    )
+    return schedule.ScheduleValues.of(torch.tensor(schedule.values_at(0, progress, frames, 200.0, config)))
 
 
 def test_values_are_what_the_functions_say():
     config = dataclasses.replace(Config(), schedule=PAPER)
-    values = schedule.ScheduleValues(*schedule.values_at(70, 0.225, 60, 200.0, config))
+    numbers = torch.tensor(schedule.values_at(70, 0.225, 60, 200.0, config), dtype=torch.float64)
+    values = schedule.ScheduleValues.of(numbers)
     assert values.active_frames == schedule.active_frames(0.225, 60, PAPER)
     assert values.newest_share == PAPER.newest_share
     assert values.inv_s == schedule.inv_s(0.225, 200.0, config.render)
-    assert values.silhouette_share == schedule.silhouette_share(0.225, config)
-    assert values.joint_weight == schedule.joint_weight(0.225, config)
+    weights = schedule.loss_weights(0.225, config)
+    assert values.weights_of(("merge", "joint")).tolist() == [weights["merge"], weights["joint"]]
     assert values.learning_rate_share == schedule.learning_rate_share(70, 0.225, config)
 
 
@@ -93,6 +92,7 @@ def test_silhouette_losses_fade_after_all_frames_are_in():
     assert schedule.silhouette_share(1.0, config) == pytest.approx(least)
     shares = [schedule.silhouette_share(p / 100, config) for p in range(101)]
     assert shares == sorted(shares, reverse=True)
+    assert schedule.loss_weights(0.7, config)["silhouette"] == shares[70] * config.loss.silhouette_weight
 
 
 def test_sharpness_rises_to_its_final_value():

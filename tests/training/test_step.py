@@ -1,7 +1,7 @@
 import torch
 
+from wim_fast.ops.shape_losses.reference import tetrahedron
 from wim_fast.rendering.rays import RaySamples
-from wim_fast.training import losses
 from wim_fast.training.step import eikonal_taps
 
 
@@ -18,9 +18,9 @@ def test_taps_are_tetrahedra_round_samples():
     center = points[pose_ids[0].long()]
     torch.testing.assert_close(taps.mean(0), center)
     offset = taps - center
-    scale = offset[0, 0, 0] / losses.tetrahedron(offset.device)[0, 0]
+    scale = offset[0, 0, 0] / tetrahedron(offset.device)[0, 0]
     torch.testing.assert_close(
-        offset, (scale * losses.tetrahedron(offset.device))[:, None].expand_as(offset), atol=1e-6, rtol=0
+        offset, (scale * tetrahedron(offset.device))[:, None].expand_as(offset), atol=1e-6, rtol=0
     )
 
 

@@ -14,10 +14,11 @@ from tiny_run import flags, newest_checkpoint, tiny_scene
 
 from wim_fast.cli import main
 from wim_fast.config import from_yaml
+from wim_fast.ops.shape_losses import cpu
 from wim_fast.recordings.calibration.raw_json import read_raw_camera
 from wim_fast.runs.new_run import RUNS
 from wim_fast.runs.run import load_run
-from wim_fast.training import losses
+from wim_fast.training.machine import read_machines
 
 OFTEN = 0.00001  # minutes: a checkpoint after every step
 
@@ -41,15 +42,23 @@ def test_a_run_holds_everything(scene, capsys):
     run = Path("runs/tiny_1")
     names = {path.name.split(".")[0] for path in run.iterdir()}
     assert names == {
+        "",  # .lock
         "cameras",
         "checkpoints",
         "config",
         "evaluation",
         "events",
+        "machine",
         "metrics",
         "preview",
         "trajectory",
     }
+    (machine,) = read_machines(run / "machine.json")
+    assert (machine["from_step"], machine["backend"], machine["torch"]) == (
+        0,
+        "numba",
+        str(torch.__version__),
+    )
     config = from_yaml(run / "config.yaml")
     assert config.scene.scene == str(scene.resolve())
     assert config.scene.train_cameras == (0, 2, 4)
@@ -124,14 +133,15 @@ def test_other_cameras_that_cannot_be_read_are_no_obstacle(tmp_path, capsys):
 
 def test_a_loss_that_is_no_number_stops_the_run(scene, capsys, monkeypatch):
     calls = 0
-    original = losses.hull_loss
+    original = cpu.shape_losses
 
     def spoilt(*arguments):
         nonlocal calls
         calls += 1
-        return original(*arguments) * (float("nan") if calls == 31 else 1.0)
+        found = original(*arguments)
+        return found._replace(hull=found.hull * (float("nan") if calls == 31 else 1.0))
 
-    monkeypatch.setattr(losses, "hull_loss", spoilt)
+    monkeypatch.setattr(cpu, "shape_losses", spoilt)
     assert train(scene, iterations=60, checkpoint_minutes=OFTEN) == 2
     errors = capsys.readouterr().err
     assert "the hull loss is no longer finite at step 29; the last good checkpoint is runs/tiny_1" in errors
@@ -143,16 +153,16 @@ def test_a_loss_that_is_no_number_stops_the_run(scene, capsys, monkeypatch):
 def test_a_spoilt_model_is_not_saved(scene, capsys, monkeypatch):
     """A gradient can be no number where the loss still is one."""
     calls = 0
-    original = losses.eikonal_loss
+    original = cpu.shape_losses
 
-    def spoilt(gradient):
+    def spoilt(tap_sdf, *others):
         nonlocal calls
         calls += 1
         if calls == 30:
-            gradient.register_hook(lambda g: g * float("nan"))
-        return original(gradient)
+            tap_sdf.register_hook(lambda g: g * float("nan"))
+        return original(tap_sdf, *others)
 
-    monkeypatch.setattr(losses, "eikonal_loss", spoilt)
+    monkeypatch.setattr(cpu, "shape_losses", spoilt)
     assert train(scene, iterations=60, checkpoint_minutes=OFTEN) == 2
     assert "no longer finite" in capsys.readouterr().err
     assert newest_checkpoint(Path("runs/tiny_1"))["step"] < 29

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from wim_fast.baselines.images import ImageBatch, WholeImages
 from wim_fast.baselines.kundu.model import Kundu
+from wim_fast.baselines.schmidtke.model import Schmidtke
 from wim_fast.config import Config
 from wim_fast.errors import UserError
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.rendering.image import Image
 from wim_fast.scene.scene import Scene
-from wim_fast.sections import KUNDU
+from wim_fast.sections import KUNDU, SCHMIDTKE
 
 
 class BaselineModel(Protocol):
@@ -67,4 +68,6 @@ def make_model(config: Config, num_frames: int) -> BaselineModel:
     """The model of the run's method, as it is before training. UserError for files that are missing or do not fit."""
     if config.baseline.method == KUNDU:
         return Kundu(config, num_frames)
-    raise UserError("baseline.method", f"{config.baseline.method} is not a baseline", "choose kundu")
+    if config.baseline.method == SCHMIDTKE:
+        return Schmidtke(config, num_frames)
+    raise UserError("baseline.method", f"{config.baseline.method} is not a baseline", "choose one")

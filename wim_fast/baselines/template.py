@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wim_fast import strict_npz
 from wim_fast.errors import UserError
 from wim_fast.recordings.smpl import load_body_model
 
@@ -46,13 +47,9 @@ def load_template(file: Path) -> Template:
     """One of our own. UserError if it is none, or if its arrays do not fit each other."""
     names = "vertices", "faces", "weights", "joints", "parents"
     try:
-        with np.load(file, allow_pickle=False) as data:
-            arrays = {name: np.asarray(data[name]) for name in (*names, "shape_directions") if name in data}
+        arrays = strict_npz.read(file, (*names, "shape_directions"), TEMPLATE_REMEDY)
     except FileNotFoundError:
         raise UserError(file, "there is no such template", TEMPLATE_REMEDY) from None
-    except Exception as error:  # numpy, zipfile and zlib raise many kinds on a malformed archive
-        problem = f"cannot be read as a template ({' '.join(str(error).split())})"
-        raise UserError(file, problem, TEMPLATE_REMEDY) from None
     for name in names:
         if name not in arrays:
             raise UserError(file, f"is no template: it holds no {name}", TEMPLATE_REMEDY)
@@ -133,8 +130,7 @@ def load_smpl(file: Path) -> Template:
 
 def _faces(file: Path, vertices: int) -> np.ndarray:
     """(F, 3) of an SMPL file, which calls them f."""
-    with np.load(file, allow_pickle=False) as data:
-        faces: np.ndarray = np.asarray(data["f"]) if "f" in data else np.zeros((0, 0))
+    faces = strict_npz.read(file, ("f",), SMPL_REMEDY).get("f", np.zeros((0, 0)))
     if faces.shape[1:] != (3,) or not faces.size or faces.dtype.kind not in "iu" or faces.max() >= vertices:
         raise UserError(file, "f, the faces, is missing or is something else", SMPL_REMEDY)
     return faces.astype(np.int64)

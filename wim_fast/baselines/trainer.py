@@ -49,7 +49,7 @@ class BaselineTrainer:
         ]
         self.optimizer = torch.optim.AdamW(
             groups,
-            lr=config.baseline.lr_baseline,
+            lr=config.baseline.rate,
             betas=(rates.adam_beta1, rates.adam_beta2),
             weight_decay=0.0,
         )
@@ -82,23 +82,24 @@ class BaselineTrainer:
         batch = self.images.batch(camera, frame, self.progress)
         terms, squared_error = self.model.losses(batch, self.generator)
         self.optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()
+        values = torch.stack(list(terms.values()))
+        values.sum().backward()
         torch.nn.utils.clip_grad_norm_(self.parameters(), config.optimizer.clip_norm)
         share = schedule.learning_rate_share(self.step, self.progress, config)
         for group in self.optimizer.param_groups:
-            group["lr"] = share * config.baseline.lr_baseline
+            group["lr"] = share * config.baseline.rate
         self.optimizer.step()
         self.step += 1
         nothing = torch.zeros((), device=device)
         numbers = [squared_error, *[nothing] * (len(NUMBERS) - 1)]
-        return StepReport.of(terms, batch.alpha.numel(), numbers)
+        return StepReport.of(tuple(terms), values, batch.alpha.numel(), numbers)
 
     def _draw_frames(self, count: int) -> torch.Tensor:
         """Positions (count,) by the schedule of ours."""
         config = self.config
         sharpness = config.render.most_inv_s  # of a surface: frames do not depend on it
         values = schedule.values_at(self.step, self.progress, self.images.num_frames, sharpness, config)
-        now = schedule.ScheduleValues(*torch.tensor(values, device=self.backend.device).unbind())
+        now = schedule.ScheduleValues.of(torch.tensor(values, device=self.backend.device))
         return schedule.draw_frames(count, now, config.schedule, self.generator)
 
     def make_room(self, room: Room) -> None:

@@ -23,9 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, metavar="DIR", help="where to write (default: runs/protocol-NAME)"
     )
     parser.add_argument(
-        "--frames", metavar="A:B[:C]", help="frames of a protocol whose source leaves them open (robots-18)"
-    )
-    parser.add_argument(
         "--anyway", action="store_true", help="measure runs that were trained otherwise, and mark them"
     )
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help="kernels to use (default: auto)")
@@ -36,14 +33,14 @@ def run(args: argparse.Namespace) -> None:
     from wim_fast.evaluation.protocols import PROTOCOLS
     from wim_fast.runs.protocol.candidates import find_protocol, named_runs
     from wim_fast.runs.protocol.measure import measure_protocol, write_protocol
-    from wim_fast.runs.protocol.tables import described, table
+    from wim_fast.runs.protocol.tables import described, tables
     from wim_fast.terminal import console, progress_bars, say, say_written
 
     if args.list:
         for known in PROTOCOLS.values():
             say("\n".join(described(known)))
         return
-    protocol = find_protocol(args.name, args.frames)
+    protocol = find_protocol(args.name)
     with progress_bars() as on_progress:
         report = measure_protocol(
             protocol,
@@ -52,7 +49,8 @@ def run(args: argparse.Namespace) -> None:
             anyway=args.anyway,
             on_progress=on_progress,
         )
-    console.print(table(protocol, report.lines))
+    for table in tables(protocol, report.lines):
+        console.print(table)
     for note in report.notes:
         say(note)
     say_written(write_protocol(report, args.output))

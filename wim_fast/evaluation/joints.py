@@ -8,8 +8,6 @@ import numpy as np
 
 from wim_fast.posing.regression import RIDGE, fit_linear_map
 
-PAPER_RIDGE = 0.5
-
 
 @dataclass(frozen=True)
 class JointError:
@@ -17,16 +15,14 @@ class JointError:
 
     Attributes:
         error: the headline: supplement A.10, eq. 19, with ridge `RIDGE`.
-        error_paper_ridge: with the paper's lambda 0.5, in world units. On the few frames of a short video it
-            measures the ridge more than the parts.
-        error_least_norm: without a ridge; the frames that fit leave it underdetermined in short videos.
+        error_least_norm: as the paper measures: least squares of least norm, without a ridge. The frames that fit
+            leave it underdetermined in short videos.
         error_mean_pose: baseline: every joint at its mean over the frames that fit.
         extent: world units, see `object_extent`.
         num_fit_frames, num_test_frames: every 10th frame fits, the rest test.
     """
 
     error: float
-    error_paper_ridge: float
     error_least_norm: float
     error_mean_pose: float
     extent: float
@@ -55,12 +51,11 @@ class JointDistances:
 
     Attributes:
         test_frames: (F,) positions among the frames given.
-        ridge, paper_ridge, least_norm, mean_pose: by regression, as in `JointError`.
+        ridge, least_norm, mean_pose: by regression, as in `JointError`.
     """
 
     test_frames: np.ndarray
     ridge: np.ndarray
-    paper_ridge: np.ndarray
     least_norm: np.ndarray
     mean_pose: np.ndarray
 
@@ -93,7 +88,6 @@ def joint_distances(moving: np.ndarray, joints: np.ndarray, fit_every: int = 10)
     return JointDistances(
         test_frames=np.flatnonzero(~fits),
         ridge=with_ridge(RIDGE),
-        paper_ridge=with_ridge(PAPER_RIDGE),
         least_norm=with_ridge(0.0),
         mean_pose=distances(joints[fits].mean(axis=0)),
     )
@@ -116,7 +110,6 @@ def joint_error(
     extent = object_extent(joints, points)
     return JointError(
         error=float(found.ridge.mean() / extent),
-        error_paper_ridge=float(found.paper_ridge.mean() / extent),
         error_least_norm=float(found.least_norm.mean() / extent),
         error_mean_pose=float(found.mean_pose.mean() / extent),
         extent=extent,

@@ -6,8 +6,9 @@ ones) count nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -20,6 +21,9 @@ MAX_PSNR = 100.0
 
 SSIM_WINDOW = 11
 """Width of the Gaussian SSIM window (sigma 1.5, cut at 3.5 sigma)."""
+
+PAPER_SSIM_WINDOW = 7
+"""Width of the uniform window that scikit-image takes by default."""
 
 Lpips = Callable[[np.ndarray, np.ndarray], float]
 
@@ -60,6 +64,20 @@ def ssim(image: np.ndarray, truth: np.ndarray) -> float:
     return float(value)
 
 
+def ssim_as_published(image: np.ndarray, truth: np.ndarray) -> float:
+    """Structural similarity as the paper takes it: scikit-image's defaults, and the range of the true image.
+
+    Windows are uniform, 7 x 7. NaN under 7 pixels, and for a truth of one value.
+    """
+    from skimage.metrics import structural_similarity
+
+    image, truth = np.asarray(image, float), np.asarray(truth, float)
+    data_range = float(np.ptp(truth)) if truth.size else 0.0
+    if min(truth.shape[:2]) < PAPER_SSIM_WINDOW or not data_range:
+        return float("nan")
+    return float(structural_similarity(image, truth, channel_axis=-1, data_range=data_range))
+
+
 def mask_iou(mask: np.ndarray, truth: np.ndarray, valid: np.ndarray | None = None) -> float:
     """Intersection over union of two bool masks (H, W); 1 if both are empty."""
     mask, truth = np.asarray(mask, bool), np.asarray(truth, bool)
@@ -93,7 +111,7 @@ def image_metrics(
     mask: np.ndarray,
     true_mask: np.ndarray,
     valid: np.ndarray | None = None,
-    lpips: Lpips | None = None,
+    lpips: Mapping[str, Lpips] | None = None,
 ) -> dict[str, float]:
     """All metrics of one image.
 
@@ -101,11 +119,11 @@ def image_metrics(
         image, truth: (H, W, 3) on the scene's background.
         mask, true_mask: (H, W) bool.
         valid: (H, W) bool; elsewhere the image is taken to be the truth.
-        lpips: from `load_lpips`.
+        lpips: from `load_lpips`, by the names that the results are to have.
 
     Returns:
         psnr, ssim, iou; psnr_box and ssim_box on the true mask's bounding box (NaN if it is empty), where the
-        empty background does not flatter; lpips if a callable is given.
+        empty background does not flatter; ssim_paper as the paper takes it; and what `lpips` names.
     """
     image, truth = np.asarray(image, float), np.asarray(truth, float)
     if valid is not None:
@@ -114,19 +132,22 @@ def image_metrics(
     result = {
         "psnr": psnr(image, truth, valid),
         "ssim": ssim(image, truth),
+        "ssim_paper": ssim_as_published(image, truth),
         "iou": mask_iou(mask, true_mask, valid),
     }
     box = mask_box(true_mask)
     inside = None if valid is None or box is None else valid[box]
     result["psnr_box"] = float("nan") if box is None else psnr(image[box], truth[box], inside)
     result["ssim_box"] = float("nan") if box is None else ssim(image[box], truth[box])
-    if lpips is not None:
-        result["lpips"] = lpips(image, truth)
-    return result
+    return result | {name: measure(image, truth) for name, measure in (lpips or {}).items()}
 
 
 def compare(
-    image: Image, rgba: np.ndarray, mask: np.ndarray, background: float, lpips: Lpips | None = None
+    image: Image,
+    rgba: np.ndarray,
+    mask: np.ndarray,
+    background: float,
+    lpips: Mapping[str, Lpips] | None = None,
 ) -> dict[str, float]:
     """Metrics of one rendered picture.
 
@@ -151,28 +172,33 @@ def compare(
     )
 
 
-def load_lpips() -> Lpips | str:
-    """LPIPS (AlexNet, v0.1) if package and weights are on this machine, else why it is not available.
+def load_lpips(network: Literal["alex", "vgg"] = "alex") -> Lpips | str:
+    """LPIPS v0.1 if package and weights are on this machine, else why it is not available.
 
     Nothing is ever downloaded: the backbone's weights must lie in torch's hub cache already.
+
+    Args:
+        network: AlexNet, the fast one; or VGG16, as the paper takes. Either sees images in [-1, 1].
     """
     try:
         import lpips
         import torch
-        from torchvision.models import AlexNet_Weights
+        from torchvision import models
     except ImportError as error:
         return f"LPIPS needs the package '{error.name}', which is not installed"
-    weights = Path(torch.hub.get_dir()) / "checkpoints" / AlexNet_Weights.IMAGENET1K_V1.url.rsplit("/", 1)[-1]
+    name, backbone = {"alex": ("AlexNet", "AlexNet_Weights"), "vgg": ("VGG16", "VGG16_Weights")}[network]
+    url = getattr(models, backbone).IMAGENET1K_V1.url
+    weights = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     if not weights.is_file():
-        return f"LPIPS needs AlexNet's weights at {weights}, which is not there"
+        return f"LPIPS needs {name}'s weights at {weights}, which is not there"
     try:
-        network = lpips.LPIPS(net="alex", verbose=False).eval()
+        measured_by = lpips.LPIPS(net=network, verbose=False).eval()
     except Exception as error:  # whatever a damaged file or another version raises: say so and go on
         return f"LPIPS could not be loaded ({error})"
 
     def measure(image: np.ndarray, truth: np.ndarray) -> float:
         pair = [torch.as_tensor(x, dtype=torch.float32).permute(2, 0, 1)[None] for x in (image, truth)]
         with torch.no_grad():
-            return float(network(*pair, normalize=True))
+            return float(measured_by(*pair, normalize=True))
 
     return measure

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-VIEW_METRICS = ("psnr", "psnr_box", "ssim", "ssim_box", "lpips", "iou")
+VIEW_METRICS = ("psnr", "psnr_box", "ssim", "ssim_box", "ssim_paper", "lpips", "iou")
 """What is measured of a view; see `metrics.image_metrics`."""
 
 

@@ -10,7 +10,7 @@ from wim_fast.errors import UserError
 from wim_fast.export.asset import DENSITY, FPS, Asset, Settings
 from wim_fast.export.compare import Loss, measure_loss
 from wim_fast.export.formats import FORMATS
-from wim_fast.files import output_folder, write_atomic
+from wim_fast.files import check_free, output_folder, write_atomic
 from wim_fast.runs.render import Progress
 from wim_fast.runs.trained_model import TrainedModel
 
@@ -70,7 +70,7 @@ def export_run(
     settings = Settings(frame, faces, texture, baked_light, merge, fps, sequence, density)
     asset = Asset(run, settings)
     file = Path(output) if output else run.path / "export" / (asset.name + chosen.suffix)
-    _check_free(file.with_suffix("") if sequence else file, force)
+    check_free(file.with_suffix("") if sequence else file, force)
     with output_folder(file.parent):
         files = chosen.write(asset, file)
         if not compare:
@@ -79,11 +79,3 @@ def export_run(
         report = file.with_name(f"{file.stem}_compare.json")
         write_atomic(report, (json.dumps(loss.to_dict(), indent=1) + "\n").encode())
     return Exported([*files, report], asset, loss)
-
-
-def _check_free(path: Path, force: bool) -> None:
-    """UserError if a file or folder is in the way."""
-    if path.is_dir() and not path.suffix and not any(path.iterdir()):
-        return
-    if path.exists() and not force:
-        raise UserError(path, "is there already", "choose another --output, or overwrite it with --force")

@@ -12,7 +12,6 @@ from wim_fast.config import ModelConfig
 from wim_fast.model.joint_structure import JointStructure
 from wim_fast.model.part_field import PartField
 from wim_fast.model.pose_trajectory import PoseTrajectory
-from wim_fast.model.structure import joint_candidates
 from wim_fast.ops.backend import Backend
 from wim_fast.profiling import stage
 
@@ -83,10 +82,6 @@ class ArticulatedModel(nn.Module):
         """(P, 3), world units."""
         return self.minimum_semi_axis + self.log_semi_axes.exp()
 
-    def joint_candidates(self, rotation: Tensor, translation: Tensor) -> Tensor:
-        """Six of every part (F, P, 6, 3), world, in any poses."""
-        return joint_candidates(rotation, translation, self.semi_axes, self.candidate_share)
-
     def start_at(self, rotation: Tensor, translation: Tensor, semi_axes: Tensor) -> None:
         """Begin with these parts: rotation (P, 3, 3), translation (P, 3), semi_axes (P, 3)."""
         self.trajectory.start_at(rotation, translation)
@@ -96,7 +91,7 @@ class ArticulatedModel(nn.Module):
     @stage("pose")
     def pose(self, frames: Tensor, backend: Backend) -> Posed:
         """The learned poses of `frames` (F,)."""
-        return self.posed(*self.trajectory(frames, backend.pose_mlp))
+        return self.posed(*self.trajectory(frames, backend.pose_mlp, backend.part_poses))
 
     def posed(self, rotation: Tensor, translation: Tensor) -> Posed:
         """The parts in any poses: rotation (F, P, 3, 3), translation (F, P, 3)."""

@@ -11,7 +11,6 @@ a prior: how far each number is off, usually.
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,11 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from wim_fast.ops.cameras.reference import NUMBERS, lens_of, rotation_about
 from wim_fast.recordings.cameras import Cameras
 
-# in pixels at the object: turn about x, y, z of the camera; shift along them; focal length; principal point
+# in pixels at the object, in the order of `ops.cameras`: turn about x, y, z of the camera; shift along them; focal length;
+# principal point
 USUAL = (1.0, 1.0, 0.5, 0.3, 0.3, 0.3, 0.5, 0.3, 0.3)
-NUMBERS = len(USUAL)
 GAUGE = 14
 USUAL_COLOR = 0.1  # of a number of a colour matrix
 # where all cameras' corrections are smaller (pixels, frames, norm of the colour matrix), they are taken to be as given
@@ -32,18 +32,23 @@ BELIEVED = 0.25, 0.2, 0.1
 LEAST_PIXELS, LEAST_FRAMES, LEAST_COLOR = 0.05, 0.1, 0.02
 
 
+class Learned(NamedTuple):
+    """The corrections of V cameras, with gradients to the parameters."""
+
+    numbers: Tensor  # (V, 9) of the calibration, as `ops.cameras` takes them
+    lateness: Tensor  # (V,) of images that are in step but for fractions of a frame
+    color: Tensor  # (V, 3, 3) as in `CameraCorrection`
+    prior: Tensor  # () mean square of the corrections, in units of what is usual
+
+
 class CameraCorrection(NamedTuple):
-    """By how much V cameras differ from their calibration. A camera's K becomes K @ `lens`."""
+    """By how much V cameras differ from their calibration, float64, on the CPU. A camera's K becomes K @ `lens`."""
 
     turn: Tensor  # (V, 3, 3) from the corrected camera's frame to the given one's
     shift: Tensor  # (V, 3) of the optical centre, world units, in the given camera's frame
     lens: Tensor  # (V, 3, 3) focal length times `lens[0, 0]`, principal point shifted by `lens[:2, 2]` focal lengths
     lateness: Tensor  # (V,) frames: a picture of frame f shows what the others show at f + lateness
     color: Tensor  # (V, 3, 3) exposure and white balance: to the camera's linear combination of r, g and b
-
-    def detached(self) -> CameraCorrection:
-        """Without its graph, float64, on the CPU."""
-        return CameraCorrection(*(x.detach().double().cpu() for x in self))
 
 
 class CameraCorrections(nn.Module):
@@ -56,6 +61,11 @@ class CameraCorrections(nn.Module):
     color_weights: Tensor
     doubted: Tensor
     first_lateness: Tensor
+    of_calibration: Tensor
+    of_lateness: Tensor
+    of_color: Tensor
+    scale: Tensor
+    identity: Tensor
 
     def __init__(self, num_cameras: int) -> None:
         super().__init__()
@@ -72,11 +82,20 @@ class CameraCorrections(nn.Module):
             ("doubted", (3,)),  # 1, or 0 where calibration, time or colours are believed after all
         ):
             self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
+        for name, shape in (  # what a step multiplies parameters by, see `_renew`
+            ("of_calibration", (num_cameras * NUMBERS, num_cameras * NUMBERS)),
+            ("of_lateness", (num_cameras, num_cameras)),
+            ("of_color", (num_cameras, num_cameras)),
+            ("scale", (num_cameras, NUMBERS)),
+        ):
+            self.register_buffer(name, torch.zeros(shape), persistent=False)
+        self.register_buffer("identity", torch.eye(3), persistent=False)
         self.doubted.fill_(1)
         self.believed = False  # in all of these; kept apart, for reading `doubted` waits for a GPU
 
     def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
         loaded = super().load_state_dict(*args, **kwargs)
+        self._renew()
         self.believed = not bool(self.doubted.any())
         return loaded
 
@@ -127,53 +146,50 @@ class CameraCorrections(nn.Module):
     @torch.no_grad()
     def pixels(self) -> Tensor:
         """(V, 9) the corrections in pixels at the object, gauge taken out, float64."""
-        return self._pixels().double()
+        return self._calibration().double() * self.units.new_tensor(USUAL)
 
-    def _pixels(self) -> Tensor:
-        usual = self.calibration.new_tensor(USUAL)
-        flat = self.projector.float() @ (self.calibration * usual).flatten()
-        return self.doubted[0].float() * flat.view(-1, NUMBERS)
+    def _calibration(self) -> Tensor:
+        """(V, 9) the corrections in units of what is usual, gauge taken out."""
+        return (self.of_calibration @ self.calibration.flatten()).view(-1, NUMBERS)
 
-    def _lateness(self) -> Tensor:
-        """(V,) of images that are in step but for fractions of a frame."""
-        return self.doubted[1].float() * _without_mean(self.lateness, self.time_weights)
+    def forward(self) -> Learned:
+        """What there is to correct."""
+        calibration, lateness = self._calibration(), self.of_lateness @ self.lateness
+        color = self.of_color @ self.color.flatten(1)  # the difference to the object's own colours
+        count = len(lateness)
+        # the mean square of each kind, for lateness is one number of a camera and the others are nine
+        every = torch.cat([calibration, color / USUAL_COLOR, NUMBERS**0.5 * lateness[:, None]], dim=1)
+        prior = every.square().sum() / (NUMBERS * count)
+        return Learned(calibration * self.scale, lateness, color.view(count, 3, 3) + self.identity, prior)
 
-    def _color(self) -> Tensor:
-        """(V, 3, 3) the difference to the object's own colours."""
-        return self.doubted[2].float() * _without_mean(self.color, self.color_weights)
-
-    def forward(self) -> CameraCorrection:
-        """The correction, with gradients to the parameters."""
-        numbers = self._pixels() * self.units.float()
-        zoom, principal = (1 + numbers[:, 6]), numbers[:, 7:]
-        lens = torch.diag_embed(torch.stack([zoom, zoom, torch.ones_like(zoom)], -1))
-        lens = lens + torch.nn.functional.pad(principal[..., None], (2, 0, 0, 1))
-        turn, color = rotation_about(numbers[:, :3]), self._color() + torch.eye(3, device=lens.device)
-        return CameraCorrection(turn, numbers[:, 3:6], lens, self._lateness(), color)
-
-    def prior(self) -> Tensor:
-        """() mean square of the corrections, in units of what is usual."""
-        calibration = self._pixels() / self.calibration.new_tensor(USUAL)
-        others = self._lateness(), self._color() / USUAL_COLOR
-        return calibration.square().mean() + sum(x.square().mean() for x in others)
+    @torch.no_grad()
+    def _renew(self) -> None:
+        """Follow a change of the gauge, or of what is believed."""
+        usual = self.units.new_tensor(USUAL)
+        every = usual.repeat(len(self.lateness))
+        self.of_calibration.copy_(self.doubted[0] * self.projector * every / every[:, None])
+        self.scale.copy_(self.units * usual)
+        identity = torch.eye(len(self.lateness), dtype=torch.float64, device=usual.device)
+        self.of_lateness.copy_(self.doubted[1] * (identity - self.time_weights))
+        self.of_color.copy_(self.doubted[2] * (identity - self.color_weights))
 
     @torch.no_grad()
     def believe_small_ones(self) -> None:
         """Where no camera's correction is more than what training finds for true cameras, drop it for good."""
-        sizes = (
-            self._pixels().square().sum(1).sqrt(),
-            self._lateness().abs(),
-            self._color().flatten(1).norm(dim=1),
-        )
+        learned = self()
+        color = learned.color - self.identity
+        sizes = self.pixels().norm(dim=1), learned.lateness.abs(), color.flatten(1).norm(dim=1)
         for k, (size, least) in enumerate(zip(sizes, BELIEVED, strict=True)):
             if float(size.max()) < least:
                 self.doubted[k] = 0
         self.believed = not bool(self.doubted.any())
+        self._renew()
 
     @torch.no_grad()
     def free(self) -> None:
         """Take nothing out: for cameras that look at what is known already."""
         self.projector.copy_(torch.eye(len(self.projector), dtype=torch.float64))
+        self._renew()
 
     @torch.no_grad()
     def settle_gauge(self) -> None:
@@ -184,7 +200,7 @@ class CameraCorrections(nn.Module):
         """
         count = len(self.lateness)
         usual = torch.tensor(USUAL, dtype=torch.float64)
-        off = (self._pixels().double().cpu() / usual).square().mean(1).sqrt()
+        off = self._calibration().double().cpu().square().mean(1).sqrt()
         weight = 1 / (off + off.median() + LEAST_PIXELS)
         W = (weight[:, None] / usual.square()).flatten()
         G = self.gauge.cpu()
@@ -194,6 +210,7 @@ class CameraCorrections(nn.Module):
         self.projector.copy_(projector)
         self._settle_mean(self.lateness, self.time_weights, LEAST_FRAMES)
         self._settle_mean(self.color, self.color_weights, LEAST_COLOR)
+        self._renew()
 
     @staticmethod
     def _settle_mean(values: Tensor, weights: Tensor, least: float) -> None:
@@ -205,9 +222,10 @@ class CameraCorrections(nn.Module):
     def found(self, ids: tuple[int, ...]) -> FoundCameras:
         """What is known by now; `ids` (V,) of the cameras."""
         with torch.no_grad():
-            correction = self().detached()
-            lateness = self.first_lateness.cpu() + correction.lateness
-            return FoundCameras(ids, correction._replace(lateness=lateness))
+            numbers, lateness, color, _ = (x.double().cpu() for x in self())
+            lateness = self.first_lateness.cpu() + lateness
+            turn, lens = rotation_about(numbers[:, :3]), lens_of(numbers)
+            return FoundCameras(ids, CameraCorrection(turn, numbers[:, 3:6], lens, lateness, color))
 
 
 def _without_mean(values: Tensor, weights: Tensor) -> Tensor:
@@ -216,24 +234,13 @@ def _without_mean(values: Tensor, weights: Tensor) -> Tensor:
     return values - (weights * values).sum(0)
 
 
-def rotation_about(vector: Tensor) -> Tensor:
-    """Rotation matrices (..., 3, 3) of rotation vectors (..., 3), radians (Rodrigues); smooth at zero."""
-    angle = (vector.square().sum(-1) + 1e-12).sqrt()[..., None, None]
-    zero = torch.zeros_like(vector[..., 0])
-    x, y, z = vector.unbind(-1)
-    K = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).view(*vector.shape, 3)
-    half = torch.sinc(angle / (2 * math.pi))
-    eye = torch.eye(3, device=vector.device, dtype=vector.dtype)
-    return eye + torch.sinc(angle / math.pi) * K + 0.5 * half.square() * (K @ K)
-
-
 @dataclass(frozen=True)
 class FoundCameras:
     """What training found out about the cameras that it was given; without any ids, nothing.
 
     Attributes:
         ids: of the V cameras trained on.
-        correction: of each; float64, on the CPU.
+        correction: of each.
     """
 
     ids: tuple[int, ...] = ()

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
-from wim_fast.model.structure import CANDIDATE_SHARE, joint_candidates, joint_ends
+from wim_fast.model.structure import CANDIDATE_SHARE
 from wim_fast.ops.mlp import reference
+from wim_fast.ops.structure.reference import joint_candidates, joint_ends
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,9 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
-from wim_fast.ops.mlp import reference
-
-
-def rotation_from_6d(x: Tensor) -> Tensor:
-    """Rotation matrices (..., 3, 3) whose first two columns are the Gram-Schmidt of two 3-vectors `x` (..., 6).
-
-    Zhou et al., "On the continuity of rotation representations in neural networks", section B.
-    """
-    first = normalize(x[..., :3], dim=-1)
-    second = normalize(x[..., 3:] - (first * x[..., 3:]).sum(-1, keepdim=True) * first, dim=-1)
-    return torch.stack([first, second, torch.linalg.cross(first, second)], dim=-1)
+from wim_fast.ops.mlp import reference as mlp_reference
+from wim_fast.ops.poses import reference as poses_reference
 
 
 class PoseTrajectory(nn.Module):
@@ -46,13 +36,16 @@ class PoseTrajectory(nn.Module):
             self.layers[-1].weight.mul_(spread)  # type: ignore[operator]
             self.rest.copy_(torch.cat([translation, rotation[..., 0], rotation[..., 1]], dim=-1).flatten())
 
-    def forward(self, frames: Tensor, mlp: Callable = reference.mlp) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        frames: Tensor,
+        mlp: Callable = mlp_reference.mlp,
+        part_poses: Callable = poses_reference.part_poses,
+    ) -> tuple[Tensor, Tensor]:
         """Rotation (F, P, 3, 3) and translation (F, P, 3) at `frames` (F,), which may be fractional.
 
-        `mlp`: the implementation of the network, with the signature of ``ops.mlp.reference.mlp``.
+        `mlp`, `part_poses`: the implementations of the network and of what becomes of its numbers, as in ``ops``.
         """
         k = torch.arange(self.num_frequencies, device=frames.device)
         x = torch.cos(math.pi / self.num_frames * k * (frames[:, None].float() + 0.5))
-        x = self.rest + mlp(x, [layer.weight for layer in self.layers], "tanh")
-        x = x.view(len(frames), self.parts, 9)
-        return rotation_from_6d(x[..., 3:]), x[..., :3]
+        return part_poses(mlp(x, [layer.weight for layer in self.layers], "tanh"), self.rest)

@@ -1,4 +1,4 @@
-"""Formulas of structure, each once: joint candidates, the tree over parts, how parts move against each other.
+"""Formulas of structure, each once: the tree over parts, how parts move against each other; joints are in `ops.structure`.
 
 Tensors of any precision: training calls them in float32 with gradients, `posing` in float64 with arrays.
 """
@@ -16,34 +16,6 @@ CANDIDATE_SHARE = ModelConfig.candidate_share  # of each semi-axis (supplement A
 CENTER_WEIGHT = StructureConfig.center_weight  # lambda_l (A.7)
 MERGE_DISTANCE = StructureConfig.merge_distance  # D-bar (A.7)
 MOTION_WEIGHT = StructureConfig.merge_motion_weight  # lambda_motion (A.7)
-
-
-def joint_candidates(
-    rotation: Tensor, translation: Tensor, semi_axes: Tensor, share: float = CANDIDATE_SHARE
-) -> Tensor:
-    """Six joint candidates of every part in the world (supplement A.4, eq. 8 and 9), differentiable.
-
-    Args:
-        rotation: (..., P, 3, 3) part to world.
-        translation: (..., P, 3) part centres, world.
-        semi_axes: (P, 3).
-        share: where they lie on the semi-axes.
-
-    Returns:
-        (..., P, 6, 3) world; candidate 2k is +share of semi-axis k, candidate 2k + 1 is -share of it.
-    """
-    arms = (share * rotation * semi_axes[:, None, :]).transpose(-1, -2)  # (..., P, axis, 3)
-    offsets = torch.stack([arms, -arms], dim=-2).flatten(-3, -2)
-    return translation[..., None, :] + offsets
-
-
-def joint_ends(candidates: Tensor, edges: Tensor, edge_candidates: Tensor) -> tuple[Tensor, Tensor]:
-    """The two candidates (..., P - 1, 3) that every edge brings together; the joint is their midpoint (A.8, eq. 11).
-
-    candidates (..., P, 6, 3); edges (P - 1, 2) the parts joined; edge_candidates (P - 1, 2) which candidate of either.
-    """
-    (first, second), (m, n) = edges.unbind(1), edge_candidates.unbind(1)
-    return candidates[..., first, m, :], candidates[..., second, n, :]
 
 
 def spanning_tree(

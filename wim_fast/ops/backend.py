@@ -41,6 +41,12 @@ class Backend(NamedTuple):
     image_losses: Callable
     silhouette_losses: Callable
     unjudged_points: Callable
+    part_poses: Callable
+    shape_losses: Callable
+    structure_losses: Callable
+    observe_distances: Callable
+    corrected_cameras: Callable
+    camera_rays: Callable
 
     def computing(self) -> AbstractContextManager[None]:
         """To be held around steps and images: kernels that are compiled for the CPU have its cores to themselves."""
@@ -110,18 +116,23 @@ def _version(text: str) -> tuple[int, ...]:
 def _references() -> dict[str, Callable]:
     """Every operation in plain torch."""
     from wim_fast.ops.articulated.reference import articulated_lookup
+    from wim_fast.ops.cameras.reference import camera_rays, corrected_cameras
     from wim_fast.ops.composite.reference import composite, interpolated, visible_samples
     from wim_fast.ops.image_losses.reference import image_losses
     from wim_fast.ops.march.reference import march
     from wim_fast.ops.mlp.reference import mlp
     from wim_fast.ops.part_encoding.reference import part_encoding
     from wim_fast.ops.pixels.reference import draw_pixels
+    from wim_fast.ops.poses.reference import part_poses
     from wim_fast.ops.shading.reference import shade
+    from wim_fast.ops.shape_losses.reference import shape_losses
     from wim_fast.ops.silhouette.reference import silhouette_losses, unjudged_points
+    from wim_fast.ops.structure.reference import observe_distances, structure_losses
 
     operations: tuple[Callable, ...] = (
         articulated_lookup, part_encoding, march, composite, interpolated, visible_samples, shade, draw_pixels,
-        image_losses, silhouette_losses, unjudged_points,
+        image_losses, silhouette_losses, unjudged_points, part_poses, shape_losses, structure_losses, observe_distances,
+        corrected_cameras, camera_rays,
     )  # fmt: skip
     return {f.__name__: f for f in operations} | {"decoder_mlp": mlp, "pose_mlp": mlp}
 
@@ -130,18 +141,23 @@ def _numba(device_index: int) -> Backend:
     import torch
 
     from wim_fast.ops.articulated.cpu import articulated_lookup
+    from wim_fast.ops.cameras.cpu import camera_rays, corrected_cameras
     from wim_fast.ops.composite.cpu import composite, interpolated, visible_samples
     from wim_fast.ops.image_losses.cpu import image_losses
     from wim_fast.ops.march.cpu import march
     from wim_fast.ops.mlp.cpu import mlp
     from wim_fast.ops.part_encoding.cpu import part_encoding
     from wim_fast.ops.pixels.cpu import draw_pixels
+    from wim_fast.ops.poses.cpu import part_poses
     from wim_fast.ops.shading.cpu import shade
+    from wim_fast.ops.shape_losses.cpu import shape_losses
     from wim_fast.ops.silhouette.cpu import silhouette_losses, unjudged_points
+    from wim_fast.ops.structure.cpu import observe_distances, structure_losses
 
     return Backend(
         "numba", torch.device("cpu"), False, False, "intervals", articulated_lookup, part_encoding, mlp, mlp, march,
         composite, interpolated, visible_samples, shade, draw_pixels, image_losses, silhouette_losses, unjudged_points,
+        part_poses, shape_losses, structure_losses, observe_distances, corrected_cameras, camera_rays,
     )  # fmt: skip
 
 
@@ -183,15 +199,22 @@ def _tcnn(device_index: int) -> Backend:
 def _on_every_gpu() -> dict[str, Callable]:
     """By field of `Backend`: the Triton kernels that no library has."""
     from wim_fast.ops.articulated.triton import articulated_lookup
+    from wim_fast.ops.cameras.triton import camera_rays, corrected_cameras
     from wim_fast.ops.composite.triton import interpolated, visible_samples
     from wim_fast.ops.image_losses.triton import image_losses
     from wim_fast.ops.pixels.triton import draw_pixels
+    from wim_fast.ops.poses.triton import part_poses
     from wim_fast.ops.shading.triton import shade
+    from wim_fast.ops.shape_losses.triton import shape_losses
     from wim_fast.ops.silhouette.triton import silhouette_losses, unjudged_points
+    from wim_fast.ops.structure.triton import observe_distances, structure_losses
 
     return {"articulated_lookup": articulated_lookup, "visible_samples": visible_samples, "interpolated": interpolated,
             "shade": shade, "draw_pixels": draw_pixels, "image_losses": image_losses,
-            "silhouette_losses": silhouette_losses, "unjudged_points": unjudged_points}  # fmt: skip
+            "silhouette_losses": silhouette_losses, "unjudged_points": unjudged_points, "part_poses": part_poses,
+            "shape_losses": shape_losses, "structure_losses": structure_losses,
+            "observe_distances": observe_distances, "corrected_cameras": corrected_cameras,
+            "camera_rays": camera_rays}  # fmt: skip
 
 
 def _gpu(name: str, index: int) -> torch.device:

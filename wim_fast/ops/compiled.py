@@ -21,14 +21,14 @@ STAMP = "kernels.sha256"
 
 load_kernels_threads()
 
-device = njit(inline="always", fastmath=FASTMATH, error_model="numpy")
+device = njit(fastmath=FASTMATH, error_model="numpy")
 """For functions that kernels call."""
 
 
 def arrays(*tensors: Tensor) -> list[np.ndarray]:
     """The same numbers for a kernel, without a copy where they lie one after another. Each torch operation costs a kernel's
     caller about as much as a thousand numbers do, so what is small is computed with numpy."""
-    return [x.detach().contiguous().numpy() for x in tensors]
+    return [(x.detach() if x.requires_grad else x).contiguous().numpy() for x in tensors]
 
 
 def kernel(function: Callable, parallel: bool = True) -> Callable:

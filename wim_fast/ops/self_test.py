@@ -23,14 +23,18 @@ from torch.nn.functional import normalize
 from wim_fast.files import write_atomic
 from wim_fast.ops.articulated import reference as articulated
 from wim_fast.ops.backend import Backend, select_backend
+from wim_fast.ops.cameras import reference as cameras
 from wim_fast.ops.composite import reference as composite
 from wim_fast.ops.image_losses import reference as image_losses
 from wim_fast.ops.march import reference as march
 from wim_fast.ops.mlp import reference as mlp
 from wim_fast.ops.part_encoding import reference as part_encoding
 from wim_fast.ops.pixels import reference as pixels
+from wim_fast.ops.poses import reference as poses
 from wim_fast.ops.shading import reference as shading
+from wim_fast.ops.shape_losses import reference as shape_losses
 from wim_fast.ops.silhouette import reference as silhouette
+from wim_fast.ops.structure import reference as structure
 
 POSES, TOP_PARTS = 3, 2
 BAND, STEP, INV_S = 0.03, 0.02, 150.0
@@ -135,6 +139,9 @@ def _cases(name: str, parts: int, count: int) -> Iterator[Case]:
     yield _drawing(count, random)
     yield from _colors(count, random)
     yield from _silhouettes(posed, random)
+    yield from _structure(posed, random)
+    yield from _calibration(max(count // 8, 3), random)
+    yield _shape(count, random)
 
 
 def _posed_ellipsoids(parts: int, random: torch.Generator) -> list[Tensor]:
@@ -296,6 +303,61 @@ def _silhouettes(posed: Sequence[Tensor], random: torch.Generator) -> Iterator[C
     yield Case(
         "unjudged_points", silhouette.unjudged_points, (*posed[:3], direction, uniform, *images), moments,
         tolerance=FEW,
+    )  # fmt: skip
+
+
+def _structure(posed: Sequence[Tensor], random: torch.Generator) -> Iterator[Case]:
+    """Poses from numbers; joints of a chain of parts, and running distances that were seen before."""
+    parts = len(posed[2])
+    numbers = torch.randn(POSES, 9 * parts, generator=random), torch.randn(9 * parts, generator=random)
+    yield Case("part_poses", poses.part_poses, numbers, lambda kernel, x: kernel(*x), (0, 1))
+    chain = torch.arange(parts - 1)
+    tree = torch.stack([chain, chain + 1], 1), torch.randint(6, (parts - 1, 2), generator=random)
+    yield Case(
+        "structure_losses", structure.structure_losses, (*posed[:3], *tree), lambda kernel, x: kernel(*x, 0.75, 0.2),
+        (0, 1, 2),
+    )  # fmt: skip
+
+    def observed(kernel: Callable, x: Sequence[Tensor]) -> Sequence[Tensor]:
+        means = [mean.clone() for mean in x[3:]]
+        kernel(*x[:3], *means, 0.75, 0.1)
+        return means
+
+    pairs, centers = (
+        torch.rand(parts, parts, 6, 6, generator=random),
+        torch.rand(parts, parts, generator=random),
+    )
+    means = pairs + pairs.transpose(0, 1).transpose(2, 3), centers + centers.t()
+    yield Case(
+        "observe_distances", structure.observe_distances, (*posed[:3], *means, torch.tensor(3)), observed
+    )
+
+
+def _calibration(count: int, random: torch.Generator) -> Iterator[Case]:
+    """Cameras that are a little off, and rays through their pixels; one of the cameras has two images, one has none."""
+    views = 3
+    K = torch.tensor([[90.0, 0, 24], [0, 90, 20], [0, 0, 1]]).repeat(views, 1, 1)
+    rotation = torch.linalg.qr(torch.randn(views, 3, 3, generator=random)).Q
+    given = K, torch.linalg.inv(K), rotation, torch.randn(views, 3, generator=random)
+    numbers = 0.05 * torch.randn(views, cameras.NUMBERS, generator=random)
+    yield Case(
+        "corrected_cameras", cameras.corrected_cameras, (numbers, *given), lambda kernel, x: kernel(*x), (0,)
+    )
+    images = torch.tensor([2, 0, 2]), 40 * torch.rand(3, count, 2, generator=random)
+    yield Case(
+        "camera_rays", cameras.camera_rays, (*given[1:], *images), lambda kernel, x: kernel(*x), (0, 1, 2)
+    )
+
+
+def _shape(count: int, random: torch.Generator) -> Case:
+    """Distances at taps, at points that nobody judges, and of ellipsoids at points of the hull, of which some count."""
+    taps, points, union = (
+        0.02 * torch.randn(*size, generator=random) for size in ((4, count), (count,), (count,))
+    )
+    counts = torch.rand(2, count, generator=random) > 0.3
+    return Case(
+        "shape_losses", shape_losses.shape_losses, (taps, points, counts[0], union, counts[1]),
+        lambda kernel, x: kernel(*x, 0.01, torch.tensor(INV_S, device=x[0].device)), (0, 1, 3),
     )  # fmt: skip
 
 

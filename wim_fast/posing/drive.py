@@ -3,13 +3,13 @@
 SMPL vertices, mocap joints or points on a robot's links: a linear map from them to the part centres and joint
 candidates is learned on the training frames, and each part's rotation follows by Procrustes.
 
-The paper maps the points alone. With a few points on every rigid link that is all there is to know, and
-it is what is chosen then. Where there are fewer (joints only), a link's turn about its own axis shows
-only in how its neighbours lie, so two kinds of vectors may join the points: the axes of the world (an
-arm's base does not move) and cross products of bones (hinge axes). They are vectors like the points, so
-one weight still serves x, y and z. Held-out blocks of training frames decide which of them helps; on
-synthetic arms driven by joints alone both together take the rotation error of the parts from 25 to 10
-degrees.
+The paper maps the points alone, as they lie in the world (`drive_as_published`). Ours (`fit_drive`, `drive`) takes them
+about their centroid, so that an object may travel. With a few points on every rigid link that is all there is to know,
+and it is what is chosen then. Where there are fewer (joints only), a link's turn about its own axis shows only in how
+its neighbours lie, so two kinds of vectors may join the points: the axes of the world (an arm's base does not move) and
+cross products of bones (hinge axes). They are vectors like the points, so one weight still serves x, y and z. Held-out
+blocks of training frames decide which of them helps; on synthetic arms driven by joints alone both together take the
+rotation error of the parts from 25 to 10 degrees.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 from wim_fast.posing.regression import RIDGE, fit_linear_map
 from wim_fast.posing.tree import joint_candidates
 
+MAX_POINTS = 690  # of more, so many drive, evenly by index: neighbours on a mesh move alike
 MAX_POINTS_FOR_BONES = 64
 MAX_POINTS_FOR_ALL_TRIPLES = 12
 CROSS_SCALE = 5.0
@@ -34,12 +35,14 @@ class DriveFit:
 
     Attributes:
         weights: (N, F) from driving vectors to the model's points, relative to the driving points' centroid.
+        chosen: (M,) which of the points given drive.
         triples: (C, 3) driving points a, b, c whose cross product (b - a) x (c - a) joins the vectors.
         world_axes: whether the three axes of the world join them.
         held_out_error: mean distance (world units) of the points on training frames that were held out.
     """
 
     weights: np.ndarray
+    chosen: np.ndarray
     triples: np.ndarray
     world_axes: bool
     held_out_error: float
@@ -57,6 +60,8 @@ def fit_drive(points: np.ndarray, moving: np.ndarray, ridge: float = RIDGE) -> D
         raise ValueError(f"driving points are {points.shape}: (T={len(targets)}, M, 3) is needed")
     if not np.isfinite(points).all():
         raise ValueError("driving points hold NaN or infinite values")
+    chosen = np.unique(np.linspace(0, points.shape[1] - 1, MAX_POINTS).astype(int))
+    points = points[:, chosen]
     targets = targets - _centroid(points)
 
     best: tuple[float, np.ndarray, bool] | None = None
@@ -68,7 +73,7 @@ def fit_drive(points: np.ndarray, moving: np.ndarray, ridge: float = RIDGE) -> D
     assert best is not None
     error, triples, world_axes = best
     weights = fit_linear_map(_driving_vectors(points, triples, world_axes), targets, ridge)
-    return DriveFit(weights, triples, world_axes, error)
+    return DriveFit(weights, chosen, triples, world_axes, error)
 
 
 def drive(fit: DriveFit, points: np.ndarray) -> np.ndarray:
@@ -77,8 +82,23 @@ def drive(fit: DriveFit, points: np.ndarray) -> np.ndarray:
     Args:
         points: (T, M, 3), the points that `fit` has learned from, in the same order.
     """
-    points = np.asarray(points, float)
+    points = np.asarray(points, float)[:, fit.chosen]
     return fit.weights @ _driving_vectors(points, fit.triples, fit.world_axes) + _centroid(points)
+
+
+def drive_as_published(
+    points: np.ndarray, fit_points: np.ndarray, moving: np.ndarray, ridge: float
+) -> np.ndarray:
+    """The model's points (N, K, 3) by supplement A.10, eq. 15 and 16, to the letter: all points drive, as they lie in the
+    world, and nothing else.
+
+    Args:
+        points: (N, M, 3) driving points, world units.
+        fit_points: (T, M, 3) the same ones on the training frames.
+        moving: (T, K, 3) points of a model in the training frames.
+        ridge: lambda; see `PAPER_RIDGE`.
+    """
+    return fit_linear_map(fit_points, moving, ridge) @ np.asarray(points, float)
 
 
 def part_poses(points: np.ndarray, semi_axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,6 @@ rotations:                  # degrees; the length is the angle, the direction th
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn, cast
@@ -23,6 +22,10 @@ from typing import Any, Literal, NoReturn, cast
 from wim_fast import strict_yaml
 from wim_fast.errors import UserError
 from wim_fast.posing.repose import Axes, PartRotation
+
+MOST_PICTURES = 20_000  # of a video: eleven minutes at 30 a second
+MOST_DEGREES = 36_000.0  # a hundred turns
+MOST_SHIFT = 1e9  # units of the recording's files
 
 Sequencing = Literal["together", "one_after_another"]
 
@@ -75,7 +78,9 @@ def read_pose_file(path: str | Path, num_parts: int, num_frames: int | None = No
             if key not in entry:
                 check.fail(f"{where} has no '{key}'", "Write it as {part: 5, axis_angle: [0, 0, 45]}")
         part = check.part(entry["part"], f"{where}: part")
-        rotations.append(PartRotation(part, check.vector(entry["axis_angle"], f"{where}: axis_angle")))
+        rotations.append(
+            PartRotation(part, check.vector(entry["axis_angle"], f"{where}: axis_angle", MOST_DEGREES))
+        )
 
     root = data.get("root")
     pose = PoseFile(
@@ -86,8 +91,13 @@ def read_pose_file(path: str | Path, num_parts: int, num_frames: int | None = No
         axes=cast(Axes, check.choice(data, "axes", ("world", "part"))),
         seconds=check.number(data.get("seconds", 2.0), "seconds", 0.05, 3600.0),
         fps=check.integer(data.get("fps", 30), "fps", 1, 240),
-        root_translation=check.vector(data.get("root_translation", [0, 0, 0]), "root_translation"),
+        root_translation=check.vector(
+            data.get("root_translation", [0, 0, 0]), "root_translation", MOST_SHIFT
+        ),
     )
+    if pose.num_frames > MOST_PICTURES:
+        problem = f"{pose.seconds:g} seconds of {pose.fps} pictures are {pose.num_frames}"
+        check.fail(problem, f"At most {MOST_PICTURES} are made: lower seconds or fps")
     if not pose.rotations and not any(pose.root_translation):
         check.fail("nothing moves", "Give at least one rotation, or a root_translation")
     return pose
@@ -126,26 +136,28 @@ class _Checker:
     def part(self, value: Any, where: str) -> int:
         known = f"Parts are numbered 0 to {self.num_parts - 1}; --list-joints shows them"
         if isinstance(value, bool) or not isinstance(value, int):
-            self.fail(f"{where} must be a part number, not {value!r}", known)
+            self.fail(f"{where} must be a part number, not {value!r:.80}", known)
         if not 0 <= value < self.num_parts:
-            self.fail(f"{where} {value} is not there", known)
+            self.fail(f"{where} {value!r:.80} is not there", known)
         return value
 
     def integer(self, value: Any, where: str, low: int, high: int | None) -> int:
         span = f"from {low} up" if high is None else f"from {low} to {high}"
         inside = isinstance(value, int) and not isinstance(value, bool)
         if not inside or value < low or (high is not None and value > high):
-            self.fail(f"{where} is {value!r}", f"Give a whole number {span}")
+            self.fail(f"{where} is {value!r:.80}", f"Give a whole number {span}")
         return value
 
     def number(self, value: Any, where: str, low: float, high: float) -> float:
         if not _is_finite(value) or not low <= value <= high:
-            self.fail(f"{where} is {value!r}", f"Give a number from {low} to {high}")
+            self.fail(f"{where} is {value!r:.80}", f"Give a number from {low} to {high}")
         return float(value)
 
-    def vector(self, value: Any, where: str) -> tuple[float, float, float]:
+    def vector(self, value: Any, where: str, most: float) -> tuple[float, float, float]:
         if not isinstance(value, list) or len(value) != 3 or not all(map(_is_finite, value)):
-            self.fail(f"{where} is {value!r}", "Give three finite numbers, such as [0, 0, 45]")
+            self.fail(f"{where} is {value!r:.80}", "Give three finite numbers, such as [0, 0, 45]")
+        if max(map(abs, value)) > most:
+            self.fail(f"{where} is {value!r:.80}", f"Give numbers from {-most:g} to {most:g}")
         return float(value[0]), float(value[1]), float(value[2])
 
     def choice(self, data: dict[str, Any], key: str, choices: tuple[str, ...]) -> str:
@@ -156,4 +168,5 @@ class _Checker:
 
 
 def _is_finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """Also of whole numbers, which may have any number of digits."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= 1e300

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from wim_fast.model import structure
+from wim_fast.ops.structure import reference
 
 
 def joint_candidates(
@@ -16,11 +17,11 @@ def joint_candidates(
     semi_axes: np.ndarray,
     share: float = structure.CANDIDATE_SHARE,
 ) -> np.ndarray:
-    """`structure.joint_candidates` of arrays (..., P, 3, 3), (..., P, 3) and (P, 3), in float64."""
+    """The six of every part, as `ops.structure` has them, of arrays (..., P, 3, 3), (..., P, 3) and (P, 3), in float64."""
     rotation, translation, axes = (
         torch.tensor(np.asarray(x, float)) for x in (part_rotation, part_translation, semi_axes)
     )
-    return structure.joint_candidates(rotation, translation, axes, share).numpy()
+    return reference.joint_candidates(rotation, translation, axes, share).numpy()
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wim_fast.errors import UserError
+from wim_fast.files import read_bytes
 
 PICTURES = (".png", ".jpg", ".jpeg")
 MAX_PIXELS = 1 << 26  # of one image: 8192 x 8192
+MAX_BYTES = 1 << 29  # of a file; without compression 8192 x 8192 take half of it
 _JPEG = b"\xff\xd8"
 _NUMBERS = re.compile(r"\d+")
 
@@ -35,10 +37,10 @@ def read_labels(file: Path) -> NDArray[np.uint8]:
 
 
 def _read(file: Path, mode: str | None, alpha: bool = False) -> NDArray[np.uint8]:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        content = file.read_bytes()
+        content = read_bytes(file, MAX_BYTES)
         if not content.startswith(_JPEG) and b"IEND" not in content:  # pillow forgives a missing end
             raise EOFError("the image is truncated")
         with Image.open(io.BytesIO(content), formats=["PNG", "JPEG"]) as image:
@@ -53,6 +55,9 @@ def _read(file: Path, mode: str | None, alpha: bool = False) -> NDArray[np.uint8
             pixels = np.asarray(image.convert(mode) if mode else image)
     except FileNotFoundError:
         raise UserError(file, "is missing", "add it, or give --allow-missing to go on without it") from None
+    except UnidentifiedImageError:
+        problem = "cannot be read as an image (it is neither a PNG nor a JPEG)"
+        raise UserError(file, problem, "write it again, or delete it") from None
     except (OSError, SyntaxError, ValueError, EOFError, zlib.error, Image.DecompressionBombError) as error:
         detail = " ".join(str(error).split())
         raise UserError(

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wim_fast.errors import UserError
+from wim_fast.files import check_regular
 
 MAX_ARRAY_BYTES = 1 << 28  # of one blosc-packed array
 _DTYPE = re.compile(r"\?|b1|[iu][1248]|f[248]|O8?|[US][1-9]\d{0,3}")
@@ -86,6 +87,7 @@ def load_pickle(content: Any, where: str | Path) -> Any:
 def load_pickle_file(file: Path) -> Any:
     """`load_pickle` of a file, which is mapped into memory and not copied as a whole."""
     try:
+        check_regular(file)
         with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return load_pickle(content, file)
     except (OSError, ValueError) as error:  # an empty file cannot be mapped
@@ -96,6 +98,7 @@ def load_npy(file: Path) -> NDArray[Any]:
     """An array from an .npy file; one of objects, which numpy pickles, is read by `load_pickle`."""
     remedy = "copy the file again: it is damaged or of another kind"
     try:
+        check_regular(file)
         with file.open("rb") as opened:
             version = np.lib.format.read_magic(opened)
             read_header = {

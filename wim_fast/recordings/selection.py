@@ -61,7 +61,7 @@ def ids_left(where: str | Path, known: Sequence[int], without: Sequence[int]) ->
 def parse_frames(text: str, count: int | None = None) -> slice:
     """`"0:60"`, `"0:60:6"`, `"60:"`, `":-10"` or one position `"7"` as a slice; UserError for others.
 
-    Start and stop may be shares of the `count` frames of a recording, if that is given: `"0:80%"`.
+    Start and stop may be shares of the `count` frames of a recording, rounded down, if that is given: `"0:80%"`.
     """
     wrong = UserError(
         f"frames {text!r}",
@@ -72,10 +72,10 @@ def parse_frames(text: str, count: int | None = None) -> slice:
     def number(part: str) -> int | None:
         part = part.strip()
         if part.endswith("%") and count is not None:
-            share = float(part[:-1]) / 100
-            if not 0 <= share <= 1:
+            percent = float(part[:-1])
+            if not 0 <= percent <= 100:
                 raise ValueError
-            return round(share * count)
+            return int(percent * count / 100)
         return int(part) if part else None
 
     try:

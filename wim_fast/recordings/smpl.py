@@ -7,7 +7,6 @@ be shipped, see <https://smpl-x.is.tue.mpg.de>. Only the .npz releases are read:
 from __future__ import annotations
 
 import functools
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wim_fast import strict_json, strict_npz
 from wim_fast.errors import SceneWarning, UserError
 from wim_fast.recordings.calibration.conventions import rotation_matrices
 from wim_fast.recordings.recording import GroundTruth
 
 Array = NDArray[np.float64]
 
-NUM_POINTS = 690  # of the mesh's vertices (6890 or 10475), evenly by index
-BODY_JOINTS = {"smpl": 24, "smplx": 22}  # the first ones: SMPL-X goes on with jaw, eyes and fingers
+BODY_JOINTS = {
+    "smpl": 24,
+    "smplx": 23,
+}  # the first ones: SMPL-X has the jaw there, and goes on with eyes and fingers
+FRAMES_AT_ONCE = 32  # so that posing 10475 vertices takes 100 MB
 HAND_COMPONENTS = 6  # of SMPL-X hands in 87 pose numbers
-MAX_JSON_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -80,14 +82,10 @@ def load_body_model(file: Path, kind: str) -> BodyModel:
     names = ["v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table"]
     hands = [f"hands_{what}{side}" for what in ("components", "mean") for side in "lr"]
     remedy = "give the .npz release of the model, or numpy.savez of its arrays"
-    try:
-        with np.load(file, allow_pickle=False) as data:
-            wanted = names + (hands if kind == "smplx" else [])
-            arrays = {name: np.asarray(data[name]) for name in wanted}
-    except KeyError as error:
-        raise UserError(file, f"{error.args[0]}", remedy) from None
-    except Exception as error:  # numpy, zipfile and zlib raise many kinds on a malformed archive
-        raise UserError(file, f"cannot be read ({' '.join(str(error).split())})", remedy) from None
+    wanted = names + (hands if kind == "smplx" else [])
+    arrays = strict_npz.read(file, wanted, remedy)
+    if missing := [name for name in wanted if name not in arrays]:
+        raise UserError(file, f"holds no {missing[0]}", remedy)
     V, J = len(arrays["v_template"]), arrays["kintree_table"].shape[-1]
     S = arrays["shapedirs"].shape[-1]
     shapes = {
@@ -132,17 +130,15 @@ def pose_body(
     pose: Array,
     root_rotation: Array,
     root_translation: Array,
-    vertices: Any,
 ) -> tuple[Array, Array]:
-    """Joints (T, J, 3) and the chosen vertices (T, M, 3) of T frames.
+    """Joints (T, J, 3) and vertices (T, V, 3) of T frames.
 
     Args:
         coefficients: (T, S + E) of shape and expression. pose: (T, J, 3) axis-angle, each joint in its parent.
         root_rotation, root_translation: (T, 3) axis-angle and position: x -> R x + t of the whole body, about
             the origin (EasyMocap's Rh and Th) and not about the pelvis.
-        vertices: index of the vertices.
     """
-    J = len(model.parents)
+    T, J = pose.shape[:2]
     rest_joints = model.joint_regressor @ model.template  # (J, 3)
     joint_directions = np.einsum("jv,vds->jds", model.joint_regressor, model.shape_directions)
     rest = rest_joints + np.einsum("jds,ts->tjd", joint_directions, coefficients)
@@ -154,17 +150,19 @@ def pose_body(
         joints[:, j] = joints[:, parent] + _apply(turn[:, parent], rest[:, j] - rest[:, parent])
     shift = joints - _apply(turn, rest)
 
-    bend = (R[:, 1:] - np.eye(3)).reshape(len(R), -1)  # (T, 9 (J - 1))
-    points = model.template[vertices] + np.einsum(
-        "vds,ts->tvd", model.shape_directions[vertices], coefficients
-    )
-    directions = model.pose_directions[vertices]
-    points = points + (bend @ directions.reshape(-1, directions.shape[2]).T).reshape(points.shape)
-    weights = model.weights[vertices]
-    blended = np.einsum("vj,tjab->tvab", weights, turn)
-    points = _apply(blended, points) + weights @ shift
+    bend = (R[:, 1:] - np.eye(3)).reshape(T, -1)  # (T, 9 (J - 1))
+    points = model.template + _offsets(model.shape_directions, coefficients)
+    points += _offsets(model.pose_directions, bend)
+    moves = np.concatenate([turn, shift[..., None]], axis=-1)  # (T, J, 3, 4)
+    blended = (model.weights @ moves.reshape(T, J, 12)).reshape(T, -1, 3, 4)
+    points = _apply(blended[..., :3], points) + blended[..., 3]
     root = rotation_matrices(root_rotation)[:, None]
     return _apply(root, joints) + root_translation[:, None], _apply(root, points) + root_translation[:, None]
+
+
+def _offsets(directions: Array, coefficients: Array) -> Array:
+    """(T, V, 3) sums of directions (V, 3, C), weighted by coefficients (T, C)."""
+    return (coefficients @ directions.reshape(-1, directions.shape[2]).T).reshape(-1, *directions.shape[:2])
 
 
 def _apply(matrices: Array, vectors: Array) -> Array:
@@ -174,7 +172,7 @@ def _apply(matrices: Array, vectors: Array) -> Array:
 def body_truth(
     file: Path, kind: str, parameters: Sequence[Mapping[str, Any]], where: Sequence[Path]
 ) -> GroundTruth:
-    """Joints and points of every frame, from EasyMocap's parameters: Rh, Th, poses, shapes and maybe expression.
+    """Joints and all vertices in every frame, from EasyMocap's parameters: Rh, Th, poses, shapes and maybe expression.
 
     Args:
         file: the model. parameters: one mapping per frame. where: the files they are from, for errors.
@@ -193,9 +191,13 @@ def body_truth(
             expression = _numbers(values, "expression", source)[: S - model.num_shapes]
             coefficients[t, model.num_shapes : model.num_shapes + len(expression)] = expression
         pose[t] = _full_pose(model, _numbers(values, "poses", source), source)
-    vertices = np.unique(np.linspace(0, len(model.template) - 1, NUM_POINTS).astype(int))
-    joints, points = pose_body(model, coefficients, pose, root["Rh"], root["Th"], vertices)
-    return GroundTruth(joints[:, : BODY_JOINTS[kind]].astype(np.float32), points.astype(np.float32))
+    joints = np.empty((T, BODY_JOINTS[kind], 3), np.float32)
+    points = np.empty((T, len(model.template), 3), np.float32)
+    for start in range(0, T, FRAMES_AT_ONCE):
+        some = slice(start, start + FRAMES_AT_ONCE)
+        posed = pose_body(model, coefficients[some], pose[some], root["Rh"][some], root["Th"][some])
+        joints[some], points[some] = posed[0][:, : BODY_JOINTS[kind]], posed[1]
+    return GroundTruth(joints, points)
 
 
 def _numbers(values: Mapping[str, Any], key: str, source: Path, count: int | None = None) -> Array:
@@ -231,9 +233,7 @@ def _full_pose(model: BodyModel, poses: Array, source: Path) -> Array:
 def read_parameters(file: Path) -> Mapping[str, Any]:
     """The parameters of the (first) person in an EasyMocap JSON file."""
     try:
-        if file.stat().st_size > MAX_JSON_BYTES:
-            raise ValueError("it is too large")
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = strict_json.read(file)
         people = data["annots"] if isinstance(data, dict) and "annots" in data else data
         person = people[0] if isinstance(people, list) else people
         if not isinstance(person, dict):
@@ -242,6 +242,6 @@ def read_parameters(file: Path) -> Mapping[str, Any]:
         raise UserError(
             file, "is missing", "every frame needs its parameters: fit it, or move their folder away"
         ) from None
-    except (OSError, ValueError, KeyError, IndexError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, IndexError) as error:
         raise UserError(file, f"holds no body parameters ({error})", "write the file again") from None
     return person

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +12,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
-from wim_fast.model.camera_corrections import CameraCorrection
 from wim_fast.ops.backend import Backend
+from wim_fast.ops.cameras import reference
 
 BAND_SIGMOIDS = 3.0  # the band round the surface ends where the sigmoid is within exp(-3) of 0 or 1
 STEP_SIGMOIDS = 3.0  # a marching step changes the sigmoid's argument by this much, at most
@@ -45,30 +47,29 @@ class RayCameras(NamedTuple):
     def to(self, device: torch.device) -> RayCameras:
         return RayCameras(*(x.to(device) for x in self))
 
-    def corrected(self, correction: CameraCorrection) -> RayCameras:
-        """The same cameras with a correction of each; its gradients flow through rays and pixels."""
-        zoom, principal = correction.lens[:, 0, 0], correction.lens[:, :2, 2]
-        scale = torch.stack([1 / zoom, 1 / zoom, torch.ones_like(zoom)], -1)
-        unlens = torch.eye(3, device=zoom.device, dtype=zoom.dtype) - pad(principal[..., None], (2, 0, 0, 1))
-        return RayCameras(
-            self.intrinsics @ correction.lens,
-            scale[..., None] * unlens @ self.inverse_intrinsics,
-            self.rotation @ correction.turn,
-            self.center + (self.rotation @ correction.shift[..., None]).squeeze(-1),
-        )
+    def corrected(
+        self, numbers: Tensor, corrected_cameras: Callable = reference.corrected_cameras
+    ) -> RayCameras:
+        """The same cameras with a correction of each, `numbers` (V, 9); its gradients flow through rays and pixels."""
+        return RayCameras(*corrected_cameras(numbers, *self))
 
+    @torch.no_grad()
     def projection(self) -> Tensor:
         """(V, 3, 4) world points to homogeneous pixels."""
         to_camera = self.rotation.transpose(1, 2)
         return self.intrinsics @ torch.cat([to_camera, -to_camera @ self.center[..., None]], dim=-1)
 
-    def rays(self, camera: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def rays(
+        self, camera: Tensor, pixels: Tensor, camera_rays: Callable = reference.camera_rays
+    ) -> tuple[Tensor, Tensor]:
         """Origins and unit directions (B, N, 3) through `pixels` (B, N, 2) of cameras `camera` (B,); centres at +0.5."""
-        to_world = self.rotation[camera] @ self.inverse_intrinsics[camera]  # (B, 3, 3)
-        through = to_world.transpose(1, 2)
-        directions = torch.baddbmm(through[:, 2:], pixels, through[:, :2])
-        directions = directions / directions.norm(dim=-1, keepdim=True)
-        return self.center[camera][:, None].expand_as(directions), directions
+        return camera_rays(*self[1:], camera, pixels)
+
+
+@functools.cache
+def image_ids(images: int, each: int, device: torch.device) -> Tensor:
+    """(images * each,) int32: 0 of the first `each` rays or points, 1 of the next, and so on."""
+    return torch.arange(images, dtype=torch.int32, device=device).repeat_interleave(each)
 
 
 class RaySamples(NamedTuple):

@@ -48,10 +48,11 @@ def aligned_cameras(
                 torch.randint(count, (IMAGES,), generator=generator, device=images.device)
                 for count in (images.num_cameras, images.num_frames)
             )
-            cameras = images.cameras.corrected(corrections())
+            learned = corrections()
+            cameras = images.cameras.corrected(learned.numbers, run.backend.corrected_cameras)
             batch = images.draw(camera, frame, RAYS, generator, run.backend, cameras)
             seen = [poses[v][t] for v, t in zip(camera.tolist(), frame.tolist(), strict=True)]
-            loss = _loss(run, batch, _together(seen)) + 1e-4 * corrections.prior()
+            loss = _loss(run, batch, _together(seen)) + 1e-4 * learned.prior
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from wim_fast import config as config_module
 from wim_fast.baselines.model import BaselineModel, MovingPoints, make_model
 from wim_fast.config import Config
 from wim_fast.errors import UserError
@@ -136,7 +135,7 @@ def load_baseline(path: str | Path, backend: str = "auto") -> BaselineRun:
 def method_checked(folder: RunFolder, ours: bool = False) -> Config:
     """The settings of a run. UserError if there is no such run, or, with `ours`, a baseline's."""
     folder.check_is_run()
-    config = config_module.from_yaml(folder.config)
+    config = folder.read_config()
     if ours and config.baseline.method != OURS:
         problem = f"was trained by --method {config.baseline.method}, which has no parts"
         remedy = (

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wim_fast import strict_npz
 from wim_fast.errors import UserError
 from wim_fast.evaluation.joints import object_extent
 from wim_fast.files import output_folder
@@ -179,12 +180,9 @@ POINTS_REMEDY = "write it with numpy.savez(file, points=...), shape (T, M, 3), a
 def read_points(path: Path) -> np.ndarray:
     """(N, M, 3) from an npz with `points` (or else `joints`). UserError if there is no such file, or it holds neither."""
     try:
-        with np.load(path, allow_pickle=False) as data:
-            arrays = {key: data[key] for key in ("points", "joints") if key in data}
+        arrays = strict_npz.read(path, ("points", "joints"), POINTS_REMEDY)
     except FileNotFoundError:
         raise UserError(path, "there is no such file", "give the path of an npz file of points") from None
-    except Exception as error:  # numpy, zipfile and zlib raise many kinds on a malformed archive
-        raise UserError(path, f"cannot be read as an npz file ({error})", POINTS_REMEDY) from None
     if not arrays:
         raise UserError(path, "holds neither points nor joints", POINTS_REMEDY)
     return next(iter(arrays.values()))

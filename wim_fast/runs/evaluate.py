@@ -63,6 +63,7 @@ class Evaluation:
         lpips: "measured", or why it is not.
         size: (height, width) of the images, as trained.
         cameras_corrected: whether training views are judged with the cameras that training found.
+        method: of the run, as tables name it.
     """
 
     run: Path
@@ -78,6 +79,7 @@ class Evaluation:
     driving: dict[str, Any] | None
     lpips: str
     cameras_corrected: bool
+    method: str
     rows: list[Row]
 
     def __str__(self) -> str:
@@ -93,6 +95,7 @@ class Evaluation:
             self.driving,
             self.lpips,
             self.cameras_corrected,
+            self.method,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -146,7 +149,7 @@ def evaluate_selection(
 ) -> Evaluation:
     """The same of views that are selected."""
     lpips = load_lpips()
-    available = None if isinstance(lpips, str) else lpips
+    available = {} if isinstance(lpips, str) else {"lpips": lpips}
     rows, size = evaluate_groups(run, selection.groups(), poses, available, on_view, on_progress)
     return Evaluation(
         run=run.path,
@@ -162,6 +165,7 @@ def evaluate_selection(
         driving=poses.driving(),
         lpips=lpips if isinstance(lpips, str) else "measured",
         cameras_corrected=run.found.correction is not None,
+        method=run.config.baseline.label,
         rows=[{"group": name, **row} for name, of in rows.items() for row in of],
     )
 
@@ -242,7 +246,7 @@ def evaluate_groups(
     run: AnyRun,
     groups: Mapping[str, Views],
     poses: RecordingPoses,
-    lpips: Lpips | None,
+    lpips: Mapping[str, Lpips],
     on_view: Callable[[Rendered], None] | None = None,
     on_progress: Progress | None = None,
     what: str = "rendering",
@@ -251,7 +255,7 @@ def evaluate_groups(
 
     Args:
         poses: must know every frame; those not trained on need its driver.
-        lpips: from `load_lpips`, if it is available.
+        lpips: from `load_lpips`, by the names of their metrics; none where they are not available.
         on_view: called with each view, in the order of the rows.
         what: is being done, for `on_progress`.
 
@@ -303,7 +307,7 @@ def evaluate_views(
     cameras: Sequence[int],
     frames: Sequence[int],
     *,
-    lpips: Lpips | None = None,
+    lpips: Mapping[str, Lpips] | None = None,
     on_image: Callable[[int, int, Any, Image], None] | None = None,
 ) -> list[Row]:
     """Renders views of a scene at its size and compares them with its images.
@@ -311,7 +315,7 @@ def evaluate_views(
     Args:
         posed: the pose at a position among the scene's frames that a camera (id) shows.
         cameras, frames: positions (not ids) in `scene`; every pair of them is a view.
-        lpips: from `metrics.load_lpips`, if it is available.
+        lpips: from `metrics.load_lpips`, by the names of their metrics.
         on_image: called with camera position, frame position, pose and picture of each view, in order.
 
     Returns:

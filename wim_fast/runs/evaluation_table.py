@@ -49,9 +49,10 @@ def evaluation_notes(
     driving: Mapping[str, Any] | None,
     lpips: str,
     cameras_corrected: bool,
+    method: str,
 ) -> list[str]:
     """What an evaluation of these groups says beside its table; see `evaluate.Evaluation` for the rest."""
-    notes = []
+    notes = [f"Method: {method}."]
     if cameras_corrected:
         notes.append(
             "Training views: with the cameras as training found them (cameras.json); others: as given."
@@ -64,11 +65,16 @@ def evaluation_notes(
         notes.append(turntable_note(shares))
     notes += joint_notes(error)
     if driving:
-        notes.append(
-            f"Novel poses are driven by the true {driving['driven_by']}, which place the model's points "
-            f"within {driving['held_out_error']:.2%} of the extent on held-out training frames."
-        )
+        notes.append(driving_note(driving["driven_by"], driving["held_out_error"]))
     return notes
+
+
+def driving_note(driven_by: str, held_out_error: float) -> str:
+    """What moves the model in novel poses, and how well."""
+    return (
+        f"Novel poses are driven by the true {driven_by}, which place part points "
+        f"within {held_out_error:.2%} of the extent on held-out training frames."
+    )
 
 
 def turntable_note(shares: Unconfirmed) -> str:
@@ -86,6 +92,6 @@ def joint_notes(error: JointError | None) -> list[str]:
     return [
         f"Joint error {error.error:.2%} of the object's extent "
         f"({error.num_fit_frames} frames fit, {error.num_test_frames} test).",
-        f"For scale: {error.error_paper_ridge:.2%} with the paper's ridge, "
+        f"For scale: {error.error_least_norm:.2%} by least squares without a ridge, as the paper measures, "
         f"{error.error_mean_pose:.2%} if every joint stayed at its mean.",
     ]

@@ -11,7 +11,7 @@ from wim_fast import config as config_module
 from wim_fast.config import SETTINGS, Config, load_config
 from wim_fast.errors import UserError
 from wim_fast.settings import as_text
-from wim_fast.training.run_folder import RunFolder
+from wim_fast.training.run_folder import LOCK, RunFolder
 from wim_fast.training.split import lasting_name, lasting_paths
 
 RUNS = Path("runs")
@@ -68,7 +68,7 @@ def newest_folder(scene: str) -> Path:
 
 def check_free(path: Path) -> None:
     """UserError if something is already there."""
-    if path.is_dir() and not any(path.iterdir()):
+    if path.is_dir() and all(entry.name == LOCK for entry in path.iterdir()):
         return
     if path.exists():
         remedy = "choose another --output, or go on with this run: --resume"
@@ -82,7 +82,7 @@ def resumed_config(folder: RunFolder, settings: Mapping[str, Any]) -> Config:
         raise UserError(folder.path, "there is no such run", remedy)
     if not folder.config.is_file():
         raise UserError(folder.path, "is not a run: it has no config.yaml", remedy)
-    config = config_module.from_yaml(folder.config)
+    config = folder.read_config()
     given = dict(settings)
     if config.schedule.minutes is None:
         given.pop("minutes", None)  # they have become a pace

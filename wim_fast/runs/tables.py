@@ -38,14 +38,14 @@ def joint_table(joints: JointList, coordinate_scale: float) -> Table:
 
 
 def driving_note(driven: Driven, coordinate_scale: float) -> str:
-    """How well points drive a model's points, lengths in the units of the recording's files."""
+    """How well points drive the model, lengths in the units of the recording's files."""
 
     def length(x: float) -> str:
         return f"{x * coordinate_scale:.3g} ({x / driven.extent:.2%} of the object's extent)"
 
     return (
-        f"{driven.points} points drive the model's, learned from {len(driven.fitted)} frames. "
-        f"Residual: {length(driven.residual)} on these frames, "
+        f"{driven.points} points drive the model, learned from {len(driven.fitted)} frames. "
+        f"Residual: {length(driven.residual)} for its points on these frames, "
         f"{length(driven.held_out_error)} on frames held out of the fit"
     )
 

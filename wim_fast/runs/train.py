@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,18 @@ from wim_fast.processes import Processes, join_processes, keep_memory, local_ran
 from wim_fast.runs.baseline_run import BaselineRun
 from wim_fast.runs.final_evaluation import FinalEvaluation, evaluate_split, write_final_evaluation
 from wim_fast.runs.methods import METHODS, open_run
-from wim_fast.runs.new_run import new_run, run_to_resume
+from wim_fast.runs.new_run import check_free, new_run, run_to_resume
 from wim_fast.runs.run import Run
 from wim_fast.sections import OURS
-from wim_fast.training.checkpoint import TrainedOn, load_checkpoint, restore, trained_on
+from wim_fast.training.checkpoint import DamagedError, TrainedOn, load_checkpoint, restore, trained_on
 from wim_fast.training.learner import Learner
-from wim_fast.training.loop import disk_error, training_loop
-from wim_fast.training.metrics_log import MetricsLog
+from wim_fast.training.loop import disk_error, resume_command, training_loop
+from wim_fast.training.machine import write_machine
+from wim_fast.training.memory import check_memory
+from wim_fast.training.metrics_log import MetricsLog, last_step
 from wim_fast.training.observer import Callback, Observer, TrainingStep
 from wim_fast.training.pace import GUESS, Pace
-from wim_fast.training.run_folder import RunFolder
+from wim_fast.training.run_folder import FolderGone, RunFolder
 from wim_fast.training.split import Split, read_split
 from wim_fast.training.warm_up import warm_up
 
@@ -97,6 +99,7 @@ def train_run(
     keep_memory()
     method = METHODS[config.baseline.method]
     backend = method.backend(config.render.backend, local_rank())
+    check_memory(config, backend.device)
     processes = join_processes(backend.device)
     observer.say(describe(backend, processes))
     with processes.first_goes_ahead():
@@ -115,13 +118,23 @@ def train_run(
             observer.say(
                 f"camera {camera} runs {when}, by the masks: taken into account, and learned from there"
             )
+    with folder.owned() if processes.is_first else nullcontext():
+        return train_owned(trainer, split, folder, resume=resume, observer=observer)
+
+
+def train_owned(
+    trainer: Learner, split: Split, folder: RunFolder, *, resume: bool, observer: Observer
+) -> Trained:
+    """All of that but the reading, in a folder into which no other process trains."""
     if resume:
-        restore_newest(trainer, folder, split.trained_on)
+        restore_newest(trainer, folder, split.trained_on, observer)
+    elif trainer.processes.is_first:
+        check_free(folder.path)  # once more: another process may have been quicker
     compile_kernels(trainer, observer)
     stopped = take_steps(trainer, split, folder, observer)
     evaluation = None
-    if processes.is_first and not stopped:
-        evaluation = evaluate_split(open_run(folder.path, config.render.backend), split)
+    if trainer.processes.is_first and not stopped:
+        evaluation = evaluate_split(open_run(folder.path, trainer.config.render.backend), split)
         write_final_evaluation(evaluation, trainer.step, folder)
     return Trained(trainer.step, trainer.progress, stopped, evaluation)
 
@@ -138,6 +151,7 @@ def take_steps(trainer: Learner, split: Split, folder: RunFolder, observer: Obse
             return training_loop(trainer, folder, trained_on, observer, None, lambda: None)
     try:
         folder.create(to_yaml(config))
+        write_machine(folder.machine, trainer.backend, trainer.step)
         with MetricsLog(folder, trainer.step, config.schedule.log_every) as log:
 
             def preview() -> None:
@@ -154,8 +168,22 @@ def take_steps(trainer: Learner, split: Split, folder: RunFolder, observer: Obse
                 if minutes:
                     folder.create(to_yaml(config_module.replace(config, pace=str(trainer.pace))))
         return stopped
+    except FolderGone:
+        raise rescued(trainer, folder, trained_on) from None
     except OSError as error:
         raise disk_error(error, folder) from None
+
+
+def rescued(trainer: Learner, folder: RunFolder, trained_on: TrainedOn) -> UserError:
+    """Saves what is in memory beside a folder that has vanished; what to tell."""
+    beside = RunFolder(folder.path.with_name(f"{folder.path.name}_rescued_{trainer.step}"))
+    try:
+        beside.create(to_yaml(trainer.config))
+        beside.save(trainer, trained_on)
+    except OSError as error:
+        return disk_error(error, beside)
+    remedy = f"it can go on from there: {resume_command(beside)}"
+    return UserError(folder.path, f"is gone; what was learned so far is now in {beside.path}", remedy)
 
 
 def what_is_trained(config: Config) -> str:
@@ -172,16 +200,41 @@ def describe(backend: Backend, processes: Processes) -> str:
     return f"backend {backend.name} on {where}{several}"
 
 
-def restore_newest(trainer: Learner, folder: RunFolder, expected: TrainedOn) -> None:
-    """Put the trainer where the run stopped; a run killed before its first checkpoint begins again."""
+def restore_newest(trainer: Learner, folder: RunFolder, expected: TrainedOn, observer: Observer) -> None:
+    """Put the trainer where the run stopped; a run killed before its first checkpoint begins again.
+
+    A checkpoint that is damaged is put aside, and the one before it taken.
+    """
     checkpoints = folder.all_checkpoints()
-    if not checkpoints:
+    while checkpoints:
+        newest = checkpoints.pop()
+        try:
+            restore_from(trainer, newest, expected)
+        except DamagedError as error:
+            if not checkpoints:
+                raise
+            if trainer.processes.is_first:
+                newest.rename(newest.with_suffix(".damaged"))
+            observer.say(f"{newest}: {error.problem}; put aside, the one before it is taken")
+            continue
+        written = last_step(folder.metrics)
+        again = f"; steps up to {written} are taken again" if written > trainer.step else ""
+        observer.say(f"goes on from step {trainer.step}{again}")
         return
-    content = load_checkpoint(checkpoints[-1])
+    observer.say("there was no checkpoint yet: begins anew")
+
+
+def restore_from(trainer: Learner, checkpoint: Path, expected: TrainedOn) -> None:
+    """UserError if the recording has changed, DamagedError if the checkpoint cannot be used."""
+    content = load_checkpoint(checkpoint)
     if trained_on(content) != expected:
         problem = "was trained on other cameras or frames than the recording has now"
-        raise UserError(checkpoints[-1], problem, "put the recording back, or start a new run")
-    restore(trainer, content)
+        raise UserError(checkpoint, problem, "put the recording back, or start a new run")
+    try:
+        restore(trainer, content)
+    except ValueError:
+        problem = "does not fit the settings of config.yaml"
+        raise DamagedError(checkpoint, problem, "delete it to use the one before it") from None
 
 
 def compile_kernels(trainer: Learner, observer: Observer) -> None:

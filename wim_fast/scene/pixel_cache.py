@@ -28,7 +28,7 @@ from wim_fast.recordings.recording import GroundTruth
 from wim_fast.scene.footage import TILE, Footage, FootageBuilder, Shape, map_tiles
 from wim_fast.scene.scene import Scene
 
-VERSION = 2
+VERSION = 3
 LEAST_BYTES = 1 << 30  # of colours and masks, from which on a recording is kept
 PIXEL_BYTES = 5
 CHUNK = 1 << 24  # bytes read at a time
@@ -104,7 +104,7 @@ def fingerprint(sources: Sequence[Path]) -> str:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 walk(entry.path)
-            elif entry.is_file():
+            elif Path(entry.path).is_file():  # an entry would raise for a link to itself
                 add(entry)
 
     for source in sources:

@@ -13,7 +13,7 @@ from wim_fast.ops.backend import Backend
 from wim_fast.ops.pixels.reference import PixelTables
 from wim_fast.profiling import stage
 from wim_fast.recordings.masks import OBJECT
-from wim_fast.rendering.rays import RayCameras, Rays
+from wim_fast.rendering.rays import RayCameras, Rays, image_ids
 from wim_fast.scene.footage import TILE
 from wim_fast.scene.scene import Scene
 from wim_fast.training.silhouettes import Silhouettes
@@ -93,8 +93,7 @@ class TrainingImages:
         uniform = torch.rand(images, rays_per_image, 2, generator=generator, device=self.device)
         anywhere = round(self.sampling.anywhere_share * rays_per_image)
         place, *seen = backend.draw_pixels(self.pixels, camera, frame, uniform, anywhere, self.block_weight)
-        origins, directions = (cameras or self.cameras).rays(camera, place)
-        pose_ids = torch.arange(images, dtype=torch.int32, device=self.device)
-        pose_ids = pose_ids.repeat_interleave(rays_per_image)
+        origins, directions = (cameras or self.cameras).rays(camera, place, backend.camera_rays)
+        pose_ids = image_ids(images, rays_per_image, self.device)
         rays = Rays(origins.reshape(-1, 3), directions.reshape(-1, 3), pose_ids)
         return Batch(camera, frame, rays, *seen)

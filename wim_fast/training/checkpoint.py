@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import copy
 import io
+import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from wim_fast.errors import UserError
-from wim_fast.files import write_atomic
+from wim_fast.files import read_bytes, write_atomic
 from wim_fast.training.learner import Learner
 from wim_fast.training.pace import Pace
 
 FORMAT = "wim-fast checkpoint"
 FORMAT_VERSION = 5
+LARGEST = 2**36  # bytes
 KEPT = 2  # newest checkpoints of a run that stay on disk
+
+
+class DamagedError(UserError):
+    """A checkpoint that is not as it was written; the one before it may be."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +67,20 @@ def _state(trainer: Learner) -> dict[str, Any]:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """What `save_checkpoint` wrote, on the CPU. UserError if it is not one, or of a newer format."""
+    """What `save_checkpoint` wrote, on the CPU. UserError if it is not one, damaged, or of a newer format."""
     try:
-        buffer = io.BytesIO(path.read_bytes())
+        buffer = io.BytesIO(read_bytes(path, LARGEST))
     except OSError as error:
         raise UserError(path, f"cannot be read ({error.strerror or error})", "check the file") from None
     try:
+        with zipfile.ZipFile(buffer) as archive:  # torch's reader does not compare checksums
+            if archive.testzip() is not None:
+                raise ValueError
+        buffer.seek(0)
         content = torch.load(buffer, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever its parsers meet
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        problem = f"is damaged, or no checkpoint ({reason})"
-        raise UserError(path, problem, "delete it to use an older one") from None
+    except Exception:  # whatever the parsers meet
+        remedy = "delete it to use the one before it"
+        raise DamagedError(path, "is damaged, or was never a checkpoint", remedy) from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(path, "is not a checkpoint of wim-fast", "give a run that `wim-fast train` made")
     version = content.get("version")
@@ -78,7 +89,34 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         remedy = "update wim-fast" if newer else "use the version of wim-fast that wrote it"
         known = f"this wim-fast reads version {FORMAT_VERSION}"
         raise UserError(path, f"is of {'newer ' if newer else ''}format version {version}; {known}", remedy)
+    if wrong := _impossible(content):
+        raise DamagedError(path, f"is damaged: {wrong}", "delete it to use the one before it")
     return content
+
+
+def _impossible(content: Mapping[str, Any]) -> str | None:
+    """What of a checkpoint cannot be, whoever wrote it; None if all can. Shapes are for those who know the settings."""
+    step, scale, model = (content.get(key) for key in ("step", "coordinate_scale", "model"))
+    if type(step) is not int or not 0 <= step <= 10**9:
+        return "its step is no number of steps"
+    if "inv_s" in content and not (type(content["inv_s"]) is float and 0 < content["inv_s"] < 1e9):
+        return "its sharpness is no number"
+    if type(scale) is not float or not 1e-12 < scale < 1e12:
+        return "its scale is no length"
+    for key in ("frame_ids", "camera_ids"):
+        ids = content.get(key)
+        if not isinstance(ids, (tuple, list)) or not ids or any(type(i) is not int for i in ids):
+            return f"{key} are no numbers"
+    if type(content.get("pace")) is not str or type(content.get("device")) is not str:
+        return "pace or device is missing"
+    if not isinstance(model, dict) or not isinstance(content.get("optimizer"), dict):
+        return "model or optimiser is missing"
+    if not all(isinstance(content.get(key), Tensor) for key in ("generator", "torch_random")):
+        return "the state of its random numbers is missing"
+    values = model.values()
+    if not all(isinstance(x, Tensor) and (not x.is_floating_point() or x.isfinite().all()) for x in values):
+        return "its model is not finite"
+    return None
 
 
 def trained_on(content: dict[str, Any]) -> TrainedOn:
@@ -88,11 +126,14 @@ def trained_on(content: dict[str, Any]) -> TrainedOn:
 
 
 def restore(trainer: Learner, content: dict[str, Any]) -> None:
-    """Put a trainer into a saved state; it goes on as if it had never stopped.
+    """Put a trainer into a saved state; it goes on as if it had never stopped. ValueError if the state is not one of it.
 
     If that was saved on another kind of device, whose random numbers are others, new ones are drawn from there on.
     """
-    trainer.restore_learned(content)
+    try:
+        trainer.restore_learned(content)
+    except (RuntimeError, KeyError, TypeError, AttributeError, UserError) as error:
+        raise ValueError(str(error)) from None
     trainer.step, trainer.pace = content["step"], Pace.parse(content["pace"])
     if content["device"] == trainer.backend.device.type:
         trainer.generator.set_state(content["generator"])

@@ -1,62 +1,14 @@
-"""The losses (paper section 3.6, and of our own: volume, hull, void). Pure functions of tensors, without their weights.
+"""The loss that merges parts (paper section 3.6), a pure function of tensors, without its weight.
 
-Those of colours and masks are ops: `ops.image_losses`, `ops.silhouette`.
+The other losses are ops: `ops.image_losses`, `ops.shape_losses`, `ops.silhouette`, `ops.structure`.
 """
 
 from __future__ import annotations
-
-import functools
 
 import torch
 from torch import Tensor
 
 from wim_fast.model.structure import relative_motion
-
-
-def tap_gradient(sdf: Tensor, tap: float) -> Tensor:
-    """Gradients (N, 3) of `sdf` (4, N) taken at ``x + tap * tetrahedron[k]``."""
-    return sdf.t() @ tetrahedron(sdf.device).to(sdf.dtype) / (4 * tap)
-
-
-def eikonal_loss(gradient: Tensor) -> Tensor:
-    """Mean of (|grad sdf| - 1)^2; gradient (N, 3)."""
-    return ((gradient.norm(dim=-1) - 1) ** 2).mean() if len(gradient) else gradient.sum()
-
-
-def volume_loss(sdf: Tensor, inv_s: Tensor) -> Tensor:
-    """Share of points (N,) near the surface that lie inside: what no view needs shrinks under it."""
-    return torch.sigmoid(-inv_s * sdf).mean() if len(sdf) else sdf.sum()
-
-
-@functools.cache
-def tetrahedron(device: torch.device) -> Tensor:
-    """Its corners (4, 3)."""
-    return torch.tensor([[1.0, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]], device=device)
-
-
-def hull_loss(union: Tensor, inside: Tensor) -> Tensor:
-    """Mean distance by which points (N,) that must lie in the object lie outside it; inside (N,) bool says which count."""
-    return (union.relu() * inside).mean()
-
-
-def void_loss(sdf: Tensor, inv_s: Tensor, counts: Tensor) -> Tensor:
-    """Mean density of points (N,) that no camera judges; counts (N,) bool says which count."""
-    return (counts * torch.sigmoid(-inv_s * sdf)).mean()
-
-
-def joint_loss(first: Tensor, second: Tensor) -> Tensor:
-    """Mean squared distance of the chosen candidate pairs, (F, P - 1, 3) each."""
-    return ((first - second) ** 2).sum(-1).mean() if first.numel() else first.sum()
-
-
-def separation_loss(centers: Tensor, sigma: float) -> Tensor:
-    """Mean over pairs of exp(-d^2 / (2 sigma^2)) of the part centres (F, P, 3), world units."""
-    parts = centers.shape[1]
-    if parts < 2:
-        return centers.sum() * 0
-    i, j = torch.triu_indices(parts, parts, 1, device=centers.device)
-    squared = ((centers[:, i] - centers[:, j]) ** 2).sum(-1)
-    return torch.exp(-squared / (2 * sigma**2)).mean()
 
 
 def merge_loss(rotation: Tensor, translation: Tensor, distance: float, motion_weight: float) -> Tensor:

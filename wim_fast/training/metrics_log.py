@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wim_fast.training.learner import Learner
-from wim_fast.training.run_folder import RunFolder
+from wim_fast.training.run_folder import FolderGone, RunFolder
 from wim_fast.training.step_report import StepReport, on_host
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ class MetricsLog:
 
     def __init__(self, folder: RunFolder, step: int, log_every: int) -> None:
         self.log_every = log_every
+        self.folder = folder
         self.path = folder.metrics
         self.step = step
-        self.events_folder = folder.path
         self.window: list[StepReport] = []
         self.since = time.perf_counter()
         self.remaining = RemainingTime(step)
@@ -42,12 +42,13 @@ class MetricsLog:
 
         keep_until(self.path, self.step)
         self.file = self.path.open("a", encoding="utf-8")
-        self.events: SummaryWriter = SummaryWriter(str(self.events_folder), purge_step=self.step + 1)
+        self.events: SummaryWriter = SummaryWriter(str(self.folder.path), purge_step=self.step + 1)
         self.since = time.perf_counter()
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self.events.close()
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is not FolderGone:  # there is nothing that it could be written to
+            self.events.close()
         self.file.close()
 
     def add(self, report: StepReport, trainer: Learner) -> dict[str, Any] | None:
@@ -55,6 +56,7 @@ class MetricsLog:
         self.window.append(report)
         if trainer.step % self.log_every and trainer.step < trainer.iterations:
             return None
+        self.folder.check_there()  # TensorBoard's own thread would fail where no one can help it
         row = self._row(trainer)
         self.window = []
         self.file.write(json.dumps(row) + "\n")
@@ -110,19 +112,27 @@ def scalars(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def keep_until(path: Path, step: int) -> None:
-    """Drop the rows after `step` from a metrics file, and a row that was not written to its end."""
-    if not path.is_file():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    """Drop the rows after `step` from a metrics file, and what was not written to its end or is damaged."""
+    if path.is_file():
+        kept = [json.dumps(row) + "\n" for row in rows_of(path) if row["step"] <= step]
+        path.write_text("".join(kept), encoding="utf-8")
+
+
+def last_step(path: Path) -> int:
+    """Of a metrics file; 0 if there is none."""
+    return max((row["step"] for row in rows_of(path)), default=0) if path.is_file() else 0
+
+
+def rows_of(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a metrics file, up to the first that is not whole."""
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             row = json.loads(line)
-        except ValueError:
-            break
-        if row["step"] > step:
-            break
-        kept.append(line + "\n")
-    path.write_text("".join(kept), encoding="utf-8")
+        except (ValueError, RecursionError):
+            return
+        if not isinstance(row, dict) or type(row.get("step")) is not int:
+            return
+        yield row
 
 
 class RemainingTime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -14,17 +15,39 @@ from wim_fast.profiling import stage
 CAMERA_RAMP = 0.05  # share of the iterations in which the correction of cameras sets in
 
 
+TERMS = (
+    "photo", "mask", "eikonal", "volume", "void", "hull", "silhouette", "part_center", "cameras", "joint", "separation",
+    "merge",
+)  # fmt: skip
+"""All that can be in the loss."""
+
+
 class ScheduleValues(NamedTuple):
-    """What a step takes from the schedule, each a 0-dim float32 tensor: a recorded step (CUDA graph) sees them change."""
+    """What a step takes from the schedule, float32 tensors, most of them 0-dim: a recorded step (CUDA graph) sees them change."""
 
     active_frames: Tensor
     newest_share: Tensor
     inv_s: Tensor
-    silhouette_share: Tensor
     doubt: Tensor
-    joint_weight: Tensor
     learning_rate_share: Tensor
     camera_share: Tensor
+    weights: Tensor  # of `TERMS`
+
+    @classmethod
+    def of(cls, values: Tensor) -> ScheduleValues:
+        """From a tensor of the numbers that `values_at` lists."""
+        count = len(values) - len(TERMS)
+        return cls._make([*values[:count].unbind(), values[count:]])
+
+    def weights_of(self, names: tuple[str, ...]) -> Tensor:
+        """Of some of the terms."""
+        return self.weights[_places(names, self.weights.device)]
+
+
+@functools.cache
+def _places(names: tuple[str, ...], device: torch.device) -> Tensor:
+    """Of terms among all of them."""
+    return torch.tensor([TERMS.index(name) for name in names], device=device)
 
 
 class Phase(NamedTuple):
@@ -35,19 +58,32 @@ class Phase(NamedTuple):
 
 
 def values_at(step: int, progress: float, num_frames: int, final_inv_s: float, config: Config) -> list[float]:
-    """The fields of `ScheduleValues` at a step."""
+    """The fields of `ScheduleValues` at a step, those of its weights at the end."""
     schedule = config.schedule
     growing = schedule.growth_start < progress < schedule.growth_end
     return [
         active_frames(progress, num_frames, schedule),
         schedule.newest_share if growing else 0.0,
         inv_s(progress, final_inv_s, config.render),
-        silhouette_share(progress, config),
         doubt(progress, config),
-        joint_weight(progress, config),
         learning_rate_share(step, progress, config),
         camera_share(step, progress, config),
+        *loss_weights(progress, config).values(),
     ]
+
+
+def loss_weights(progress: float, config: Config) -> dict[str, float]:
+    """By the names of `TERMS`, in their order."""
+    weights, share = config.loss, silhouette_share(progress, config)
+    changing = {
+        "silhouette": weights.silhouette_weight * share,
+        "part_center": weights.part_center_weight * share,
+        "cameras": config.cameras.camera_prior_weight,
+        "joint": joint_weight(progress, config),
+    }
+    return {
+        name: changing[name] if name in changing else getattr(weights, f"{name}_weight") for name in TERMS
+    }
 
 
 def active_frames(progress: float, num_frames: int, schedule: ScheduleConfig) -> int:

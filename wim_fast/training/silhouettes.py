@@ -37,9 +37,10 @@ class Silhouettes:
 
     @stage("data")
     def core_points(self, frame: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """`count` random core points of each frame (B,): (B, count, 3) world, and whether there are any (B,)."""
+        """`count` random core points of each frame (B,): (B * count, 3) world, and which of them are (B * count,) bool."""
         pick = torch.randint(CORE_POINTS, (len(frame), count), generator=generator, device=self.device)
-        return self.core[frame[:, None], pick], self.has_core[frame]
+        frame = frame.repeat_interleave(count)
+        return self.core[frame, pick.flatten()], self.has_core[frame]
 
 
 def mask_tables(masks: Layer, image_side: int, device: torch.device) -> MaskTables:

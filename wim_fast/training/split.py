@@ -20,7 +20,7 @@ from wim_fast.recordings.recording import Recording
 from wim_fast.recordings.selection import camera_positions, parse_frames
 from wim_fast.scene.load import check_trainable, find_scene, load_scene, scene_names
 from wim_fast.scene.scene import Scene
-from wim_fast.sections import OURS
+from wim_fast.sections import FILES_OF_METHODS, OURS
 from wim_fast.training.checkpoint import TrainedOn
 from wim_fast.training.trainer import pixel_size
 
@@ -135,12 +135,13 @@ def check_parts(scene: Scene, parts: int) -> None:
         raise UserError(scene.path, problem, remedy)
 
 
-FILES = "smpl", "template", "pose_prior"  # settings
-
-
 def lasting_paths(settings: Mapping[str, Any]) -> dict[str, str]:
-    """The files that settings name, so that they are found from another working directory too."""
-    return {name: str(Path(settings[name]).resolve()) for name in FILES if settings.get(name) is not None}
+    """The files that settings name, so that they are found from another working directory too.
+
+    What is no file stays as it is: the name of something that ships with wim-fast.
+    """
+    named = {name: settings.get(name) for names in FILES_OF_METHODS.values() for name in names}
+    return {name: str(Path(file).resolve()) for name, file in named.items() if file and Path(file).is_file()}
 
 
 def lasting_name(scene: str) -> str:

@@ -12,9 +12,10 @@ from wim_fast.config import Config
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.model.camera_corrections import CameraCorrections
 from wim_fast.ops.backend import Backend
+from wim_fast.ops.shape_losses.reference import tetrahedron
 from wim_fast.processes import Processes
 from wim_fast.profiling import stage
-from wim_fast.rendering.rays import RaySamples, sample_rays, visible
+from wim_fast.rendering.rays import RaySamples, image_ids, sample_rays, visible
 from wim_fast.sections import SamplingConfig
 from wim_fast.training import losses, schedule
 from wim_fast.training.batch import TrainingImages
@@ -25,9 +26,10 @@ CANDIDATES = 8  # random points for each of the void loss, which takes those tha
 
 
 class StepResult(NamedTuple):
-    """Weighted loss terms (scalars that still carry their graph) and what is worth logging."""
+    """Loss terms that still carry their graph, and what is worth logging."""
 
-    terms: dict[str, Tensor]
+    names: tuple[str, ...]  # of the n terms
+    terms: Tensor  # (n,) weighted
     report: StepReport
 
 
@@ -56,12 +58,13 @@ def training_losses(
     frame = schedule.draw_frames(render.images_per_step, now, config.schedule, generator)
     camera = torch.randint(images.num_cameras, (render.images_per_step,), generator=generator, device=device)
     frame, camera = processes.share(frame), processes.share(camera)
-    cameras, moment, correction = images.cameras, frame.float(), None
+    cameras, moment, learned = images.cameras, frame.float(), None
     if corrections is not None:
-        correction = corrections()
-        cameras, moment = cameras.corrected(correction), moment + correction.lateness[camera]
+        learned = corrections()
+        cameras = cameras.corrected(learned.numbers, backend.corrected_cameras)
+        moment = moment + learned.lateness[camera]
     # ellipsoids are not the shape: they lead the parts, but would mislead the cameras
-    projection = images.projection if correction is None else cameras.projection().detach()
+    projection = images.projection if learned is None else cameras.projection()
     batch = images.draw(camera, frame, render.rays_per_image, generator, backend, cameras)
     num_rays = len(batch.alpha)
 
@@ -84,7 +87,6 @@ def training_losses(
     values = model.evaluate(points, pose_ids, posed, backend)
     sdf, tap_sdf, void_sdf = values.sdf.split([rows, len(taps), num_void])
     rendered = backend.composite(sdf, values.rgb[:rows], samples.t, samples.offsets, inv_s)
-    gradient = losses.tap_gradient(tap_sdf.view(4, -1), sampling.eikonal_tap)
 
     # colour, mask, shape
     if weights.random_background:
@@ -92,28 +94,28 @@ def training_losses(
     else:
         background = torch.full((1, 3), config.scene.background_grey, device=device)
     seen = rendered.rgb
-    if correction is not None:
-        seen = (seen.view(len(camera), -1, 3) @ correction.color[camera].transpose(1, 2)).view(-1, 3)
+    if learned is not None:
+        seen = (seen.view(len(camera), -1, 3) @ learned.color[camera].transpose(1, 2)).view(-1, 3)
     image = backend.image_losses(
         seen, rendered.opacity, batch.rgb, batch.alpha, batch.weight, background, now.doubt
     )
-    terms = {
-        "photo": weights.photo_weight * image.photo,
-        "mask": weights.mask_weight * image.mask,
-        "eikonal": weights.eikonal_weight * losses.eikonal_loss(gradient),
-        "volume": weights.volume_weight * losses.volume_loss(tap_sdf, inv_s),
-    }
-    if weights.void_weight > 0:
-        terms["void"] = weights.void_weight * losses.void_loss(void_sdf, inv_s, void.unjudged)
+    terms = {"photo": image.photo, "mask": image.mask}
 
-    # what lies deep in the visual hull is the object (drawn in any case: no weight changes what other terms draw)
+    # shape; what lies deep in the visual hull is the object (drawn in any case: no weight changes what other terms draw)
     core, has_core = images.silhouettes.core_points(frame, sampling.core_points, generator)
     if weights.hull_weight > 0:
-        core_pose_ids = torch.arange(len(frame), dtype=torch.int32, device=device)
-        core_pose_ids = core_pose_ids.repeat_interleave(sampling.core_points)
-        union = backend.articulated_lookup(core.view(-1, 3), core_pose_ids, *posed, 1).union
-        inside = has_core.repeat_interleave(sampling.core_points)
-        terms["hull"] = weights.hull_weight * losses.hull_loss(union, inside)
+        core_pose_ids = image_ids(len(frame), sampling.core_points, device)
+        union = backend.articulated_lookup(core, core_pose_ids, *posed, 1).union
+    else:
+        union, has_core = void_sdf[:0], has_core[:0]
+    shape = backend.shape_losses(
+        tap_sdf.view(4, -1), void_sdf, void.unjudged, union, has_core, sampling.eikonal_tap, inv_s
+    )
+    terms |= {"eikonal": shape.eikonal, "volume": shape.volume}
+    if weights.void_weight > 0:
+        terms["void"] = shape.void
+    if weights.hull_weight > 0:
+        terms["hull"] = shape.hull
 
     # silhouettes
     uniform = torch.rand(len(frame), sampling.mask_pixels, generator=generator, device=device)
@@ -123,33 +125,33 @@ def training_losses(
         found = backend.silhouette_losses(
             *posed[:3], direction, uniform, camera, frame, projection, masks, sampling.dead_zone
         )
-        for name, weight, loss in (
-            ("silhouette", weights.silhouette_weight, found.silhouette),
-            ("part_center", weights.part_center_weight, found.part_center),
-        ):
-            if weight > 0:
-                terms[name] = weight * now.silhouette_share * loss
+        if weights.silhouette_weight > 0:
+            terms["silhouette"] = found.silhouette
+        if weights.part_center_weight > 0:
+            terms["part_center"] = found.part_center
 
-    if corrections is not None:
-        terms["cameras"] = config.cameras.camera_prior_weight * corrections.prior()
+    if learned is not None:
+        terms["cameras"] = learned.prior
 
     # structure
-    structure = config.structure
-    candidates = model.joint_candidates(posed.rotation, posed.translation)
-    model.joints.observe(candidates.detach(), posed.translation.detach(), structure.distance_rate)
-    terms["joint"] = now.joint_weight * losses.joint_loss(*model.joints.joint_ends(candidates))
-    terms["separation"] = weights.separation_weight * losses.separation_loss(
-        posed.translation, structure.separation_sigma
-    )
+    structure, joints = config.structure, model.joints
+    joints.observe(*posed[:3], model.candidate_share, structure.distance_rate, backend.observe_distances)
+    tree = joints.edges, joints.edge_candidates
+    terms |= backend.structure_losses(
+        *posed[:3], *tree, model.candidate_share, structure.separation_sigma
+    )._asdict()
     if merging:
         some = torch.rand(images.num_frames, generator=generator, device=device).argsort()
-        rotation, translation = model.trajectory(some[: sampling.merge_frames], backend.pose_mlp)
+        some = some[: sampling.merge_frames]
+        rotation, translation = model.trajectory(some, backend.pose_mlp, backend.part_poses)
         distance, motion_weight = structure.merge_distance, structure.merge_motion_weight
-        loss = losses.merge_loss(rotation, translation, distance, motion_weight)
-        terms["merge"] = weights.merge_weight * loss
+        terms["merge"] = losses.merge_loss(rotation, translation, distance, motion_weight)
 
+    names = tuple(terms)
+    weighted = torch.stack([*terms.values()]) * now.weights_of(names)
     counts = samples.offsets[-1], samples.overflow, marched.offsets[-1], marched.overflow
-    return StepResult(terms, StepReport.of(terms, num_rays, [image.squared_error, *counts]))
+    report = StepReport.of(names, weighted, num_rays, [image.squared_error, *counts])
+    return StepResult(names, weighted, report)
 
 
 def shared_sampling(sampling: SamplingConfig, processes: Processes) -> SamplingConfig:
@@ -173,7 +175,7 @@ def eikonal_taps(
     device = samples.points.device
     uniform = torch.rand(count, generator=generator, device=device)
     pick = (uniform * samples.offsets[-1]).long() if len(samples.points) else uniform[:0].long()
-    taps = samples.points[pick].detach() + tap * losses.tetrahedron(device)[:, None]  # (4, count, 3)
+    taps = samples.points[pick].detach() + tap * tetrahedron(device)[:, None]  # (4, count, 3)
     return taps.reshape(-1, 3), samples.pose_ids[pick].repeat(4)
 
 

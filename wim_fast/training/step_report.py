@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,10 +19,10 @@ class StepReport(NamedTuple):
     num_rays: int
 
     @classmethod
-    def of(cls, terms: Mapping[str, Tensor], num_rays: int, numbers: Sequence[Tensor]) -> StepReport:
-        """From 0-dim tensors: weighted terms, and `NUMBERS`."""
-        values = torch.stack([*terms.values(), *(number.float() for number in numbers)])
-        return cls(tuple(terms), values.detach(), num_rays)
+    def of(cls, names: Sequence[str], terms: Tensor, num_rays: int, numbers: Sequence[Tensor]) -> StepReport:
+        """From weighted terms (n,), and 0-dim tensors: `NUMBERS`."""
+        values = torch.cat([terms.detach(), torch.stack([number.float() for number in numbers])])
+        return cls(tuple(names), values, num_rays)
 
     def _number(self, name: str) -> float:
         return float(self.values[NUMBERS.index(name) - len(NUMBERS)])

@@ -29,6 +29,7 @@ from wim_fast.training.optimizer import (
     clip_gradients,
     make_optimizer,
     move_learning_rates,
+    restore_optimizer,
     set_learning_rates,
 )
 from wim_fast.training.pace import Pace
@@ -69,7 +70,7 @@ class Trainer:
         self.optimizer = make_optimizer(self.model, config, self.corrections)
         self.generator = torch.Generator(backend.device).manual_seed(config.schedule.seed)
         self.step = 0
-        self.schedule_values = torch.zeros(len(schedule.ScheduleValues._fields), device=backend.device)
+        self.schedule_values = torch.tensor(self._schedule_values(), device=backend.device)
         self.recorded = Recorded(self.generator) if backend.recordable else None
         num_rays = config.render.images_per_step // processes.count * config.render.rays_per_image
         self.room = EXACT
@@ -126,10 +127,15 @@ class Trainer:
             and not cameras.believed,
         )
 
+    def _schedule_values(self) -> list[float]:
+        """See ``schedule.values_at``."""
+        frames, config = self.images.num_frames, self.config
+        return schedule.values_at(self.step, self.progress, frames, self.final_inv_s, config)
+
     def train_step(self) -> StepReport:
         """One iteration: losses, gradients, clipping, update; every so often, the tree."""
         progress, config = self.progress, self.config
-        now = schedule.values_at(self.step, progress, self.images.num_frames, self.final_inv_s, config)
+        now = self._schedule_values()
         # pinned memory is copied without waiting for the GPU, and not used again before that is done
         on_gpu = self.backend.device.type == "cuda"
         self.schedule_values.copy_(torch.tensor(now, pin_memory=on_gpu), non_blocking=True)
@@ -161,7 +167,7 @@ class Trainer:
 
     def _find_gradients(self, phase: schedule.Phase) -> tuple[StepReport, Tensor | None]:
         """Losses and gradients; and what is to be averaged over several processes, as one message."""
-        now = schedule.ScheduleValues(*self.schedule_values.unbind())
+        now = schedule.ScheduleValues.of(self.schedule_values)
         result = training_losses(
             self.model,
             self.corrections if phase.learning_cameras else None,
@@ -175,13 +181,13 @@ class Trainer:
             self.room,
         )
         self.optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(result.terms.values())).sum().backward()
+        result.terms.sum().backward()
         return result.report, self.processes.message(self._averaged())
 
     def _update(self, phase: schedule.Phase, means: Tensor | None) -> None:
         """From the gradients, or from their means over several processes."""
         self.processes.deliver(means, self._averaged())
-        set_learning_rates(self.optimizer, schedule.ScheduleValues(*self.schedule_values.unbind()))
+        set_learning_rates(self.optimizer, schedule.ScheduleValues.of(self.schedule_values))
         clip_gradients(self.optimizer, self.config.optimizer.clip_norm)
         self.optimizer.step()
 
@@ -216,7 +222,7 @@ class Trainer:
         self.model.load_state_dict(content["model"])
         if self.corrections is not None:
             self.corrections.load_state_dict(content["cameras"])
-        self.optimizer.load_state_dict(content["optimizer"])
+        restore_optimizer(self.optimizer, content["optimizer"])
         move_learning_rates(self.optimizer, self.backend.device)
         if self.recorded:
             self.recorded.forget()

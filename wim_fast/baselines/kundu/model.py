@@ -22,7 +22,7 @@ from wim_fast.baselines.kundu.start import find_stand
 from wim_fast.baselines.template import Template, load_smpl, load_template
 from wim_fast.baselines.trajectory import TimeNetwork
 from wim_fast.config import BaselineConfig, Config
-from wim_fast.model.pose_trajectory import rotation_from_6d
+from wim_fast.ops.poses.reference import rotation_from_6d
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.rendering.image import Image
 from wim_fast.rendering.raster import rasterize

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from wim_fast import strict_npz
 from wim_fast.baselines.kundu.losses import PosePrior
 from wim_fast.errors import UserError
 from wim_fast.recordings.numpy_pickle import load_pickle_file
@@ -28,7 +29,8 @@ def load_pose_prior(file: Path, numbers: int) -> PosePrior:
         raise UserError(file, "there is no such file", PRIOR_REMEDY)
     names = "means", "covars", "weights"
     try:
-        content: Any = np.load(file, allow_pickle=False) if file.suffix == ".npz" else load_pickle_file(file)
+        is_npz = file.suffix == ".npz"
+        content: Any = strict_npz.read(file, names, PRIOR_REMEDY) if is_npz else load_pickle_file(file)
         means, covariances, weights = (np.array(content[name], float) for name in names)
     except UserError:
         raise

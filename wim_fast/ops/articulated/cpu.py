@@ -74,164 +74,182 @@ def _swap(w, ids, i, j):
     ids[i], ids[j] = ids[j], ids[i]
 
 
-@kernel
-def _forward(points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, union, ids, weights, local, normal, cand_count,
-             cand_id, cand_sdf, cand_vec):  # fmt: skip
+@device
+def _look_up(chunk, points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, union, ids, weights, local,
+             normal, cand_count, cand_id, cand_sdf, cand_vec):  # fmt: skip
+    """What a chunk of the points finds."""
     n_points = points.shape[0]
     capacity = cand_id.shape[1]
     size = (n_points + CHUNKS - 1) // CHUNKS
-    for chunk in prange(CHUNKS):
-        w = np.ones(ROWS * PITCH, np.float32)  # all parts
-        w[RX : RX + shapes.shape[0]] = shapes
-        near = np.ones(ROWS * PITCH, np.float32)  # those near the point
-        part = np.empty(PITCH, np.int32)
-        union_weight = np.empty(MAX_CANDIDATES, np.float32)
-        part_weight = np.empty(MAX_CANDIDATES, np.float32)
-        for i in range(chunk * size, min(n_points, (chunk + 1) * size)):
-            f = pose_ids[i]
-            if f < 0:  # padding
-                cand_count[i] = 0
-                union[i] = _ZERO
-                ids[i] = 0
-                weights[i] = _ZERO
-                local[i] = _ZERO
-                normal[i] = _ZERO
+    w = np.ones(ROWS * PITCH, np.float32)  # all parts
+    for k in range(shapes.shape[0]):
+        w[RX + k] = shapes[k]
+    near = np.ones(ROWS * PITCH, np.float32)  # those near the point
+    part = np.zeros(PITCH, np.int32)
+    union_weight = np.empty(MAX_CANDIDATES, np.float32)
+    part_weight = np.empty(MAX_CANDIDATES, np.float32)
+    for i in range(chunk * size, min(n_points, (chunk + 1) * size)):
+        f = pose_ids[i]
+        if f < 0:  # padding
+            cand_count[i] = 0
+            union[i] = _ZERO
+            ids[i] = 0
+            weights[i] = _ZERO
+            local[i] = _ZERO
+            normal[i] = _ZERO
+            continue
+        local_coordinates(points[i, 0], points[i, 1], points[i, 2], poses[f], w, n_parts)
+        distance_bounds(w, n_parts)
+        found = take_near(w, n_parts, cut, near, part)
+        distances(near, found)
+        # the nearest ones first, as many as are read or kept
+        sorted_ones = found if found > capacity else top_k
+        for c in range(min(sorted_ones, found, capacity)):
+            best = c
+            for other in range(c + 1, found):
+                if near[SDF + other] < near[SDF + best]:
+                    best = other
+            if best != c:
+                _swap(near, part, c, best)
+        nearest = near[SDF]
+        count = 0
+        sum_b = _ZERO
+        sum_a = _ZERO
+        for c in range(min(found, capacity)):
+            gap = near[SDF + c] - nearest
+            if gap > cut:
                 continue
-            local_coordinates(points[i, 0], points[i, 1], points[i, 2], poses[f], w, n_parts)
-            distance_bounds(w, n_parts)
-            found = take_near(w, n_parts, cut, near, part)
-            distances(near, found)
-            # the nearest ones first, as many as are read or kept
-            sorted_ones = found if found > capacity else top_k
-            for c in range(min(sorted_ones, found, capacity)):
-                best = c
-                for other in range(c + 1, found):
-                    if near[SDF + other] < near[SDF + best]:
-                        best = other
-                if best != c:
-                    _swap(near, part, c, best)
-            nearest = near[SDF]
-            count = 0
-            sum_b = _ZERO
-            sum_a = _ZERO
-            for c in range(min(found, capacity)):
-                gap = near[SDF + c] - nearest
-                if gap > cut:
-                    continue
-                if count != c:
-                    _swap(near, part, count, c)
-                union_weight[count] = np.float32(math.exp(-b * gap))
-                part_weight[count] = np.float32(math.exp(-a * gap))
-                sum_b += union_weight[count]
-                sum_a += part_weight[count]
-                count += 1
-            cand_count[i] = count
-            union[i] = nearest - np.float32(math.log(sum_b)) / b
-            nx = _ZERO
-            ny = _ZERO
-            nz = _ZERO
+            if count != c:
+                _swap(near, part, count, c)
+            union_weight[count] = np.float32(math.exp(-b * gap))
+            part_weight[count] = np.float32(math.exp(-a * gap))
+            sum_b += union_weight[count]
+            sum_a += part_weight[count]
+            count += 1
+        cand_count[i] = count
+        cand_id[i, 0] = part[0]  # also where no part is near, because the point or the pose is not finite
+        union[i] = nearest - np.float32(math.log(sum_b)) / b
+        nx = _ZERO
+        ny = _ZERO
+        nz = _ZERO
+        pose = poses[f]
+        for c in range(count):
+            p = part[c]
+            cand_id[i, c] = p
+            cand_sdf[i, c] = near[SDF + c]
+            inverse = _ONE / near[LENGTH + c]
+            x = near[QX + c] * inverse
+            y = near[QY + c] * inverse
+            z = near[QZ + c] * inverse
+            cand_vec[i, c, 0] = x
+            cand_vec[i, c, 1] = y
+            cand_vec[i, c, 2] = z
+            cand_vec[i, c, 3] = near[QX + c] * near[RX + c]
+            cand_vec[i, c, 4] = near[QY + c] * near[RY + c]
+            cand_vec[i, c, 5] = near[QZ + c] * near[RZ + c]
+            u = union_weight[c] / sum_b
+            nx += u * (pose[p] * x + pose[PITCH + p] * y + pose[2 * PITCH + p] * z)
+            ny += u * (pose[3 * PITCH + p] * x + pose[4 * PITCH + p] * y + pose[5 * PITCH + p] * z)
+            nz += u * (pose[6 * PITCH + p] * x + pose[7 * PITCH + p] * y + pose[8 * PITCH + p] * z)
+        normal[i, 0] = nx
+        normal[i, 1] = ny
+        normal[i, 2] = nz
+        for k in range(top_k):
+            c = k if k < count else 0
+            ids[i, k] = part[c]
+            weights[i, k] = part_weight[c] / sum_a if k < count else _ZERO
+            local[i, k, 0] = near[X + c]
+            local[i, k, 1] = near[Y + c]
+            local[i, k, 2] = near[Z + c]
+
+
+@kernel
+def _forward(points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, union, ids, weights, local, normal,
+             cand_count, cand_id, cand_sdf, cand_vec):  # fmt: skip
+    for chunk in prange(CHUNKS):
+        _look_up(np.int64(chunk), points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, union, ids, weights,
+                 local, normal, cand_count, cand_id, cand_sdf, cand_vec)  # fmt: skip
+
+
+@device
+def _go_back(chunk, points, pose_ids, poses, b, a, union, g_union, g_weights, g_local, cand_count, cand_id,
+             cand_sdf, cand_vec, g_points, g_rotation, g_translation, g_axes, g_sharpness):  # fmt: skip
+    """The gradients that a chunk of the points gives."""
+    of_points = g_points.shape[0] > 0
+    n_points = points.shape[0]
+    top_k = g_weights.shape[1]
+    size = (n_points + CHUNKS - 1) // CHUNKS
+    part_weights = np.empty(MAX_CANDIDATES, np.float32)
+    g_rot = g_rotation[chunk]
+    g_tra = g_translation[chunk]
+    g_axe = g_axes[chunk]
+    total_b = _ZERO
+    total_a = _ZERO
+    for i in range(chunk * size, min(n_points, (chunk + 1) * size)):
+        f = pose_ids[i]
+        if f < 0:
+            continue
+        count = cand_count[i]
+        nearest = cand_sdf[i, 0]
+        total = _ZERO
+        for c in range(count):
+            part_weights[c] = np.float32(math.exp(-a * (cand_sdf[i, c] - nearest)))
+            total += part_weights[c]
+        mean_sdf_a = _ZERO
+        mean_sdf_b = _ZERO
+        weighted = _ZERO
+        weighted_sdf = _ZERO
+        for c in range(count):
+            part_weights[c] /= total
+            mean_sdf_a += part_weights[c] * cand_sdf[i, c]
+            mean_sdf_b += np.float32(math.exp(-b * (cand_sdf[i, c] - union[i]))) * cand_sdf[i, c]
+            if c < top_k:
+                weighted += g_weights[i, c] * part_weights[c]
+                weighted_sdf += g_weights[i, c] * part_weights[c] * cand_sdf[i, c]
+        total_a += weighted * mean_sdf_a - weighted_sdf
+        total_b += g_union[i] * (mean_sdf_b - union[i]) / b
+        for c in range(max(count, top_k)):
+            # a padded slot (c >= count) repeats the nearest part; only its local coordinate can carry a gradient
+            j = c if c < count else 0
+            p = cand_id[i, j]
+            gx = _ZERO
+            gy = _ZERO
+            gz = _ZERO
+            if c < count:
+                g = g_union[i] * np.float32(math.exp(-b * (cand_sdf[i, c] - union[i])))
+                g_weight = g_weights[i, c] if c < top_k else _ZERO
+                g += a * part_weights[c] * (weighted - g_weight)
+                gx = g * cand_vec[i, c, 0]
+                gy = g * cand_vec[i, c, 1]
+                gz = g * cand_vec[i, c, 2]
+                g_axe[0, p] -= gx * cand_vec[i, c, 3]
+                g_axe[1, p] -= gy * cand_vec[i, c, 4]
+                g_axe[2, p] -= gz * cand_vec[i, c, 5]
+            if c < top_k:
+                gx += g_local[i, c, 0]
+                gy += g_local[i, c, 1]
+                gz += g_local[i, c, 2]
             pose = poses[f]
-            for c in range(count):
-                p = part[c]
-                cand_id[i, c] = p
-                cand_sdf[i, c] = near[SDF + c]
-                inverse = _ONE / near[LENGTH + c]
-                x = near[QX + c] * inverse
-                y = near[QY + c] * inverse
-                z = near[QZ + c] * inverse
-                cand_vec[i, c, 0] = x
-                cand_vec[i, c, 1] = y
-                cand_vec[i, c, 2] = z
-                cand_vec[i, c, 3] = near[QX + c] * near[RX + c]
-                cand_vec[i, c, 4] = near[QY + c] * near[RY + c]
-                cand_vec[i, c, 5] = near[QZ + c] * near[RZ + c]
-                u = union_weight[c] / sum_b
-                nx += u * (pose[p] * x + pose[PITCH + p] * y + pose[2 * PITCH + p] * z)
-                ny += u * (pose[3 * PITCH + p] * x + pose[4 * PITCH + p] * y + pose[5 * PITCH + p] * z)
-                nz += u * (pose[6 * PITCH + p] * x + pose[7 * PITCH + p] * y + pose[8 * PITCH + p] * z)
-            normal[i, 0] = nx
-            normal[i, 1] = ny
-            normal[i, 2] = nz
-            for k in range(top_k):
-                c = k if k < count else 0
-                ids[i, k] = part[c]
-                weights[i, k] = part_weight[c] / sum_a if k < count else _ZERO
-                local[i, k, 0] = near[X + c]
-                local[i, k, 1] = near[Y + c]
-                local[i, k, 2] = near[Z + c]
+            for k in range(3):
+                offset = points[i, k] - pose[(9 + k) * PITCH + p]
+                g_rot[f, k, 0, p] += offset * gx
+                g_rot[f, k, 1, p] += offset * gy
+                g_rot[f, k, 2, p] += offset * gz
+                row = 3 * k * PITCH + p
+                world = pose[row] * gx + pose[row + PITCH] * gy + pose[row + 2 * PITCH] * gz
+                g_tra[f, k, p] -= world
+                if of_points:
+                    g_points[i, k] += world
+    g_sharpness[chunk, 0] = total_b
+    g_sharpness[chunk, 1] = total_a
 
 
 @kernel
 def _backward(points, pose_ids, poses, b, a, union, g_union, g_weights, g_local, cand_count, cand_id,
               cand_sdf, cand_vec, g_points, g_rotation, g_translation, g_axes, g_sharpness):  # fmt: skip
-    of_points = g_points.shape[0] > 0
-    n_points = points.shape[0]
-    top_k = g_weights.shape[1]
-    size = (n_points + CHUNKS - 1) // CHUNKS
     for chunk in prange(CHUNKS):
-        part_weights = np.empty(MAX_CANDIDATES, np.float32)
-        g_rot = g_rotation[chunk]
-        g_tra = g_translation[chunk]
-        g_axe = g_axes[chunk]
-        total_b = _ZERO
-        total_a = _ZERO
-        for i in range(chunk * size, min(n_points, (chunk + 1) * size)):
-            f = pose_ids[i]
-            if f < 0:
-                continue
-            count = cand_count[i]
-            nearest = cand_sdf[i, 0]
-            total = _ZERO
-            for c in range(count):
-                part_weights[c] = np.float32(math.exp(-a * (cand_sdf[i, c] - nearest)))
-                total += part_weights[c]
-            mean_sdf_a = _ZERO
-            mean_sdf_b = _ZERO
-            weighted = _ZERO
-            weighted_sdf = _ZERO
-            for c in range(count):
-                part_weights[c] /= total
-                mean_sdf_a += part_weights[c] * cand_sdf[i, c]
-                mean_sdf_b += np.float32(math.exp(-b * (cand_sdf[i, c] - union[i]))) * cand_sdf[i, c]
-                if c < top_k:
-                    weighted += g_weights[i, c] * part_weights[c]
-                    weighted_sdf += g_weights[i, c] * part_weights[c] * cand_sdf[i, c]
-            total_a += weighted * mean_sdf_a - weighted_sdf
-            total_b += g_union[i] * (mean_sdf_b - union[i]) / b
-            for c in range(max(count, top_k)):
-                # a padded slot (c >= count) repeats the nearest part; only its local coordinate can carry a gradient
-                j = c if c < count else 0
-                p = cand_id[i, j]
-                gx = _ZERO
-                gy = _ZERO
-                gz = _ZERO
-                if c < count:
-                    g = g_union[i] * np.float32(math.exp(-b * (cand_sdf[i, c] - union[i])))
-                    g_weight = g_weights[i, c] if c < top_k else _ZERO
-                    g += a * part_weights[c] * (weighted - g_weight)
-                    gx = g * cand_vec[i, c, 0]
-                    gy = g * cand_vec[i, c, 1]
-                    gz = g * cand_vec[i, c, 2]
-                    g_axe[0, p] -= gx * cand_vec[i, c, 3]
-                    g_axe[1, p] -= gy * cand_vec[i, c, 4]
-                    g_axe[2, p] -= gz * cand_vec[i, c, 5]
-                if c < top_k:
-                    gx += g_local[i, c, 0]
-                    gy += g_local[i, c, 1]
-                    gz += g_local[i, c, 2]
-                pose = poses[f]
-                for k in range(3):
-                    offset = points[i, k] - pose[(9 + k) * PITCH + p]
-                    g_rot[f, k, 0, p] += offset * gx
-                    g_rot[f, k, 1, p] += offset * gy
-                    g_rot[f, k, 2, p] += offset * gz
-                    row = 3 * k * PITCH + p
-                    world = pose[row] * gx + pose[row + PITCH] * gy + pose[row + 2 * PITCH] * gz
-                    g_tra[f, k, p] -= world
-                    if of_points:
-                        g_points[i, k] += world
-        g_sharpness[chunk, 0] = total_b
-        g_sharpness[chunk, 1] = total_a
+        _go_back(np.int64(chunk), points, pose_ids, poses, b, a, union, g_union, g_weights, g_local, cand_count,
+                 cand_id, cand_sdf, cand_vec, g_points, g_rotation, g_translation, g_axes, g_sharpness)  # fmt: skip
 
 
 class _ArticulatedLookup(torch.autograd.Function):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from wim_fast.ops.articulated.cpu import cutoff, local_coordinates, pose_rows
 from wim_fast.ops.articulated.reference import MAX_CANDIDATES
-from wim_fast.ops.compiled import arrays, kernel
+from wim_fast.ops.compiled import arrays, device, kernel
 from wim_fast.ops.ellipsoid.cpu import (
     IX,
     LOWER,
@@ -42,104 +42,113 @@ _ONE = np.float32(1.0)
 _NEAR, _FAR, _MISS = QX, QY, QZ  # rows that are free before `distances`
 
 
-@kernel
-def _march(origins, directions, pose_ids, poses, shapes, inflated, n_parts, b, cut, jitter, band, reach, step, out,
-           counts):  # fmt: skip
+@device
+def _march_chunk(chunk, origins, directions, pose_ids, poses, shapes, inflated, n_parts, b, cut, jitter, band,
+                 reach, step, out, counts):  # fmt: skip
+    """The samples of a chunk of the rays."""
     n_rays = origins.shape[0]
     size = (n_rays + CHUNKS - 1) // CHUNKS
-    for chunk in prange(CHUNKS):
-        start = np.ones(ROWS * PITCH, np.float32)  # the ray's origin in the frames of all parts
-        start[RX : RX + shapes.shape[0]] = shapes
-        along = np.ones(3 * PITCH, np.float32)  # its direction there
-        ray_along = np.ones(
-            3 * PITCH, np.float32
-        )  # ... and in the frames of the parts that the ray comes near to
-        ray_start = np.ones(3 * PITCH, np.float32)
-        w = np.ones(ROWS * PITCH, np.float32)  # a point of the ray in those
-        near = np.ones(ROWS * PITCH, np.float32)  # ... and in those near the point
-        part = np.empty(PITCH, np.int32)
-        for ray in range(chunk * size, min(n_rays, (chunk + 1) * size)):
-            pose = poses[pose_ids[ray]]
-            local_coordinates(origins[ray, 0], origins[ray, 1], origins[ray, 2], pose, start, n_parts)
-            dx, dy, dz = directions[ray, 0], directions[ray, 1], directions[ray, 2]
-            for p in range(n_parts):
-                along[X + p] = pose[p] * dx + pose[3 * PITCH + p] * dy + pose[6 * PITCH + p] * dz
-                along[Y + p] = pose[PITCH + p] * dx + pose[4 * PITCH + p] * dy + pose[7 * PITCH + p] * dz
-                along[Z + p] = pose[2 * PITCH + p] * dx + pose[5 * PITCH + p] * dy + pose[8 * PITCH + p] * dz
-            for p in range(n_parts):
-                # where the ray is inside the inflated ellipsoid: from its point next to the centre, so that rounding does
-                # not grow with the distance of the camera
-                ux, uy, uz = along[X + p], along[Y + p], along[Z + p]
-                middle = -(start[X + p] * ux + start[Y + p] * uy + start[Z + p] * uz)
-                x, y, z = start[X + p] + middle * ux, start[Y + p] + middle * uy, start[Z + p] + middle * uz
-                widest = start[R_MAX + p] + reach + cut
-                start[_MISS + p] = x * x + y * y + z * z - widest * widest
-                ix, iy, iz = inflated[X + p], inflated[Y + p], inflated[Z + p]
-                x, y, z, ux, uy, uz = x * ix, y * iy, z * iz, ux * ix, uy * iy, uz * iz
-                qa = ux * ux + uy * uy + uz * uz
-                qb = x * ux + y * uy + z * uz
-                disc = qb * qb - qa * (x * x + y * y + z * z - _ONE)
-                root = np.float32(math.sqrt(max(disc, _ZERO)))
-                start[_NEAR + p] = middle - (qb + root) / qa if disc > _ZERO else np.float32(np.inf)
-                start[_FAR + p] = middle - (qb - root) / qa if disc > _ZERO else -np.float32(np.inf)
-            near_t = np.float32(np.inf)
-            far_t = -near_t
-            m = 0
-            for p in range(n_parts):
-                if start[_MISS + p] <= _ZERO:
-                    near_t = min(near_t, start[_NEAR + p])
-                    far_t = max(far_t, start[_FAR + p])
-                    for row in range(3):
-                        ray_start[row * PITCH + m] = start[row * PITCH + p]
-                        ray_along[row * PITCH + m] = along[row * PITCH + p]
-                    for row in range(3, 11):
-                        w[row * PITCH + m] = start[row * PITCH + p]
-                    m += 1
-            count = 0
-            k = np.int64(math.ceil(max(near_t, _ZERO) / step - jitter[ray])) if far_t > near_t else 0
-            while far_t > near_t and count < MAX_SAMPLES_PER_RAY:
-                t = (np.float32(k) + jitter[ray]) * step
-                if t > far_t:
-                    break
-                for p in range(m):
-                    w[X + p] = ray_start[X + p] + t * ray_along[X + p]
-                    w[Y + p] = ray_start[Y + p] + t * ray_along[Y + p]
-                    w[Z + p] = ray_start[Z + p] + t * ray_along[Z + p]
-                distance_bounds(w, m)
-                least = w[LOWER]
-                most = w[UPPER]
-                for p in range(1, m):
-                    if w[LOWER + p] < least:
-                        least = w[LOWER + p]
-                    if w[UPPER + p] < most:
-                        most = w[UPPER + p]
-                if least > reach:
-                    k += max(1, np.int64((least - reach) / step))
-                    continue
-                if most <= band and least >= reach - 2 * band:  # surely in the band: no need to be exact
-                    out[ray, count] = t
-                    count += 1
-                    k += 1
-                    continue
-                found = take_near(w, m, cut, near, part)
-                distances(near, found)
-                nearest = near[SDF]
-                for c in range(1, found):
-                    nearest = min(nearest, near[SDF + c])
-                total = _ZERO
-                for c in range(found):
-                    total += np.float32(math.exp(-b * (near[SDF + c] - nearest)))
-                union = nearest - np.float32(math.log(total)) / b
-                if union > band:
-                    k += max(1, np.int64((union - band) / step))
-                    continue
+    start = np.ones(ROWS * PITCH, np.float32)  # the ray's origin in the frames of all parts
+    for k in range(shapes.shape[0]):
+        start[RX + k] = shapes[k]
+    along = np.ones(3 * PITCH, np.float32)  # its direction there
+    ray_along = np.ones(
+        3 * PITCH, np.float32
+    )  # ... and in the frames of the parts that the ray comes near to
+    ray_start = np.ones(3 * PITCH, np.float32)
+    w = np.ones(ROWS * PITCH, np.float32)  # a point of the ray in those
+    near = np.ones(ROWS * PITCH, np.float32)  # ... and in those near the point
+    part = np.empty(PITCH, np.int32)
+    for ray in range(chunk * size, min(n_rays, (chunk + 1) * size)):
+        pose = poses[pose_ids[ray]]
+        local_coordinates(origins[ray, 0], origins[ray, 1], origins[ray, 2], pose, start, n_parts)
+        dx, dy, dz = directions[ray, 0], directions[ray, 1], directions[ray, 2]
+        for p in range(n_parts):
+            along[X + p] = pose[p] * dx + pose[3 * PITCH + p] * dy + pose[6 * PITCH + p] * dz
+            along[Y + p] = pose[PITCH + p] * dx + pose[4 * PITCH + p] * dy + pose[7 * PITCH + p] * dz
+            along[Z + p] = pose[2 * PITCH + p] * dx + pose[5 * PITCH + p] * dy + pose[8 * PITCH + p] * dz
+        for p in range(n_parts):
+            # where the ray is inside the inflated ellipsoid: from its point next to the centre, so that rounding does
+            # not grow with the distance of the camera
+            ux, uy, uz = along[X + p], along[Y + p], along[Z + p]
+            middle = -(start[X + p] * ux + start[Y + p] * uy + start[Z + p] * uz)
+            x, y, z = start[X + p] + middle * ux, start[Y + p] + middle * uy, start[Z + p] + middle * uz
+            widest = start[R_MAX + p] + reach + cut
+            start[_MISS + p] = x * x + y * y + z * z - widest * widest
+            ix, iy, iz = inflated[X + p], inflated[Y + p], inflated[Z + p]
+            x, y, z, ux, uy, uz = x * ix, y * iy, z * iz, ux * ix, uy * iy, uz * iz
+            qa = ux * ux + uy * uy + uz * uz
+            qb = x * ux + y * uy + z * uz
+            disc = qb * qb - qa * (x * x + y * y + z * z - _ONE)
+            root = np.float32(math.sqrt(max(disc, _ZERO)))
+            start[_NEAR + p] = middle - (qb + root) / qa if disc > _ZERO else np.float32(np.inf)
+            start[_FAR + p] = middle - (qb - root) / qa if disc > _ZERO else -np.float32(np.inf)
+        near_t = np.float32(np.inf)
+        far_t = -near_t
+        m = 0
+        for p in range(n_parts):
+            if start[_MISS + p] <= _ZERO:
+                near_t = min(near_t, start[_NEAR + p])
+                far_t = max(far_t, start[_FAR + p])
+                for row in range(3):
+                    ray_start[row * PITCH + m] = start[row * PITCH + p]
+                    ray_along[row * PITCH + m] = along[row * PITCH + p]
+                for row in range(3, 11):
+                    w[row * PITCH + m] = start[row * PITCH + p]
+                m += 1
+        count = 0
+        k = np.int64(math.ceil(max(near_t, _ZERO) / step - jitter[ray])) if far_t > near_t else 0
+        while far_t > near_t and count < MAX_SAMPLES_PER_RAY:
+            t = (np.float32(k) + jitter[ray]) * step
+            if t > far_t:
+                break
+            for p in range(m):
+                w[X + p] = ray_start[X + p] + t * ray_along[X + p]
+                w[Y + p] = ray_start[Y + p] + t * ray_along[Y + p]
+                w[Z + p] = ray_start[Z + p] + t * ray_along[Z + p]
+            distance_bounds(w, m)
+            least = w[LOWER]
+            most = w[UPPER]
+            for p in range(1, m):
+                if w[LOWER + p] < least:
+                    least = w[LOWER + p]
+                if w[UPPER + p] < most:
+                    most = w[UPPER + p]
+            if least > reach:
+                k += max(1, np.int64((least - reach) / step))
+                continue
+            if most <= band and least >= reach - 2 * band:  # surely in the band: no need to be exact
                 out[ray, count] = t
                 count += 1
                 k += 1
-                # beyond MAX_CANDIDATES the union here is below the one that is decoded
-                if (union if found <= MAX_CANDIDATES else nearest) < -band:
-                    break
-            counts[ray] = count
+                continue
+            found = take_near(w, m, cut, near, part)
+            distances(near, found)
+            nearest = near[SDF]
+            for c in range(1, found):
+                nearest = min(nearest, near[SDF + c])
+            total = _ZERO
+            for c in range(found):
+                total += np.float32(math.exp(-b * (near[SDF + c] - nearest)))
+            union = nearest - np.float32(math.log(total)) / b
+            if union > band:
+                k += max(1, np.int64((union - band) / step))
+                continue
+            out[ray, count] = t
+            count += 1
+            k += 1
+            # beyond MAX_CANDIDATES the union here is below the one that is decoded
+            if (union if found <= MAX_CANDIDATES else nearest) < -band:
+                break
+        counts[ray] = count
+
+
+@kernel
+def _march(origins, directions, pose_ids, poses, shapes, inflated, n_parts, b, cut, jitter, band, reach, step,
+           out, counts):  # fmt: skip
+    for chunk in prange(CHUNKS):
+        _march_chunk(np.int64(chunk), origins, directions, pose_ids, poses, shapes, inflated, n_parts, b, cut, jitter,
+                     band, reach, step, out, counts)  # fmt: skip
 
 
 @functools.partial(kernel, parallel=False)

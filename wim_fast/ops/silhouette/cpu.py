@@ -15,7 +15,7 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from wim_fast.ops.compiled import device, kernel
+from wim_fast.ops.compiled import arrays, device, kernel
 from wim_fast.ops.silhouette.reference import (
     NEAREST_DEPTH,
     NOWHERE,
@@ -94,81 +94,84 @@ def _chamfer(points, matrix, image_side, targets, nearest, side, dead_zone, pixe
     return to_mask * each + to_points * each_target
 
 
-@kernel
-def _losses(rotation, translation, semi_axes, direction, uniform, camera, frame, projection, nearest, mask_pixels,
-            first_of_image, image_side, side, dead_zone, silhouette, part_center, g_rotation, g_translation, g_axes,
-            g_center):  # fmt: skip
+@device
+def _image_losses(b, rotation, translation, semi_axes, direction, uniform, camera, frame, projection, nearest,
+                  mask_pixels, first_of_image, image_side, side, dead_zone, of_image, g_rotation, g_translation, g_axes,
+                  g_center):  # fmt: skip
+    """Both losses of image `b`, and their gradients."""
     images, parts = translation.shape[:2]
     each = direction.shape[1]
-    of_image = np.zeros((images, 2), np.float32)
-    g_axes_of_image = np.zeros((images, parts, 3), np.float32)
-    for b in prange(images):
-        image = camera[b] * nearest.shape[1] + frame[b]
-        first = first_of_image[image]
-        in_mask = first_of_image[image + 1] - first
-        if in_mask > 0:
-            matrix = projection[camera[b]]
-            table = nearest[camera[b], frame[b]]
-            targets = np.empty((uniform.shape[1], 2), np.float32)
-            for k in range(uniform.shape[1]):
-                pick = min(first + np.int64(uniform[b, k] * np.float32(in_mask)), mask_pixels.shape[0] - 1)
-                targets[k, 0] = (np.float32(mask_pixels[pick, 0]) + _HALF) / side
-                targets[k, 1] = (np.float32(mask_pixels[pick, 1]) + _HALF) / side
-            on_sphere = np.empty((parts * each, 3), np.float32)
-            surface = np.empty((parts * each, 3), np.float32)
-            for p in range(parts):
-                for n in range(each):
-                    i = p * each + n
-                    x, y, z = direction[p, n, 0], direction[p, n, 1], direction[p, n, 2]
-                    length = max(np.float32(math.sqrt(x * x + y * y + z * z)), _TINY)
-                    on_sphere[i, 0] = x / length
-                    on_sphere[i, 1] = y / length
-                    on_sphere[i, 2] = z / length
-                    x = on_sphere[i, 0] * semi_axes[p, 0]
-                    y = on_sphere[i, 1] * semi_axes[p, 1]
-                    z = on_sphere[i, 2] * semi_axes[p, 2]
-                    for axis in range(3):
-                        turned = rotation[b, p, axis, 0] * x + rotation[b, p, axis, 1] * y
-                        turned += rotation[b, p, axis, 2] * z
-                        surface[i, axis] = turned + translation[b, p, axis]
-            pixels = np.empty((2, parts * each), np.float32)
-            g_pixels = np.empty((2, parts * each), np.float32)
-            g_surface = np.empty((parts * each, 3), np.float32)
-            of_image[b, 0] = _chamfer(
-                surface, matrix, image_side, targets, table, side, dead_zone, pixels, g_pixels, g_surface
-            )
-            of_image[b, 1] = _chamfer(
-                translation[b], matrix, image_side, targets, table, side, _ZERO, pixels, g_pixels, g_center[b]
-            )
-            share = _ONE / np.float32(images)
-            for p in range(parts):
-                for axis in range(3):
-                    g_center[b, p, axis] *= share
-                for n in range(each):
-                    i = p * each + n
-                    for axis in range(3):
-                        g = share * g_surface[i, axis]
-                        g_translation[b, p, axis] += g
-                        for k in range(3):
-                            g_rotation[b, p, axis, k] += g * on_sphere[i, k] * semi_axes[p, k]
-                            g_axes_of_image[b, p, k] += g * rotation[b, p, axis, k] * on_sphere[i, k]
-    for b in range(images):
-        silhouette[0] += of_image[b, 0] / np.float32(images)
-        part_center[0] += of_image[b, 1] / np.float32(images)
-        for p in range(parts):
-            for k in range(3):
-                g_axes[p, k] += g_axes_of_image[b, p, k]
+    image = camera[b] * nearest.shape[1] + frame[b]
+    first = first_of_image[image]
+    in_mask = first_of_image[image + 1] - first
+    if in_mask == 0:
+        return
+    matrix = projection[camera[b]]
+    table = nearest[camera[b], frame[b]]
+    targets = np.empty((uniform.shape[1], 2), np.float32)
+    for k in range(uniform.shape[1]):
+        pick = min(first + np.int64(uniform[b, k] * np.float32(in_mask)), mask_pixels.shape[0] - 1)
+        targets[k, 0] = (np.float32(mask_pixels[pick, 0]) + _HALF) / side
+        targets[k, 1] = (np.float32(mask_pixels[pick, 1]) + _HALF) / side
+    on_sphere = np.empty((parts * each, 3), np.float32)
+    surface = np.empty((parts * each, 3), np.float32)
+    for p in range(parts):
+        for n in range(each):
+            i = p * each + n
+            x, y, z = direction[p, n, 0], direction[p, n, 1], direction[p, n, 2]
+            length = max(np.float32(math.sqrt(x * x + y * y + z * z)), _TINY)
+            on_sphere[i, 0] = x / length
+            on_sphere[i, 1] = y / length
+            on_sphere[i, 2] = z / length
+            x = on_sphere[i, 0] * semi_axes[p, 0]
+            y = on_sphere[i, 1] * semi_axes[p, 1]
+            z = on_sphere[i, 2] * semi_axes[p, 2]
+            for axis in range(3):
+                turned = rotation[b, p, axis, 0] * x + rotation[b, p, axis, 1] * y
+                turned += rotation[b, p, axis, 2] * z
+                surface[i, axis] = turned + translation[b, p, axis]
+    pixels = np.empty((2, parts * each), np.float32)
+    g_pixels = np.empty((2, parts * each), np.float32)
+    g_surface = np.empty((parts * each, 3), np.float32)
+    of_image[b, 0] = _chamfer(
+        surface, matrix, image_side, targets, table, side, dead_zone, pixels, g_pixels, g_surface
+    )
+    of_image[b, 1] = _chamfer(
+        translation[b], matrix, image_side, targets, table, side, _ZERO, pixels, g_pixels, g_center[b]
+    )
+    share = _ONE / np.float32(images)
+    for p in range(parts):
+        for axis in range(3):
+            g_center[b, p, axis] *= share
+        for n in range(each):
+            i = p * each + n
+            for axis in range(3):
+                g = share * g_surface[i, axis]
+                g_translation[b, p, axis] += g
+                for k in range(3):
+                    g_rotation[b, p, axis, k] += g * on_sphere[i, k] * semi_axes[p, k]
+                    g_axes[b, p, k] += g * rotation[b, p, axis, k] * on_sphere[i, k]
+
+
+@kernel
+def _losses(rotation, translation, semi_axes, direction, uniform, camera, frame, projection, nearest, mask_pixels,
+            first_of_image, image_side, side, dead_zone, of_image, g_rotation, g_translation, g_axes, g_center):  # fmt: skip
+    for b in prange(translation.shape[0]):
+        _image_losses(np.int64(b), rotation, translation, semi_axes, direction, uniform, camera, frame, projection,
+                      nearest, mask_pixels, first_of_image, image_side, side, dead_zone, of_image, g_rotation,
+                      g_translation, g_axes, g_center)  # fmt: skip
 
 
 class _SilhouetteLosses(torch.autograd.Function):
     @staticmethod
     def forward(ctx, rotation, translation, semi_axes, *others):  # type: ignore[override]
-        posed = [x.detach().contiguous().numpy() for x in (rotation, translation, semi_axes)]
-        losses = np.zeros((2, 1), np.float32)
-        gradients = [np.zeros(posed[k].shape, np.float32) for k in (0, 1, 2, 1)]
-        _losses(*posed, *others, *losses, *gradients)
-        ctx.gradients = gradients
-        return tuple(torch.from_numpy(loss).squeeze(0) for loss in losses)
+        posed = arrays(rotation, translation, semi_axes)
+        images, parts = translation.shape[:2]
+        sizes = (images, 2), rotation.shape, translation.shape, (images, parts, 3), translation.shape
+        of_image, g_rotation, g_translation, g_axes, g_center = (np.zeros(size, np.float32) for size in sizes)
+        _losses(*posed, *others, of_image, g_rotation, g_translation, g_axes, g_center)
+        ctx.gradients = g_rotation, g_translation, g_axes.sum(0), g_center
+        return torch.from_numpy(of_image.mean(0)).unbind()
 
     @staticmethod
     def backward(ctx, *grads):  # type: ignore[override]
@@ -196,9 +199,9 @@ def silhouette_losses(
 ) -> SilhouetteLosses:
     """See ``reference.silhouette_losses``: the same result for CPU float32 tensors."""
     tables = masks.nearest, masks.pixels, masks.first_of_image
-    arrays = (x.contiguous().numpy() for x in (direction, uniform, camera, frame, projection, *tables))
+    others = arrays(direction, uniform, camera, frame, projection, *tables)
     numbers = (np.float32(x) for x in (masks.image_side, masks.side, dead_zone))
-    return SilhouetteLosses(*_SilhouetteLosses.apply(rotation, translation, semi_axes, *arrays, *numbers))
+    return SilhouetteLosses(*_SilhouetteLosses.apply(rotation, translation, semi_axes, *others, *numbers))
 
 
 @device
@@ -220,12 +223,10 @@ def _is_judged(x, y, z, f, projection, reliable, scale):
 
 
 @functools.partial(kernel, parallel=False)
-def _unjudged(rotation, translation, semi_axes, margin, direction, uniform, frame, projection, reliable, scale, points,
-              pose_ids, unjudged):  # fmt: skip
+def _judge(rotation, translation, semi_axes, margin, direction, uniform, frame, projection, reliable, scale, points,
+           unjudged):  # fmt: skip
+    """All points (N, 3), image by image, and which of them no camera judges."""
     frames, parts, each = direction.shape[:3]
-    world = np.empty((frames * parts * each, 3), np.float32)
-    rank = np.empty(frames * parts * each, np.float32)
-    is_unjudged = np.empty(frames * parts * each, np.bool_)
     i = 0
     for f in range(frames):
         for p in range(parts):
@@ -239,18 +240,10 @@ def _unjudged(rotation, translation, semi_axes, margin, direction, uniform, fram
                 for axis in range(3):
                     turned = rotation[f, p, axis, 0] * x + rotation[f, p, axis, 1] * y
                     turned += rotation[f, p, axis, 2] * z
-                    world[i, axis] = turned + translation[f, p, axis]
-                x, y, z = world[i, 0], world[i, 1], world[i, 2]
-                judged = _is_judged(x, y, z, frame[f], projection, reliable, scale)
-                is_unjudged[i] = not judged
-                rank[i] = uniform[1, f, p, n] if judged else _ONE + uniform[1, f, p, n]
+                    points[i, axis] = turned + translation[f, p, axis]
+                x, y, z = points[i, 0], points[i, 1], points[i, 2]
+                unjudged[i] = not _is_judged(x, y, z, frame[f], projection, reliable, scale)
                 i += 1
-    order = np.argsort(-rank)
-    for k in range(points.shape[0]):
-        i = order[k]
-        points[k] = world[i]
-        pose_ids[k] = i // (parts * each)
-        unjudged[k] = is_unjudged[i]
 
 
 def unjudged_points(
@@ -267,10 +260,11 @@ def unjudged_points(
 ) -> UnjudgedPoints:
     """See ``reference.unjudged_points``: the same result for CPU float32 tensors."""
     tensors = rotation, translation, semi_axes, direction, uniform, frame, projection, masks.reliable
-    rotation_, translation_, semi_axes_, *arrays = (x.detach().contiguous().numpy() for x in tensors)
-    found = torch.empty(count, 3), torch.empty(count, dtype=torch.int32), torch.empty(count, dtype=torch.bool)
+    rotation_, translation_, semi_axes_, *others = arrays(*tensors)
     scale = np.float32(masks.side / masks.image_side)
-    if count:
-        _unjudged(rotation_, translation_, semi_axes_, np.float32(margin), *arrays, scale,
-                  *(x.numpy() for x in found))  # fmt: skip
-    return UnjudgedPoints(*found)
+    ranks = others[1][1].ravel()
+    points, unjudged = np.empty((len(ranks), 3), np.float32), np.empty(len(ranks), np.bool_)
+    _judge(rotation_, translation_, semi_axes_, np.float32(margin), *others, scale, points, unjudged)
+    first = np.argsort(-(ranks + unjudged), kind="stable")[:count]
+    pose_ids = (first // direction.shape[1:3].numel()).astype(np.int32)
+    return UnjudgedPoints(*(torch.from_numpy(x) for x in (points[first], pose_ids, unjudged[first])))

@@ -6,10 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from wim_fast import strict_json
 from wim_fast.errors import UserError
+from wim_fast.files import read_bytes
 from wim_fast.recordings.calibration.conventions import Matrix
 from wim_fast.recordings.lenses import NO_LENS, Lens
 
@@ -64,16 +67,25 @@ class CalibratedCamera:
 def read_text(file: Path) -> str:
     """A calibration file; UserError for one that cannot be read or is far too large."""
     try:
-        check_size(file)
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_content(file).decode()
+    except UnicodeDecodeError as error:
         raise UserError(file, f"cannot be read ({error})", "check the file") from None
 
 
-def check_size(file: Path) -> None:
-    """UserError for a file that is too large for a calibration; OSError if it is not there."""
-    if file.stat().st_size > MAX_BYTES:
-        raise UserError(file, "is too large for a calibration", "check that it is one")
+def read_content(file: Path) -> bytes:
+    """The bytes of a calibration file; UserError as in `read_text`."""
+    try:
+        return read_bytes(file, MAX_BYTES)
+    except OSError as error:
+        raise UserError(file, f"cannot be read ({error.strerror})", "check the file") from None
+
+
+def read_calibration_json(file: Path) -> Any:
+    """What a calibration file of JSON holds; UserError for one that cannot be read."""
+    try:
+        return strict_json.read(file)
+    except OSError as error:
+        raise UserError(file, f"cannot be read ({error.strerror})", "check the file") from None
 
 
 def one_camera(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wim_fast.errors import UserError
-from wim_fast.recordings.calibration.calibrated import CalibratedCamera, check_size, read_text
+from wim_fast.recordings.calibration.calibrated import CalibratedCamera, read_content, read_text
 from wim_fast.recordings.calibration.conventions import Matrix, pinhole, rigid
 from wim_fast.recordings.lenses import Lens, brown, fisheye
 
@@ -170,11 +170,7 @@ class _Bytes:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        try:
-            check_size(file)
-            self.content = file.read_bytes()
-        except OSError as error:
-            raise UserError(file, f"cannot be read ({error.strerror})", "check the file") from None
+        self.content = read_content(file)
         self.at = 0
 
     def take(self, layout: str) -> tuple[Any, ...]:

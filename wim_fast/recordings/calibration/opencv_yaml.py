@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wim_fast.errors import UserError
+from wim_fast.recordings.calibration.calibrated import read_text
 
-MAX_BYTES = 1 << 24
 _MATRIX = re.compile(
     r"^\s*([\w-]+)\s*:\s*!!opencv-matrix\s+rows\s*:\s*(\d+)\s+cols\s*:\s*(\d+)\s+dt\s*:\s*\"?\w+\"?\s+data\s*:\s*\[([^\]]*)\]",
     re.MULTILINE,
@@ -23,12 +23,7 @@ def read_matrices(file: Path) -> dict[str, NDArray[np.float64]]:
     FileStorage writes YAML 1.0 with a directive (`%YAML:1.0`) and tags that YAML parsers refuse, so the blocks
     `name: !!opencv-matrix`, `rows`, `cols`, `dt`, `data: [...]` are looked for by themselves.
     """
-    try:
-        if file.stat().st_size > MAX_BYTES:
-            raise UserError(file, "is too large for a camera file", "check that it is one")
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(file, f"cannot be read ({error})", "check the file") from None
+    text = read_text(file)
     found: dict[str, NDArray[np.float64]] = {}
     for name, rows, columns, data in _MATRIX.findall(text):
         try:

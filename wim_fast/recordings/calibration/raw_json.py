@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from wim_fast import strict_json
 from wim_fast.errors import UserError
-from wim_fast.recordings.calibration.calibrated import CalibratedCamera, read_text
+from wim_fast.recordings.calibration.calibrated import CalibratedCamera, read_calibration_json
 from wim_fast.recordings.calibration.conventions import Matrix, from_opengl_view, pinhole, to_opengl_view
 
 NAME = re.compile(r"cam_(\d{3,})\.json")
@@ -36,14 +37,11 @@ def read_raw_cameras(folder: Path) -> list[CalibratedCamera]:
 
 def read_raw_camera(file: Path) -> CalibratedCamera:
     """The camera of one file."""
-    try:
-        data = json.loads(read_text(file))
-    except (ValueError, RecursionError) as error:
-        raise UserError(file, f"is not valid JSON ({error})", "write the camera file again") from None
+    data = read_calibration_json(file)
     try:
         camera = data["camera_data"]
-        fx, fy, cx, cy = (float(camera["intrinsics"][key]) for key in ("fx", "fy", "cx", "cy"))
-        M = np.array(camera["camera_view_matrix"], dtype=np.float64)
+        fx, fy, cx, cy = (strict_json.number(camera["intrinsics"][key]) for key in ("fx", "fy", "cx", "cy"))
+        M = np.array([[strict_json.number(x) for x in row] for row in camera["camera_view_matrix"]])
     except KeyError as error:
         needs = "camera_data needs intrinsics {fx, fy, cx, cy} and camera_view_matrix"
         raise UserError(file, f"{error.args[0]} is missing", needs) from None

@@ -7,15 +7,15 @@ of k1 to k4, is `camera_model: OPENCV_FISHEYE` to nerfstudio and `is_fisheye: tr
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from wim_fast import strict_json
 from wim_fast.errors import UserError
-from wim_fast.recordings.calibration.calibrated import CalibratedCamera, read_text
+from wim_fast.recordings.calibration.calibrated import CalibratedCamera, read_calibration_json
 from wim_fast.recordings.calibration.conventions import from_opengl_pose, pinhole
 from wim_fast.recordings.lenses import Lens, brown, fisheye
 
@@ -31,10 +31,7 @@ def find_transforms(folder: Path) -> Path | None:
 
 def read_transforms(file: Path) -> list[CalibratedCamera]:
     """Every frame of the file."""
-    try:
-        data = json.loads(read_text(file))
-    except (ValueError, RecursionError) as error:
-        raise UserError(file, f"is not valid JSON ({error})", "write it again") from None
+    data = read_calibration_json(file)
     frames = data.get("frames") if isinstance(data, dict) else None
     if not isinstance(frames, list) or not frames:
         raise UserError(
@@ -50,8 +47,8 @@ def read_transforms(file: Path) -> list[CalibratedCamera]:
 
 def _camera(file: Path, name: str, values: Mapping[str, Any]) -> CalibratedCamera:
     try:
-        M = np.array(values["transform_matrix"], dtype=np.float64)
-    except (KeyError, TypeError, ValueError, OverflowError):
+        M = np.array([[strict_json.number(x) for x in row] for row in values["transform_matrix"]])
+    except (KeyError, TypeError, ValueError):
         M = np.zeros(0)
     if M.shape not in ((3, 4), (4, 4)):
         raise UserError(

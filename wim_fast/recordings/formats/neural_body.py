@@ -27,7 +27,7 @@ from wim_fast.recordings.masks import body_parts
 from wim_fast.recordings.numpy_pickle import load_npy
 from wim_fast.recordings.pictures import Pictures
 from wim_fast.recordings.recording import FilmedCamera, GroundTruth, Origin, Recording
-from wim_fast.recordings.smpl import NUM_POINTS, body_truth, find_body_model, say_once, where_body_model_goes
+from wim_fast.recordings.smpl import body_truth, find_body_model, say_once, where_body_model_goes
 
 MASK_FOLDERS = ("masks", "mask_cihp", "mask")  # the first that is there
 MAX_BYTES = 1 << 30  # of annots.npy
@@ -165,13 +165,13 @@ def _truth(path: Path, frame_ids: Sequence[int]) -> GroundTruth | None:
 
 
 def _mesh(file: Path) -> Any:
-    """Some of the vertices (M, 3) of a frame."""
+    """The vertices (V, 3) of a frame."""
     mesh = load_npy(file)
     if mesh.ndim != 2 or mesh.shape[1] != 3 or mesh.dtype.kind != "f" or not np.isfinite(mesh).all():
         raise UserError(
             file, f"is {mesh.dtype} of {' x '.join(map(str, mesh.shape))}", "it must hold vertices V x 3"
         )
-    return mesh[np.unique(np.linspace(0, len(mesh) - 1, NUM_POINTS).astype(int))].astype(np.float32)
+    return np.asarray(mesh, np.float32)
 
 
 def _parameters(file: Path) -> dict[str, Any]:

@@ -12,10 +12,10 @@ import os
 import re
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from wim_fast import strict_npz
 from wim_fast.errors import UserError
 from wim_fast.recordings.calibration.raw_json import raw_camera_files, read_raw_camera
 from wim_fast.recordings.film import AlphaFilm
@@ -82,14 +82,7 @@ def _read_truth(file: Path, num_frames: int) -> GroundTruth | None:
     """gt.npz in file units, if it is there; T must be the number of frames of the folder."""
     if not file.exists():
         return None
-    arrays: dict[str, Any] = {}
-    try:
-        with np.load(file, allow_pickle=False) as data:
-            arrays = {key: data[key] for key in ("joints", "points") if key in data}
-    except Exception as error:  # numpy, zipfile and zlib raise many kinds on a malformed archive
-        raise UserError(
-            file, f"cannot be read ({error})", "write it with numpy.savez, or delete it"
-        ) from None
+    arrays = strict_npz.read(file, ("joints", "points"), "write it with numpy.savez, or delete it")
     if not arrays:
         raise UserError(
             file, "holds neither joints nor points", "write joints (T, J, 3), points (T, M, 3) or both"

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from wim_fast.errors import UserError
+from wim_fast.files import read_bytes
 from wim_fast.recordings.calibration.calibrated import CalibratedCamera
 from wim_fast.recordings.calibration.conventions import opencv_intrinsics, rigid
 from wim_fast.recordings.film import MaskedFilm
@@ -96,9 +97,8 @@ def _read_calibration(file: Path) -> CalibratedCamera:
     """The camera of one of the data set's text files, in millimetres."""
     remedy = "it holds width, height, 3 lines of K, 4 lines of T_camera_world and k1 k2 p1 p2 k3"
     try:
-        if file.stat().st_size > MAX_CALIBRATION_BYTES:
-            raise ValueError("it is too large")
-        numbers = np.array([float(word) for word in file.read_text(encoding="utf-8").split()])
+        text = read_bytes(file, MAX_CALIBRATION_BYTES).decode()
+        numbers = np.array([float(word) for word in text.split()])
     except FileNotFoundError:
         raise UserError(file, "is missing", "unpack the dog's calibration beside its motions") from None
     except (OSError, ValueError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import shlex
 from collections.abc import Sequence
@@ -24,28 +23,22 @@ from wim_fast.evaluation.protocols import (
     find_subject,
     measured_views,
 )
-from wim_fast.recordings.selection import parse_frames
 from wim_fast.runs.baseline_run import AnyRun
 from wim_fast.runs.recording_poses import RecordingPoses
 from wim_fast.scene.scene import SceneContents
 from wim_fast.settings import as_text
 
+JOINTS_MEASURED = 23  # the first ones, of SMPL or SMPL-X
 
-def find_protocol(name: str | None, frames: str | None) -> Protocol:
-    """The protocol of that name, with other frames where its source leaves them open."""
-    if name not in PROTOCOLS:
-        close = difflib.get_close_matches(name or "", PROTOCOLS, n=1)
-        remedy = f"did you mean {close[0]}?" if close else f"choose from {', '.join(PROTOCOLS)}"
-        problem = f"there is no protocol {name}" if name else "no protocol was named"
-        raise UserError("wim-fast protocol", problem, f"{remedy} (wim-fast protocol --list)")
-    found = PROTOCOLS[name]
-    if frames is None:
-        return found
-    if not found.free_frames:
-        problem = f"{name} takes frames {found.train_frames}, as published"
-        raise UserError(f"--frames {frames}", problem, "leave --frames out")
-    parse_frames(frames, 100)  # says what is wrong with it
-    return dataclasses.replace(found, train_frames=frames, test_frames=frames)
+
+def find_protocol(name: str | None) -> Protocol:
+    """The protocol of that name; UserError if there is none."""
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    close = difflib.get_close_matches(name or "", PROTOCOLS, n=1)
+    remedy = f"did you mean {close[0]}?" if close else f"choose from {', '.join(PROTOCOLS)}"
+    problem = f"there is no protocol {name}" if name else "no protocol was named"
+    raise UserError("wim-fast protocol", problem, f"{remedy} (wim-fast protocol --list)")
 
 
 def named_runs(texts: Sequence[str]) -> list[tuple[str | None, Path]]:
@@ -105,7 +98,7 @@ def check_run(protocol: Protocol, run: AnyRun, name: str | None, anyway: bool) -
         raise UserError(
             run.path, problem, f"train it with: {command} (or measure it as it is, marked: --anyway)"
         )
-    if protocol.group == JOINTS and poses.joint_distances() is None:
+    if protocol.group == JOINTS and poses.joint_distances(JOINTS_MEASURED) is None:
         problem = "the recording has no true joints, or too few frames, to measure joints with"
         remedy = "put the body model beside it (docs/data.md), or joints into gt.npz"
         raise UserError(contents.path, problem, remedy)

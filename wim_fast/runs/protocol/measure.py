@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from wim_fast.evaluation.metrics import Lpips, load_lpips
-from wim_fast.evaluation.protocols import JOINTS, PROTOCOLS, Protocol, measured_views
-from wim_fast.evaluation.summary import Line, mean_line, means, subject_line
+from wim_fast.evaluation.protocols import JOINTS, NOVEL_POSES, OUR_DRIVING, Protocol, measured_views
+from wim_fast.evaluation.summary import VIEW_METRICS, Line, mean_line, means, subject_line
 from wim_fast.files import output_folder
 from wim_fast.runs.evaluate import Views, evaluate_groups, finite
 from wim_fast.runs.methods import open_run
-from wim_fast.runs.protocol.candidates import Candidate, check_run, check_seeds
-from wim_fast.runs.protocol.tables import DAGGER, latex
+from wim_fast.runs.protocol.candidates import JOINTS_MEASURED, Candidate, check_run, check_seeds
+from wim_fast.runs.protocol.tables import latex
+from wim_fast.runs.recording_poses import RecordingPoses, published_driver
 from wim_fast.runs.render import Progress
+from wim_fast.runs.result_table import DAGGER
+from wim_fast.sections import OURS
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ def measure_protocol(
     """
     candidates = [check_run(protocol, open_run(path, backend), name, anyway) for name, path in runs]
     check_seeds(candidates)
-    lpips = load_lpips() if "lpips" in protocol.metrics else "is not a metric of this protocol"
+    wanted = "lpips_vgg" in protocol.metrics + protocol.our_metrics
+    lpips = load_lpips("vgg") if wanted else "is not a metric of this protocol"
     results = [measure(protocol, candidate, lpips, on_progress) for candidate in candidates]
     notes = notes_of(protocol, results, lpips)
     told = lpips if isinstance(lpips, str) else "measured"
@@ -104,28 +108,41 @@ def measure(
     """Renders and measures all views of the protocol, or regresses the joints of all frames."""
     if protocol.group == JOINTS:
         rows = joint_rows(protocol, candidate)
+    elif protocol.group == NOVEL_POSES:
+        fit = published_driver(protocol.driving_scale)
+        published = RecordingPoses(candidate.run, candidate.contents, fit)
+        rows = view_rows(protocol, candidate, published, lpips, on_progress)
+        driven_by_us = view_rows(protocol, candidate, candidate.poses, lpips, on_progress)
+        for row, ours in zip(rows, driven_by_us, strict=True):
+            row |= {f"{key}{OUR_DRIVING}": value for key, value in ours.items() if key in VIEW_METRICS}
     else:
-        views: Views = measured_views(protocol, candidate.subject, candidate.trained)
-        available = None if isinstance(lpips, str) else lpips
-        name = candidate.subject.name
-        groups, _ = evaluate_groups(
-            candidate.run,
-            {protocol.group: views},
-            candidate.poses,
-            available,
-            on_progress=on_progress,
-            what=name,
-        )
-        rows = groups[protocol.group]
-    return Result(candidate, rows, means(rows, protocol.metrics))
+        rows = view_rows(protocol, candidate, candidate.poses, lpips, on_progress)
+    return Result(candidate, rows, means(rows, protocol.metrics + protocol.our_metrics))
+
+
+def view_rows(
+    protocol: Protocol,
+    candidate: Candidate,
+    poses: RecordingPoses,
+    lpips: Lpips | str,
+    on_progress: Progress | None,
+) -> list[dict[str, float]]:
+    """The metrics of every view of the protocol, in these poses."""
+    views: Views = measured_views(protocol, candidate.subject, candidate.trained)
+    available = {} if isinstance(lpips, str) else {"lpips_vgg": lpips}
+    name, group = candidate.subject.name, protocol.group
+    rows, _ = evaluate_groups(
+        candidate.run, {group: views}, poses, available, on_progress=on_progress, what=name
+    )
+    return rows[group]
 
 
 def joint_rows(protocol: Protocol, candidate: Candidate) -> list[dict[str, float]]:
     """MPJPE of each test frame in millimetres."""
-    found, run = candidate.poses.joint_distances(), candidate.run
+    found, run = candidate.poses.joint_distances(JOINTS_MEASURED), candidate.run
     assert found is not None  # checked
     factor = run.coordinate_scale * protocol.millimetres_per_unit
-    errors = {"mpjpe": found.paper_ridge, "mpjpe_ridge": found.ridge, "mpjpe_mean_pose": found.mean_pose}
+    errors = {"mpjpe": found.least_norm, "mpjpe_ridge": found.ridge, "mpjpe_mean_pose": found.mean_pose}
     return [
         {
             "frame": run.frame_ids[frame],
@@ -156,11 +173,11 @@ def notes_of(protocol: Protocol, results: Sequence[Result], lpips: Lpips | str) 
         name = f"{result.candidate.subject.name} ({run.path.resolve().name})"
         if differs := result.candidate.differs:
             notes.append(f"{DAGGER} {name} was not trained as the protocol says: {'; '.join(differs)}.")
+        if run.config.baseline.method != OURS:
+            notes.append(f"{name} is a baseline: {run.config.baseline.label}.")
         if run.step < run.iterations:
             notes.append(f"{name} is at {run.how_far} of its training.")
-    if protocol.train_frames != (usual := PROTOCOLS[protocol.name].train_frames):
-        notes.append(f"Frames {protocol.train_frames} in place of {usual}.")
-    if "lpips" in protocol.metrics and isinstance(lpips, str):
+    if "lpips_vgg" in protocol.metrics + protocol.our_metrics and isinstance(lpips, str):
         notes.append(f"LPIPS is not measured: {lpips}.")
     here = {result.candidate.subject.name for result in results}
     missing = [subject.name for subject in protocol.subjects if subject.name not in here]
@@ -180,6 +197,7 @@ def run_report(result: Result) -> dict[str, Any]:
     return {
         "subject": candidate.subject.name,
         "run": str(run.path),
+        "method": run.config.baseline.label,
         "scene": str(candidate.contents.path),
         "seed": run.config.schedule.seed,
         "step": run.step,
@@ -188,7 +206,7 @@ def run_report(result: Result) -> dict[str, Any]:
         "cameras_trained_on": list(run.camera_ids),
         "frames_trained_on": list(run.frame_ids),
         "differences": candidate.differs,
-        "driving": candidate.poses.driving(),
+        "our_driving": candidate.poses.driving(),
         "summary": result.summary,
         "rows": [{key: finite(value) for key, value in row.items()} for row in result.rows],
     }

@@ -3,107 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from rich.table import Table
-from rich.text import Text
 
-from wim_fast.evaluation.joints import PAPER_RIDGE
-from wim_fast.evaluation.protocols import JOINTS, Protocol, numbers
+from wim_fast.evaluation.protocols import JOINTS, OUR_DRIVING, Protocol, numbers
 from wim_fast.evaluation.summary import Line
 from wim_fast.posing.regression import RIDGE
-
-DAGGER = "†"
-
-
-class Column(NamedTuple):
-    """How a metric is headed and printed."""
-
-    heading: str
-    form: str
-    better: str  # up or down
-
+from wim_fast.runs.result_table import Column, latex_table, text_table
 
 COLUMNS = {
     "psnr": Column("PSNR (dB)", ".2f", "up"),
+    "psnr_box": Column("PSNR in the box (dB)", ".2f", "up"),
     "ssim": Column("SSIM", ".4f", "up"),
-    "lpips": Column("LPIPS", ".4f", "down"),
+    "ssim_box": Column("SSIM in the box", ".4f", "up"),
+    "ssim_paper": Column("SSIM, image's range", ".4f", "up"),
+    "lpips_vgg": Column("LPIPS (VGG)", ".4f", "down"),
     "iou": Column("mask IoU", ".4f", "up"),
-    "mpjpe": Column(f"MPJPE (mm), ridge {PAPER_RIDGE:g}", ".1f", "down"),
+    "mpjpe": Column("MPJPE (mm)", ".1f", "down"),
     "mpjpe_ridge": Column(f"MPJPE (mm), ridge {RIDGE:g}", ".1f", "down"),
     "mpjpe_mean_pose": Column("mean pose (mm)", ".1f", "down"),
 }
 
 
-def shown_columns(protocol: Protocol, lines: Sequence[Line]) -> list[str]:
-    """The protocol's metrics that any line has."""
-    return [key for key in protocol.metrics if any(key in line.values for line in lines)]
+def published_columns(protocol: Protocol) -> dict[str, Column]:
+    """The source's metrics."""
+    return {key: column_of(key) for key in protocol.metrics}
 
 
-def table(protocol: Protocol, lines: Sequence[Line]) -> Table:
-    """For people; the last line is set apart if it is the mean."""
-    keys = shown_columns(protocol, lines)
-    result = Table(title=protocol.title, title_justify="left")
-    result.add_column("", no_wrap=True)
-    for key in keys:
-        result.add_column(COLUMNS[key].heading, justify="right")
-    result.add_column("runs", justify="right")
-    for number, line in enumerate(lines):
-        cells = [_number(line, key, " ± ", "-") for key in keys]
-        last = number == len(lines) - 2 and len(lines) > 2
-        name = f"{line.name} {DAGGER}" if line.marked else line.name
-        result.add_row(Text(name), *cells, str(line.runs), end_section=last)
-    return result
+def our_columns(protocol: Protocol) -> dict[str, Column]:
+    """The metrics that we add, headed so."""
+    columns = {}
+    for key in protocol.our_metrics:
+        ours = "our driving" if key.endswith(OUR_DRIVING) else "ours"
+        column = column_of(key)
+        columns[key] = column._replace(heading=f"{column.heading}, {ours}")
+    return columns
 
 
-def _number(line: Line, key: str, between: str, none: str) -> str:
-    if key not in line.values:
-        return none
-    mean, deviation = line.values[key]
-    form = COLUMNS[key].form
-    return f"{mean:{form}}" if deviation is None else f"{mean:{form}}{between}{deviation:{form}}"
+def column_of(key: str) -> Column:
+    """Of a metric, of views driven by our map too."""
+    return COLUMNS[key.removesuffix(OUR_DRIVING)]
 
 
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "†": r"$^\dagger$",
-    "±": r"$\pm$",
-    **{character: "\\" + character for character in "&%$#_{}"},
-}
-
-
-def escape(text: str) -> str:
-    """Text that LaTeX prints as it is; characters that do not print become blanks."""
-    return "".join(_SPECIAL.get(c, c if c.isprintable() else " ") for c in text)
+def tables(protocol: Protocol, lines: Sequence[Line]) -> list[Table]:
+    """For people: what the source measures, if it does, and what we add."""
+    choices = published_columns(protocol), our_columns(protocol)
+    return [text_table(protocol.title, columns, lines) for columns in choices if columns]
 
 
 def latex(protocol: Protocol, lines: Sequence[Line], notes: Sequence[str]) -> str:
-    """The table for `\\input` in a document that has the package booktabs; notes stand below it."""
-    keys = shown_columns(protocol, lines)
-    arrows = {"up": r"$\uparrow$", "down": r"$\downarrow$"}
-    headings = [f"{escape(COLUMNS[key].heading)} {arrows[COLUMNS[key].better]}" for key in keys]
-    rows = []
-    for line in lines:
-        cells = [_number(line, key, r" \pm ", "") for key in keys]
-        name = escape(line.name) + (r"$^\dagger$" if line.marked else "")
-        rows.append(" & ".join([name, *(f"${cell}$" if cell else "--" for cell in cells)]) + r" \\")
-    if len(lines) > 2:  # two subjects at least, and their mean
-        rows.insert(-1, r"\midrule")
-    text = [
-        f"% {protocol.name}: {protocol.title}. Needs \\usepackage{{booktabs}}.",
-        rf"\begin{{tabular}}{{l{'r' * len(keys)}}}",
-        r"\toprule",
-        " & ".join(["", *headings]).lstrip() + r" \\",
-        r"\midrule",
-        *rows,
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    if notes:
-        text += [r"\par\smallskip", *(rf"{{\footnotesize {escape(note)}\par}}" for note in notes)]
-    return "\n".join(text) + "\n"
+    """One table for `\\input` in a document that has the package booktabs; notes stand below it."""
+    columns = published_columns(protocol) | our_columns(protocol)
+    return latex_table(f"{protocol.name}: {protocol.title}.", columns, lines, notes)
 
 
 def described(protocol: Protocol) -> list[str]:
@@ -122,8 +73,15 @@ def described(protocol: Protocol) -> list[str]:
         ),
         f"  test      {protocol.group}" + ("" if protocol.group == JOINTS else f": {views}"),
         f"  images    {protocol.size} pixels, background {protocol.background:g}",
-        f"  metrics   {'; '.join(COLUMNS[key].heading for key in protocol.metrics)}",
+        f"  metrics   {headings(protocol.metrics) or 'none of the source'}; ours: {headings(protocol.our_metrics)}",
         f"  source    {protocol.source}",
-        *(f"  {'' if k else 'guesses':10}{guess}" for k, guess in enumerate(protocol.guesses)),
+        *(f"  {'' if k else 'ours':10}{detail}" for k, detail in enumerate(protocol.ours)),
         "",
     ]
+
+
+def headings(metrics: Sequence[str]) -> str:
+    """Of columns, in one line."""
+    return ", ".join(
+        column_of(key).heading + (" by our driving" if key.endswith(OUR_DRIVING) else "") for key in metrics
+    )

@@ -1,0 +1,1 @@
+"""The method without each of its terms: the same scene trained again and again, as one table."""
