@@ -358,7 +358,9 @@ class BaselineConfig:
     pose_prior: str | None = field(
         None, "kundu: SMPLify's prior of poses (gmm_08.pkl or npz); none: small angles"
     )
-    lr_baseline: float = field(5e-4, "learning rate of a baseline", above=0, maximum=10)
+    lr_baseline: float | None = field(
+        None, "learning rate of a baseline; none: 5e-4 of kundu, 1e-3 of schmidtke", above=0, maximum=10
+    )
     baseline_width: int = field(256, "width of a baseline's network of time", minimum=1, maximum=4096)
     outline_weight: float = field(
         1.0, "kundu: weight of the squared error of the mask", minimum=0, maximum=1e6
@@ -392,6 +394,11 @@ class BaselineConfig:
     boundary_weight: float = field(
         1.0, "schmidtke: weight of anchors that leave the image", minimum=0, maximum=1e6
     )
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the method."""
+        return self.lr_baseline or (5e-4 if self.method == KUNDU else 1e-3)
 
     @property
     def label(self) -> str:

@@ -49,7 +49,7 @@ class BaselineTrainer:
         ]
         self.optimizer = torch.optim.AdamW(
             groups,
-            lr=config.baseline.lr_baseline,
+            lr=config.baseline.rate,
             betas=(rates.adam_beta1, rates.adam_beta2),
             weight_decay=0.0,
         )
@@ -87,7 +87,7 @@ class BaselineTrainer:
         torch.nn.utils.clip_grad_norm_(self.parameters(), config.optimizer.clip_norm)
         share = schedule.learning_rate_share(self.step, self.progress, config)
         for group in self.optimizer.param_groups:
-            group["lr"] = share * config.baseline.lr_baseline
+            group["lr"] = share * config.baseline.rate
         self.optimizer.step()
         self.step += 1
         nothing = torch.zeros((), device=device)

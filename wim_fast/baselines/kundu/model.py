@@ -18,7 +18,7 @@ from wim_fast.baselines.kundu.outline import find_outline, mesh_edges, soft_mask
 from wim_fast.baselines.kundu.picture import mesh_image
 from wim_fast.baselines.kundu.prior import load_pose_prior
 from wim_fast.baselines.kundu.skinning import Skin
-from wim_fast.baselines.kundu.start import find_stand
+from wim_fast.baselines.kundu.start import find_stand, surface_moments
 from wim_fast.baselines.template import Template, load_smpl, load_template
 from wim_fast.baselines.trajectory import TimeNetwork
 from wim_fast.config import BaselineConfig, Config
@@ -69,8 +69,8 @@ class Kundu(nn.Module):
         """At rest in every frame, where the body's masks overlap most with those of one."""
         vertices = self.skin.vertices.double().numpy()
         stand = find_stand(scene, initial_frames, vertices, self.mesh_faces)
-        root = self.skin.joints[0].double().numpy() - vertices.mean(axis=0)
-        place = stand.place + stand.size * stand.turn @ root
+        center, _ = surface_moments(vertices, self.mesh_faces)
+        place = stand.of(self.skin.joints[:1].double().numpy() - center)[0]
         self.network.rest[:9] = torch.from_numpy(np.concatenate([place, *stand.turn.T[:2]]))
         self.log_size.fill_(math.log(stand.size) / SIZE_UNIT)
 

@@ -17,14 +17,19 @@ from wim_fast.training.initialization import starting_frame
 LEAST_POINTS = 20  # of a visual hull
 YAWS = 16  # about the world's up axis, for each of the six sides that may be up
 SIZE = 48  # pixels of the masks that are compared
+FITS = 2  # of size and place, for each turn
 
 
 class Stand(NamedTuple):
-    """A body at rest in the world: x_world = size * turn (x - center of the body) + place."""
+    """A body at rest in the world: x_world = size * turn (x - center of its surface) + place."""
 
     turn: np.ndarray  # (3, 3)
     size: float
-    place: np.ndarray  # (3,) of the mean of its vertices
+    place: np.ndarray  # (3,)
+
+    def of(self, points: np.ndarray) -> np.ndarray:
+        """World points (N, 3) of points (N, 3) from the centre of the surface."""
+        return self.size * points @ self.turn.T + self.place
 
 
 def find_stand(scene: Scene, initial_frames: int, vertices: np.ndarray, faces: np.ndarray) -> Stand:
@@ -37,20 +42,47 @@ def find_stand(scene: Scene, initial_frames: int, vertices: np.ndarray, faces: n
     if len(points) < LEAST_POINTS:
         problem = f"the visual hull of frame {scene.frame_ids[frame]} has too few points ({len(points)})"
         raise UserError(scene.name, problem, "check masks and cameras")
-    place, centered = points.mean(axis=0), vertices - vertices.mean(axis=0)
-    size = float(np.sqrt(points.var(axis=0).sum() / centered.var(axis=0).sum()))
+    center, spread = surface_moments(vertices, faces)
+    size, place = float(np.sqrt(points.var(axis=0).sum() / spread)), points.mean(axis=0)
     factor = SIZE / max(scene.size)
     cameras = scene.cameras.resized(*(max(1, round(factor * n)) for n in scene.size[::-1]))
     masks = np.stack([_shrunk(mask == OBJECT, cameras) for mask in scene.mask[:, frame]])
-
     stands = []
     for turn in turns(up_axis(scene.cameras)):
-        covered = covered_by(size * centered @ turn.T + place, faces, cameras)
-        fitted = size * float(np.sqrt(masks.sum() / max(covered.sum(), 1)))
-        covered = covered_by(fitted * centered @ turn.T + place, faces, cameras)
+        stand = Stand(turn, size, place)
+        for _ in range(FITS):
+            covered = covered_by(stand.of(vertices - center), faces, cameras)
+            stand = _fitted(stand, covered, masks, cameras)
+        covered = covered_by(stand.of(vertices - center), faces, cameras)
         overlap = (covered & masks).sum() / max((covered | masks).sum(), 1)
-        stands.append((overlap, Stand(turn, fitted, place)))
+        stands.append((overlap, stand))
     return max(stands, key=lambda found: found[0])[1]
+
+
+def _fitted(stand: Stand, covered: np.ndarray, masks: np.ndarray, cameras: Cameras) -> Stand:
+    """As large and in the place where the masks' areas and centres are those of what the body covers."""
+    rows, off = [], []
+    for v, (ours, theirs) in enumerate(zip(covered, masks, strict=True)):
+        if ours.any() and theirs.any():
+            shift = np.argwhere(theirs).mean(axis=0)[::-1] - np.argwhere(ours).mean(axis=0)[::-1]
+            T = cameras.T_camera_world[v]
+            depth = T[2, :3] @ stand.place + T[2, 3]
+            rows.append(T[:2, :3])
+            off.append(shift * depth / cameras.intrinsics[v].diagonal()[:2])
+    if not rows:
+        return stand
+    shift = np.linalg.lstsq(np.concatenate(rows), np.concatenate(off), rcond=1e-6)[0]
+    growth = float(np.sqrt(masks.sum() / covered.sum()))
+    return Stand(stand.turn, stand.size * growth, stand.place + shift)
+
+
+def surface_moments(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, float]:
+    """Mean (3,) and sum of variances of the surface, by area: however many vertices there are where."""
+    corners = vertices[faces]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    middle = corners.mean(axis=1)
+    center = np.average(middle, axis=0, weights=area)
+    return center, float(np.average(np.square(middle - center).sum(axis=1), weights=area))
 
 
 def covered_by(vertices: np.ndarray, faces: np.ndarray, cameras: Cameras) -> np.ndarray:
