@@ -23,7 +23,8 @@ KERNELS = {
     "march": "march", "articulated_lookup": "lookup", "part_encoding": "encoding", "decoder_mlp": "decoder",
     "pose_mlp": "pose", "composite": "composite", "visible_samples": "composite", "interpolated": "composite",
     "shade": "decoder", "silhouette_losses": "silhouette", "unjudged_points": "silhouette",
-    "draw_pixels": "data", "image_losses": "losses",
+    "draw_pixels": "data", "image_losses": "losses", "shape_losses": "losses", "structure_losses": "losses",
+    "observe_distances": "losses", "part_poses": "pose", "corrected_cameras": "data", "camera_rays": "data",
 }  # fmt: skip
 FORWARD = ("data", "pose", "march", "lookup", "encoding", "decoder", "composite", "silhouette", "losses")
 DIFFERENTIATED = ("silhouette", "composite", "decoder", "encoding", "lookup", "pose")

@@ -88,11 +88,11 @@ def test_calls_of_a_step(folder: Path) -> None:
     calls = step_stages.profiled_step(make_trainer(folder, "numba")).calls
     assert set(calls) == set(step_stages.FORWARD)
     assert calls["march"] == 1
-    assert calls["losses"] == 2  # all of the forward pass, and the kernel of colours and masks within
+    assert calls["losses"] == 5  # all of the forward pass, and four kernels within it
     assert calls["encoding"] == 2
     assert calls["lookup"] == 3
     assert calls["composite"] == 3  # between decoded samples, which of them show, and what they look like
-    assert calls["pose"] == 3  # the kernel within the model's, and alone for the merge loss
+    assert calls["pose"] == 5  # network and poses within the model's, and alone for the merge loss
     assert calls["decoder"] == 5
     assert calls["data"] > 1
 
