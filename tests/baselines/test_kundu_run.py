@@ -47,7 +47,7 @@ def test_it_lowers_its_own_errors(run: Path) -> None:
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     first, last = rows[0]["losses"], rows[-1]["losses"]
     assert last["outline"] < 0.8 * first["outline"]
-    assert last["consensus"] < 0.6 * first["consensus"]
+    assert last["consensus"] < 0.8 * first["consensus"]
     measured = json.loads((run / "evaluation.json").read_text())
     assert measured["test cameras"]["iou"] > 0.75
     assert measured["test cameras"]["psnr"] > 20
