@@ -120,14 +120,19 @@ def _check_scalar(setting: Setting, value: Any, where: str, key: str) -> Any:
             raise UserError(where, f"{key} is {as_text(value)}", f"it must be {remedy}")
 
     if setting.minimum is not None:
-        require(value >= setting.minimum, f"at least {setting.minimum:g}")
+        require(value >= setting.minimum, f"at least {_limit(setting, setting.minimum)}")
     if setting.above is not None:
-        require(value > setting.above, f"greater than {setting.above:g}")
+        require(value > setting.above, f"greater than {_limit(setting, setting.above)}")
     if setting.maximum is not None:
-        require(value <= setting.maximum, f"at most {setting.maximum:g}")
+        require(value <= setting.maximum, f"at most {_limit(setting, setting.maximum)}")
     if setting.choices is not None:
         require(value in setting.choices, f"one of {', '.join(setting.choices)}")
     return value
+
+
+def _limit(setting: Setting, value: float) -> str:
+    """Whole numbers with all their digits."""
+    return f"{value:.0f}" if setting.kind is int else f"{value:g}"
 
 
 def as_text(value: Any) -> str:
