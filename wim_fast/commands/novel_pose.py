@@ -16,9 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the command."""
     add_run_arguments(parser, "RUN/novel_pose/<what>")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "--pose", type=Path, metavar="FILE", help="YAML file that says which parts turn (docs/poses.md)"
-    )
+    what.add_argument("--pose", type=Path, metavar="FILE", help="YAML of what turns (docs/poses.md)")
     what.add_argument("--drive", type=Path, metavar="FILE", help="npz file of points that drive the parts")
     what.add_argument(
         "--list-joints",
