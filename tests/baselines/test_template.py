@@ -42,7 +42,7 @@ def test_smpl_is_posed_as_recorded_people_are(tmp_path: Path) -> None:
     pose[:, 0] = 0
     model = load_body_model(file, "smpl")
     coefficients = np.tile(betas, (3, 1))
-    joints, vertices = pose_body(model, coefficients, pose, np.zeros((3, 3)), np.zeros((3, 3)), slice(None))
+    joints, vertices = pose_body(model, coefficients, pose, np.zeros((3, 3)), np.zeros((3, 3)))
     R, root = Rotation.from_rotvec(turn).as_matrix(), joints[:, :1]
     skin = Skin(load_smpl(file)).double()
     shape, angles = torch.from_numpy(betas), torch.from_numpy(pose[:, 1:])
@@ -87,7 +87,7 @@ def test_templates_that_do_not_fit(tmp_path: Path, changes: dict[str, Any], prob
 def test_files_that_are_something_else(tmp_path: Path) -> None:
     text = tmp_path / "text.npz"
     text.write_text("no archive")
-    with pytest.raises(UserError, match="cannot be read as a template"):
+    with pytest.raises(UserError, match="cannot be read as an npz file"):
         load_template(text)
     with pytest.raises(UserError, match="there is no such template"):
         load_template(tmp_path / "none.npz")
