@@ -14,7 +14,8 @@ from wim_fast.config import Config, ModelConfig
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.motion import Motion, learned_motion
 from wim_fast.ops.backend import select_backend
-from wim_fast.posing.drive import drive_as_published
+from wim_fast.posing.drive import drive_as_published, part_poses
+from wim_fast.posing.regression import part_points
 from wim_fast.recordings.recording import GroundTruth
 from wim_fast.runs.recording_poses import RecordingPoses, published_driver
 from wim_fast.runs.trained_model import TrainedModel
@@ -72,10 +73,16 @@ def test_driven_as_published_whatever_a_world_unit_is() -> None:
     translation, points = rng.normal(size=(12, 2, 3)), rng.normal(size=(15, 30, 3))
     axes = rng.uniform(0.1, 0.3, size=(2, 3))
     for name, ridge in (("points", 0.5), ("joints", 0.1)):
-        expected = drive_as_published(points, points[:12], rotation, translation, axes, ridge)
+        moving = part_points(rotation, translation, axes)
+        expected = part_poses(drive_as_published(points, points[:12], moving, ridge), axes)
         for scale, size in ((1.5, 1.0), (3.0, 0.5)):
             motion = Motion(rotation, size * translation)
-            run = SimpleNamespace(motion=motion, semi_axes=size * axes, coordinate_scale=scale)
+            run = SimpleNamespace(
+                motion=motion,
+                coordinate_scale=scale,
+                points_in=lambda m, a=size * axes: part_points(m.rotation, m.translation, a),
+                motion_of=lambda moved, a=size * axes: Motion(*part_poses(moved, a)),
+            )
             driver = published_driver(1.5)(run, name, size * points, range(12))
             np.testing.assert_allclose(driver.motion.rotation, expected[0], atol=1e-8)
             np.testing.assert_allclose(driver.motion.translation, size * expected[1], atol=1e-8)
