@@ -56,7 +56,7 @@ def consensus_loss(colors: Tensor, weights: Tensor) -> Tensor:
 def outline_loss(mask: Tensor, alpha: Tensor, reliable: Tensor) -> Tensor:
     """() mean squared difference of masks (B, H, W), as it is and blurred by each of `BLURS`, summed.
 
-    Blurred, a body that does not overlap its mask is drawn to it; else it would rather shrink to nothing.
+    A blurred difference reaches from a mask to a body that does not overlap it; the plain one does not.
 
     Args:
         reliable: (B, H, W) in [0, 1]; what is not counts as no difference.
