@@ -7,7 +7,7 @@ import functools
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,6 +50,14 @@ def check_regular(path: Path) -> None:
         kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISSOCK: "a socket"}
         kind = next((name for test, name in kinds.items() if test(mode)), "a device")
         raise UserError(path, f"is {kind}, not a file", "put a file there")
+
+
+def check_named_once(paths: Sequence[Path], what: str) -> None:
+    """UserError for the first path that leads where one before it does. `what`: they are, in the singular."""
+    resolved = [path.resolve() for path in paths]
+    for number, path in enumerate(paths):
+        if resolved[number] in resolved[:number]:
+            raise UserError(path, "is named twice", f"name each {what} once")
 
 
 def amount(size: float) -> str:

@@ -50,3 +50,8 @@ class WholeImages:
         reliable = torch.from_numpy(mask != UNRELIABLE).to(self.device)
         cameras = self.intrinsics[camera], self.T_camera_world[camera]
         return ImageBatch(camera, frame, *cameras, rgb, alpha, reliable, progress)
+
+
+def camera_centers(T_camera_world: Tensor) -> Tensor:
+    """Optical centres (B, 3), world."""
+    return -(T_camera_world[:, :3, :3].transpose(1, 2) @ T_camera_world[:, :3, 3:])[..., 0]

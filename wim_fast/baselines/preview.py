@@ -13,6 +13,7 @@ from wim_fast.drawing.images import enlarge
 from wim_fast.drawing.sheets import grid
 from wim_fast.drawing.views import DRAWING_SIZE
 from wim_fast.scene.scene import Scene
+from wim_fast.training.preview import captions, frame_shown
 
 
 @torch.no_grad()
@@ -22,7 +23,7 @@ def preview_picture(
     """As `training.preview.preview_picture`."""
     model, background = trainer.model, trainer.config.scene.background_grey
     model.finish(trainer.images)
-    frame = int(np.abs(np.subtract(trained_positions, trainer.active_frames // 2)).argmin())
+    frame = frame_shown(trainer, trained_positions)
     moment = torch.tensor([float(trained_positions[frame])], device=trainer.backend.device)
     points = model.points(moment)[0].double().cpu().numpy()
     pictures = []
@@ -30,5 +31,4 @@ def preview_picture(
         both = views.rgba[camera, frame], model.image(points, views.cameras, camera).rgba()
         plain = [over_uint8(picture, background) for picture in both]
         pictures.append([enlarge(picture, DRAWING_SIZE, smooth=True) for picture in plain])
-    captions = [f"{name}, frame {views.frame_ids[frame]}, step {trainer.step}" for name in rows]
-    return grid(pictures, ("filmed", "rendered"), captions)
+    return grid(pictures, ("filmed", "rendered"), captions(trainer, rows, views.frame_ids[frame]))

@@ -17,6 +17,7 @@ from wim_fast.ops.backend import Backend
 from wim_fast.processes import ALONE, Processes
 from wim_fast.scene.scene import Scene
 from wim_fast.training import schedule
+from wim_fast.training.optimizer import restore_optimizer
 from wim_fast.training.pace import Pace
 from wim_fast.training.result_files import npz_file
 from wim_fast.training.room import EXACT, Room
@@ -114,7 +115,7 @@ class BaselineTrainer:
     def restore_learned(self, content: Mapping[str, Any]) -> None:
         """Put what `learned` gave back."""
         self.model.load_state_dict(content["model"])
-        self.optimizer.load_state_dict(content["optimizer"])
+        restore_optimizer(self.optimizer, content["optimizer"])
 
     def result_files(self, frame_ids: Sequence[int], coordinate_scale: float) -> dict[str, bytes]:
         """trajectory.npz."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from wim_fast.model.pose_trajectory import cosine_basis
+from wim_fast.ops.mlp.reference import mlp
 
 LAYERS = 4  # supplement A.1
 SPREAD = 0.1  # of the last layer at first: every moment starts near `rest`
@@ -29,8 +32,6 @@ class TimeNetwork(nn.Module):
 
     def forward(self, moments: Tensor) -> Tensor:
         """(F, outputs) at moments (F,), in frames trained on, perhaps between two."""
-        k = torch.arange(self.num_frequencies, device=moments.device)
-        x = torch.cos(math.pi / self.num_frames * k * (moments[:, None].to(self.rest.dtype) + 0.5))
-        for layer in self.layers[:-1]:
-            x = torch.tanh(layer(x))
-        return self.rest + self.layers[-1](x)
+        x = cosine_basis(moments.to(self.rest.dtype), self.num_frames, self.num_frequencies)
+        weights: list[Any] = [layer.weight for layer in self.layers]
+        return self.rest + mlp(x, weights, "tanh")

@@ -13,6 +13,12 @@ from wim_fast.ops.mlp import reference as mlp_reference
 from wim_fast.ops.poses import reference as poses_reference
 
 
+def cosine_basis(moments: Tensor, num_frames: int, num_frequencies: int) -> Tensor:
+    """(F, K) ``cos(pi k (t + 0.5) / T)`` at moments t (F,) of T frames, k = 0..K-1 (supplement A.1)."""
+    k = torch.arange(num_frequencies, device=moments.device)
+    return torch.cos(math.pi / num_frames * k * (moments[:, None] + 0.5))
+
+
 class PoseTrajectory(nn.Module):
     """Frame -> part-to-world rotation and translation of P parts.
 
@@ -46,6 +52,5 @@ class PoseTrajectory(nn.Module):
 
         `mlp`, `part_poses`: the implementations of the network and of what becomes of its numbers, as in ``ops``.
         """
-        k = torch.arange(self.num_frequencies, device=frames.device)
-        x = torch.cos(math.pi / self.num_frames * k * (frames[:, None].float() + 0.5))
+        x = cosine_basis(frames.float(), self.num_frames, self.num_frequencies)
         return part_poses(mlp(x, [layer.weight for layer in self.layers], "tanh"), self.rest)

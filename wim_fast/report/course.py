@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from wim_fast.training.metrics_log import row_of
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,8 @@ def read_course(path: Path) -> Course:
 
 def as_row(line: str) -> dict[str, Any] | None:
     """A line as a row with a step, a speed and losses; None if it is something else."""
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(row, dict) or not isinstance(row.get("losses", {}), dict):
+    row = row_of(line)
+    if row is None or not isinstance(row.get("losses", {}), dict):
         return None
     step, speed = number(row.get("step")), number(row.get("steps_per_second"))
     if step is None or speed is None or step <= 0 or speed <= 0:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wim_fast.errors import UserError
-from wim_fast.files import check_free, output_folder, write_atomic
+from wim_fast.files import check_free, check_named_once, output_folder, write_atomic
 from wim_fast.report.media import Media
 from wim_fast.report.page import page, tables
 from wim_fast.report.run_content import RunContent, read_run
@@ -62,10 +62,7 @@ def read_all(paths: Sequence[str | Path]) -> tuple[list[RunContent], list[Study]
     if not paths:
         raise UserError("wim-fast report", "no folder was named", "give folders that `wim-fast train` made")
     folders = [Path(path) for path in paths]
-    resolved = [folder.resolve() for folder in folders]
-    for number, folder in enumerate(resolved):
-        if folder in resolved[:number]:
-            raise UserError(folders[number], "is named twice", "name each folder once")
+    check_named_once(folders, "folder")
     kinds = {folder: kind_of(folder) for folder in folders}
     runs = [folder for folder, kind in kinds.items() if kind == RUN_FILE]
     contents = [read_run(run, name) for run, name in zip(runs, names_of(runs), strict=True)]

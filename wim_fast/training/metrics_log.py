@@ -126,13 +126,19 @@ def last_step(path: Path) -> int:
 def rows_of(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a metrics file, up to the first that is not whole."""
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            return
-        if not isinstance(row, dict) or type(row.get("step")) is not int:
+        row = row_of(line)
+        if row is None or type(row.get("step")) is not int:
             return
         yield row
+
+
+def row_of(line: str | bytes) -> dict[str, Any] | None:
+    """What a line of a metrics file holds; None if it is damaged."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
 
 
 class RemainingTime:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from wim_fast.drawing.sheets import grid
 from wim_fast.drawing.views import DRAWING_SIZE, View
 from wim_fast.model.motion import learned_motion, posed_at
 from wim_fast.scene.scene import Scene
+from wim_fast.training.learner import Learner
 from wim_fast.training.trainer import Trainer
 
 COLUMNS = ("filmed", "rendered", "parts", "joints")
@@ -28,7 +29,7 @@ def preview_picture(
         rows: {caption: position of the camera in `views`}.
     """
     config, model = trainer.config, trainer.model
-    frame = int(np.abs(np.subtract(trained_positions, trainer.active_frames // 2)).argmin())
+    frame = frame_shown(trainer, trained_positions)
     cameras = trainer.found.corrected(views.cameras)
     view = View(model, trainer.backend, trainer.inv_s, config.scene.background_grey)
     parts = View(model, trainer.backend, view.inv_s, view.background, parts=True)
@@ -47,5 +48,14 @@ def preview_picture(
         plain = [over_uint8(picture, view.background) for picture in (filmed, rendered, painted)]
         large = [enlarge(picture, DRAWING_SIZE, smooth=True) for picture in plain]
         pictures.append([*large, view.with_joints(filmed, pose, cameras, camera)])
-    captions = [f"{name}, frame {views.frame_ids[frame]}, step {trainer.step}" for name in rows]
-    return grid(pictures, COLUMNS, captions)
+    return grid(pictures, COLUMNS, captions(trainer, rows, views.frame_ids[frame]))
+
+
+def frame_shown(learner: Learner, trained_positions: Sequence[int]) -> int:
+    """The one in the middle of the frames that are in use, as a position in `trained_positions`."""
+    return int(np.abs(np.subtract(trained_positions, learner.active_frames // 2)).argmin())
+
+
+def captions(learner: Learner, names: Iterable[str], frame_id: int) -> list[str]:
+    """Of rows that show cameras of these names."""
+    return [f"{name}, frame {frame_id}, step {learner.step}" for name in names]

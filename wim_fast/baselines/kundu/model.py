@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from wim_fast.baselines.images import ImageBatch, WholeImages
+from wim_fast.baselines.images import ImageBatch, WholeImages, camera_centers
 from wim_fast.baselines.kundu import losses
 from wim_fast.baselines.kundu.outline import find_outline, mesh_edges, soft_mask
 from wim_fast.baselines.kundu.picture import mesh_image
@@ -201,8 +201,3 @@ def projected(vertices: Tensor, intrinsics: Tensor, T_camera_world: Tensor) -> P
     depth = local[..., 2]
     ahead = torch.where(depth > 1e-6, homogeneous[..., 2], 1e-6)  # what is behind the camera is not seen
     return Projected(homogeneous[..., :2] / ahead[..., None], depth)
-
-
-def camera_centers(T_camera_world: Tensor) -> Tensor:
-    """Optical centres (B, 3), world."""
-    return -(T_camera_world[:, :3, :3].transpose(1, 2) @ T_camera_world[:, :3, 3:])[..., 0]

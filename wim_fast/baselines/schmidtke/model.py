@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, l1_loss
 
-from wim_fast.baselines.images import ImageBatch, WholeImages
+from wim_fast.baselines.images import ImageBatch, WholeImages, camera_centers
 from wim_fast.baselines.schmidtke import gaussians, losses
 from wim_fast.baselines.schmidtke.perceptual import VggLoss, pyramid_loss, read_vgg
 from wim_fast.baselines.schmidtke.placement import place_template
@@ -211,5 +211,4 @@ def pixel_lines(intrinsics: Tensor, T_camera_world: Tensor, height: int, width: 
     )
     pixels = torch.stack([x + 0.5, y + 0.5, torch.ones_like(x)], dim=-1).flatten(0, 1).to(intrinsics)
     to_world = T_camera_world[:, :3, :3].transpose(1, 2)
-    origins = -(to_world @ T_camera_world[:, :3, 3:]).squeeze(-1)
-    return origins, pixels @ (to_world @ torch.linalg.inv(intrinsics)).transpose(1, 2)
+    return camera_centers(T_camera_world), pixels @ (to_world @ torch.linalg.inv(intrinsics)).transpose(1, 2)

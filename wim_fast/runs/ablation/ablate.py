@@ -11,6 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from wim_fast.companions import cores
+from wim_fast.config import SETTINGS
 from wim_fast.drawing.images import write_png
 from wim_fast.errors import UserError
 from wim_fast.evaluation.summary import Line
@@ -96,7 +97,8 @@ def ablate(
     """
     settings = settings or {}
     chosen = chosen_variants(variants)
-    folder = output or RUNS / f"ablation-{Path(str(settings.get('scene', 'dog'))).resolve().name}"
+    scene = Path(str(settings.get("scene", SETTINGS["scene"].default)))
+    folder = output or RUNS / f"ablation-{scene.resolve().name}"
     with output_folder(folder):
         jobs = plan_jobs(folder, chosen, seeds, settings, config_file)
         if at_once is None:

@@ -23,6 +23,7 @@ from wim_fast.evaluation.protocols import (
     find_subject,
     measured_views,
 )
+from wim_fast.files import check_named_once
 from wim_fast.runs.baseline_run import AnyRun
 from wim_fast.runs.recording_poses import RecordingPoses
 from wim_fast.scene.scene import SceneContents
@@ -52,10 +53,7 @@ def named_runs(texts: Sequence[str]) -> list[tuple[str | None, Path]]:
             raise UserError(text, "names no subject", "write SUBJECT=RUN")
     if not pairs:
         raise UserError("wim-fast protocol", "no run was named", "give folders that `wim-fast train` made")
-    resolved = [path.resolve() for _, path in pairs]
-    for number, where in enumerate(resolved):
-        if where in resolved[:number]:
-            raise UserError(pairs[number][1], "is named twice", "name each run once")
+    check_named_once([path for _, path in pairs], "run")
     return pairs
 
 
