@@ -15,6 +15,7 @@ from wim_fast.ops.march import reference
 from wim_fast.ops.march.reference import Samples
 
 STEPS = 32  # of a ray at a time
+MOST_PARTS = 64  # at a time; the registers of twice as many spill
 WARPS = 1
 PACK_BLOCK = 256  # samples
 PACK_WARPS = 4
@@ -25,10 +26,10 @@ CUTOFF_NATS = tl.constexpr(articulated_reference.CUTOFF_NATS)
 
 @triton.jit
 def _interval(
-    ox, oy, oz, dx, dy, dz, rotation, translation, semi_axes, row, num_parts, reach, PARTS: tl.constexpr
+    ox, oy, oz, dx, dy, dz, rotation, translation, semi_axes, row, start, num_parts, reach, PARTS: tl.constexpr
 ):
-    """Where the ray first enters and last leaves the inflated ellipsoids; the parts are the lanes."""
-    p = tl.arange(0, PARTS)
+    """Where the ray first enters and last leaves the inflated ellipsoids of the parts from `start` on: they are the lanes."""
+    p = start + tl.arange(0, PARTS)
     is_part = p < num_parts
     p = tl.where(is_part, p, 0)
     x, y, z = local_coordinates(ox, oy, oz, rotation, translation, row + p)
@@ -75,9 +76,12 @@ def _march(
     cut = CUTOFF_NATS / b
     # as `union_reach`: how near the nearest part is where the union is in the band
     reach = band + tl.log(tl.minimum(num_parts, SLOTS).to(tl.float32)) / b
-    near, far = _interval(
-        ox, oy, oz, dx, dy, dz, rotation, translation, semi_axes, row, num_parts, reach, PARTS
-    )
+    near, far = INF, -INF
+    for start in range(0, num_parts, PARTS):
+        enters, leaves = _interval(
+            ox, oy, oz, dx, dy, dz, rotation, translation, semi_axes, row, start, num_parts, reach, PARTS
+        )
+        near, far = tl.minimum(near, enters), tl.maximum(far, leaves)
 
     meets = far > 0.0
     k = tl.ceil(tl.where(meets, tl.maximum(near, 0.0), 0.0) / step - shift).to(tl.int32)
@@ -188,7 +192,7 @@ def march(
         counts = origins.new_empty(num_rays, dtype=torch.int32)
         _march[(num_rays,)](
             *inputs, *scalars, buffer, counts, num_parts,
-            PARTS=triton.next_power_of_2(max(num_parts, 32)), STEPS=STEPS, num_warps=WARPS,
+            PARTS=min(triton.next_power_of_2(max(num_parts, 32)), MOST_PARTS), STEPS=STEPS, num_warps=WARPS,
         )  # fmt: skip
         torch.cumsum(counts, 0, out=offsets[1:])
     t, ray_ids = origins.new_empty(capacity), origins.new_empty(capacity, dtype=torch.int64)
