@@ -26,7 +26,20 @@ CUTOFF_NATS = tl.constexpr(articulated_reference.CUTOFF_NATS)
 
 @triton.jit
 def _interval(
-    ox, oy, oz, dx, dy, dz, rotation, translation, semi_axes, row, start, num_parts, reach, PARTS: tl.constexpr
+    ox,
+    oy,
+    oz,
+    dx,
+    dy,
+    dz,
+    rotation,
+    translation,
+    semi_axes,
+    row,
+    start,
+    num_parts,
+    reach,
+    PARTS: tl.constexpr,
 ):
     """Where the ray first enters and last leaves the inflated ellipsoids of the parts from `start` on: they are the lanes."""
     p = start + tl.arange(0, PARTS)
