@@ -19,7 +19,7 @@ from wim_fast.config import SETTINGS
 from wim_fast.files import resource_folder
 from wim_fast.recordings.calibration.raw_json import read_raw_camera
 
-CAMERAS, FRAMES = 4, 4
+CAMERAS, FRAMES = 3, 2
 TINY = [
     "--parts=3", "--images-per-step=2", "--rays-per-image=24", "--hash-log2-entries=8", "--pose-width=16",
     "--decoder-width=16", "--size=24", "--threads=1", "--log-every=1",
@@ -109,7 +109,9 @@ class Material:
             ("the run", [*train, "--checkpoint-minutes", "1e-5"]),
             ("a picture", ["render", str(self.run), "--frames", "0:1", "--size", "16"]),
             ("a pose", _posed(self.run, self.pose, self.folder / "posed")),
-            ("a training on a folder", [*_trained(self.recording, self.folder / "other")]),
+            ("a measurement", ["evaluate", str(self.run), "--frames", "0:1"]),
+            ("a training on a folder", _trained(self.recording, self.folder / "other")),
+            ("an import", ["import", str(self.recording), "--output", str(self.folder / "imported")]),
         ]
 
 
@@ -209,9 +211,11 @@ def flags(rng: random.Random, material: Material, folder: Path) -> Case:
 
 
 def extreme_flags(rng: random.Random, material: Material, folder: Path) -> Case:
-    """Several settings at the ends of what is allowed."""
+    """Several settings at the ends of what is allowed; the largest pictures would only take long."""
     allowed = [
-        s for s in SETTINGS.values() if s.kind in (int, float) and not s.is_tuple and s.section != "schedule"
+        s
+        for s in SETTINGS.values()
+        if s.kind in (int, float) and not s.is_tuple and s.section != "schedule" and s.name != "size"
     ]
     command = _trained(material.scene, folder / "run")
     for setting in rng.sample(allowed, 3):
