@@ -192,7 +192,7 @@ def pose_file(rng: random.Random, material: Material, folder: Path) -> Case:
     else:
         place = rng.randrange(len(lines))
         key = lines[place].split(":")[0]
-        text = rng.choice((*TEXTS, "1e300", "[1e300, 0, 0]", "3600", "240", "[0, 0]", "{part: 1}"))
+        text = rng.choice((*TEXTS, "1e300", "[1e300, 0, 0]", "3600", "24", "[0, 0]", "{part: 1}"))
         lines[place] = f"{key}: {text}"
         if rng.random() < 0.2:
             lines.append(lines[rng.randrange(7)])
