@@ -94,7 +94,7 @@ def test_calls_of_a_step(folder: Path) -> None:
     calls = step_stages.profiled_step(make_trainer(folder, "numba")).calls
     assert set(calls) == set(step_stages.FORWARD)
     assert calls["march"] == 1
-    assert calls["losses"] == 5  # all of the forward pass, and four kernels within it
+    assert calls["losses"] == 6  # all of the forward pass, and five kernels within it
     assert calls["encoding"] == 2
     assert calls["lookup"] == 3
     assert calls["composite"] == 3  # between decoded samples, which of them show, and what they look like
