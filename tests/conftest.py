@@ -74,6 +74,15 @@ def blank_overview(monkeypatch):
 
 
 @pytest.fixture
+def bare_training(monkeypatch):
+    """`wim-fast train` draws empty previews and measures nothing at its end: both take longer than a tiny training."""
+    from wim_fast.runs.final_evaluation import FinalEvaluation
+
+    monkeypatch.setattr("wim_fast.runs.train.picture", lambda *_: np.zeros((1, 1, 3), np.uint8))
+    monkeypatch.setattr("wim_fast.runs.train.evaluate_split", lambda *_: FinalEvaluation({}, None, None))
+
+
+@pytest.fixture
 def empty_is_nan(monkeypatch):
     """New memory is full of NaN (of -1 for integers), so that what a kernel leaves unwritten shows."""
 

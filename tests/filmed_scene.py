@@ -42,9 +42,16 @@ class Film:
         views = [view_matrix(eye, np.array(aim)) for eye in self.eyes]
         self.R = [(M[:3, :3] * [1, -1, -1]).T for M in views]
         self.t = [unit * M[3, :3] * [1, -1, -1] for M in views]
+        self._rays: dict[tuple, np.ndarray] = {}
 
     def rays(self, scale: int = 1) -> np.ndarray:
         """Directions (H, W, 3) in camera axes of the pixels of images `scale` times larger: the lens undone."""
+        kept = (scale, self.K.tobytes(), tuple(self.lens))  # a test may change the camera
+        if kept not in self._rays:
+            self._rays[kept] = self._undone(scale)
+        return self._rays[kept]
+
+    def _undone(self, scale: int) -> np.ndarray:
         y, x = np.mgrid[: scale * self.height, : scale * self.width].astype(float)
         x, y = (x + 0.5) / scale - 0.5, (y + 0.5) / scale - 0.5
         drawn = np.stack([(x - self.K[0, 2]) / self.K[0, 0], (y - self.K[1, 2]) / self.K[1, 1]], -1)

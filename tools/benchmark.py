@@ -8,7 +8,7 @@ as the profiler has it, and the least of several steps: other work on the machin
 python tools/benchmark.py                              # the embedded dog, 20 parts, 4 x 384 rays; minutes
 python tools/benchmark.py --backend each --skip-growth # every backend that runs here
 python tools/benchmark.py --beside 1 --parts 10        # how much slower a step is while another program is busy
-python tools/benchmark.py --to-quality                 # seconds until unseen views have 25 and 27 dB; an hour
+python tools/benchmark.py --to-quality                 # seconds until novel views have 25 and 27 dB; an hour
 python tools/benchmark.py --to-quality --scene FOLDER --parts 10 --train-cameras 0 1 2 3 4 --against OTHER_CHECKOUT
 python tools/benchmark.py --backend triton tcnn --paper-batch --scene FOLDER --json results.json
 """

@@ -42,7 +42,7 @@ FITTED_POINTS = 500
 
 def main() -> None:
     args = arguments()
-    table = Table("film", "unseen PSNR", "IoU", "joints", "cameras px", title=str(args.scene))
+    table = Table("film", "novel-view PSNR", "IoU", "joints", "cameras px", title=str(args.scene))
     for row in args.rows:
         film = args.scene if ROWS[row] is None else make_film(row, args)
         run = args.output / f"run_{row}"

@@ -19,7 +19,7 @@ from wim_fast.config import SETTINGS
 from wim_fast.files import resource_folder
 from wim_fast.recordings.calibration.raw_json import read_raw_camera
 
-CAMERAS, FRAMES = 4, 4
+CAMERAS, FRAMES = 3, 2
 TINY = [
     "--parts=3", "--images-per-step=2", "--rays-per-image=24", "--hash-log2-entries=8", "--pose-width=16",
     "--decoder-width=16", "--size=24", "--threads=1", "--log-every=1",
@@ -109,7 +109,9 @@ class Material:
             ("the run", [*train, "--checkpoint-minutes", "1e-5"]),
             ("a picture", ["render", str(self.run), "--frames", "0:1", "--size", "16"]),
             ("a pose", _posed(self.run, self.pose, self.folder / "posed")),
-            ("a training on a folder", [*_trained(self.recording, self.folder / "other")]),
+            ("a measurement", ["evaluate", str(self.run), "--frames", "0:1"]),
+            ("a training on a folder", _trained(self.recording, self.folder / "other")),
+            ("an import", ["import", str(self.recording), "--output", str(self.folder / "imported")]),
         ]
 
 
@@ -190,7 +192,7 @@ def pose_file(rng: random.Random, material: Material, folder: Path) -> Case:
     else:
         place = rng.randrange(len(lines))
         key = lines[place].split(":")[0]
-        text = rng.choice((*TEXTS, "1e300", "[1e300, 0, 0]", "3600", "240", "[0, 0]", "{part: 1}"))
+        text = rng.choice((*TEXTS, "1e300", "[1e300, 0, 0]", "3600", "24", "[0, 0]", "{part: 1}"))
         lines[place] = f"{key}: {text}"
         if rng.random() < 0.2:
             lines.append(lines[rng.randrange(7)])
@@ -209,9 +211,11 @@ def flags(rng: random.Random, material: Material, folder: Path) -> Case:
 
 
 def extreme_flags(rng: random.Random, material: Material, folder: Path) -> Case:
-    """Several settings at the ends of what is allowed."""
+    """Several settings at the ends of what is allowed; the largest pictures would only take long."""
     allowed = [
-        s for s in SETTINGS.values() if s.kind in (int, float) and not s.is_tuple and s.section != "schedule"
+        s
+        for s in SETTINGS.values()
+        if s.kind in (int, float) and not s.is_tuple and s.section != "schedule" and s.name != "size"
     ]
     command = _trained(material.scene, folder / "run")
     for setting in rng.sample(allowed, 3):

@@ -24,7 +24,8 @@ KERNELS = {
     "pose_mlp": "pose", "composite": "composite", "visible_samples": "composite", "interpolated": "composite",
     "shade": "decoder", "silhouette_losses": "silhouette", "unjudged_points": "silhouette",
     "draw_pixels": "data", "image_losses": "losses", "shape_losses": "losses", "structure_losses": "losses",
-    "observe_distances": "losses", "part_poses": "pose", "corrected_cameras": "data", "camera_rays": "data",
+    "merge_loss": "losses", "observe_distances": "losses", "part_poses": "pose", "corrected_cameras": "data",
+    "camera_rays": "data",
 }  # fmt: skip
 FORWARD = ("data", "pose", "march", "lookup", "encoding", "decoder", "composite", "silhouette", "losses")
 DIFFERENTIATED = ("silhouette", "composite", "decoder", "encoding", "lookup", "pose")

@@ -1,4 +1,4 @@
-"""`benchmark.py --to-quality`: how long training takes until unseen views are as good as asked.
+"""`benchmark.py --to-quality`: how long training takes until novel views are as good as asked.
 
 What a run of N iterations reaches is known when it ends, for its schedule is in shares of N. So runs twice as long each
 time are trained until the last goal is passed, and the time to a goal is read off between two of them, on a straight line
@@ -43,7 +43,7 @@ class Trained(NamedTuple):
     iterations: int
     seconds: float  # on the wall
     processor: float  # seconds of all cores together
-    psnr: float  # of unseen views, dB
+    psnr: float  # of novel views, dB
 
 
 def to_quality(args: argparse.Namespace) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def show(subject: tuple[str, int], ladder: list[Trained], goals: tuple[float, ..
         wall, processor = (reached(ladder, field, goal) for field in ("seconds", "processor"))
         rows.append([f"to {goal:g} dB", *("-" if x is None else f"{x:.0f}" for x in (wall, processor)), ""])
     name, threads = subject
-    columns = ["", "seconds", "processor seconds", "unseen views"]
+    columns = ["", "seconds", "processor seconds", "novel views"]
     table(f"{name}, {threads} thread{'s' * (threads > 1)}", columns, rows)
 
 

@@ -40,16 +40,22 @@ def read_bytes(path: Path, most: int) -> bytes:
 
 def check_regular(path: Path) -> None:
     """UserError if there is something else than a regular file, or a link to one; OSError if there is nothing."""
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise UserError(path, "is a link that leads to itself", "put a file there") from None
-        raise
+    check_no_loop(path)
+    mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
         kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe", stat.S_ISSOCK: "a socket"}
         kind = next((name for test, name in kinds.items() if test(mode)), "a device")
         raise UserError(path, f"is {kind}, not a file", "put a file there")
+
+
+def check_no_loop(path: Path) -> None:
+    """UserError for a link that leads to itself. What is not there at all passes."""
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            remedy = "let it lead to what was meant"
+            raise UserError(path, "is a link that leads to itself", remedy) from None
 
 
 def check_named_once(paths: Sequence[Path], what: str) -> None:

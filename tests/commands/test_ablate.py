@@ -51,7 +51,7 @@ def test_ablate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "without" in shown
     assert f"{report['table'][0]['psnr']['mean']:.2f}" in shown
-    assert r"unseen PSNR (dB) $\uparrow$ &" in (output / "table.tex").read_text()
+    assert r"novel-view PSNR (dB) $\uparrow$ &" in (output / "table.tex").read_text()
     sheet = Image.open(output / "pictures.png")
     assert sheet.width > 3 * 384
     assert sheet.height > 2 * 384

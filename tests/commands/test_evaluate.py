@@ -128,8 +128,8 @@ def test_without_truth(tiny_run: TinyRun, tmp_path, capsys: pytest.CaptureFixtur
     ("arguments", "named"),
     [
         (["--cameras", "4", "99"], ["camera 99"]),
-        (["--frames", "0:99"], ["frames 0:99", "14 frames"]),
-        (["--frames", "20:30"], ["frames 20:30", "0:14"]),
+        (["--frames", "0:99"], ["frames '0:99'", "14 frames"]),
+        (["--frames", "20:30"], ["frames '20:30'", "0:14"]),
         (["--frames", "abc"], ["abc"]),
     ],
 )

@@ -110,7 +110,7 @@ def write(folder: Path, what: str) -> list[str]:
         ("flat", [], ["points.npz", "(14, 12)"]),
         ("nan", [], ["points.npz", "finite"]),
         ("good", ["--train-frames", "5:12"], ["frames 5:12", "row 10", "frame 10"]),
-        ("good", ["--frames", "0:20"], ["frames 0:20", "14 rows"]),
+        ("good", ["--frames", "0:20"], ["frames '0:20'", "14 rows"]),
         ("good", ["--cameras", "9"], ["camera 9"]),
         ("good", ["--cameras", "4", "--camera", "4"], ["--cameras", "--camera "]),
     ],

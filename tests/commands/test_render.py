@@ -73,7 +73,7 @@ def test_parts_and_joints(tiny_run: TinyRun, tmp_path) -> None:
     ("arguments", "named"),
     [
         (["--camera", "9"], ["camera 9"]),
-        (["--frames", "8:30"], ["frames 8:30", "10"]),
+        (["--frames", "8:30"], ["frames '8:30'", "10"]),
         (["--turntable", "--frame", "10"], ["frame 10", "0 to 9"]),
         (["--frame", "1"], ["--frame", "--turntable"]),
     ],

@@ -11,7 +11,9 @@ import pytest
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "from_film_to_pose.ipynb"
 
 
-SMALLER = {"iterations=1000": "iterations=60", "size=384": "size=96", "size=160": "size=64"}
+SMALLER = {
+    "iterations=1000": "iterations=20", "size=384": "size=96", "size=160": "size=48", "size=64, parts": "size=32, parts",
+}  # fmt: skip
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ def slow_lookup(points, pose_ids, rotation, translation, semi_axes, b, a):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_formulas(backend):
     posed = posed_ellipsoids(3, 12)
-    points, pose_ids = points_near(posed, 80)
+    points, pose_ids = points_near(posed, 33 if interpreted(backend) else 80)
     out = operation(backend, *OP)(points, pose_ids, *posed, 3)
     union, weights, ids = slow_lookup(points, pose_ids, *posed[:3], float(posed[3]), float(posed[4]))
     np.testing.assert_allclose(out.union, union, atol=2e-5)
@@ -84,7 +84,7 @@ def test_reference_gradients_in_float64():
 @pytest.mark.parametrize("count", [0, 1, 63, 65, 3000])
 @pytest.mark.parametrize(("parts", "top_k"), [(1, 1), (2, 2), (5, 1), (20, 3), (40, 2)])
 def test_kernel_against_reference(backend, count, parts, top_k, empty_is_nan):
-    if interpreted(backend) and (count > 65 or (parts > 5) != (count == 63)):
+    if interpreted(backend) and (count > 65 or count != {5: 65, 20: 63, 40: 1}.get(parts, count)):
         pytest.skip("too slow in Triton's interpreter")
     lookup = operation(backend, *OP)
     posed = posed_ellipsoids(3, parts, seed=parts)
@@ -132,7 +132,7 @@ def test_padding_gives_and_gets_nothing(backend, padding, empty_is_nan):
 def test_normal_is_the_gradient_of_the_union(backend):
     """Against central differences of the float64 reference."""
     posed = posed_ellipsoids(2, 8)
-    points, pose_ids = points_near(posed, 200)
+    points, pose_ids = points_near(posed, 66 if interpreted(backend) else 200)
     normal = operation(backend, *OP)(points, pose_ids, *posed, 2).normal
     exact = [x.double() for x in posed]
     step = 1e-5 * torch.eye(3).double()
@@ -154,7 +154,7 @@ def test_every_part_beyond_the_candidates(backend):
     """More overlapping parts than MAX_CANDIDATES: the same ones are kept."""
     posed = posed_ellipsoids(1, 30, b=5.0, a=5.0)
     posed[1] = posed[1] * 0.1
-    points, pose_ids = points_near(posed, 60 if interpreted(backend) else 400)
+    points, pose_ids = points_near(posed, 33 if interpreted(backend) else 400)
     fast = operation(backend, *OP)(points, pose_ids, *posed, 4)
     slow = reference.articulated_lookup(points, pose_ids, *posed, 4)
     assert (fast.part_ids == slow.part_ids).float().mean() > 0.99  # ties within rounding may change places

@@ -38,10 +38,10 @@ def union_at(t, ray, rays, posed):
 
 
 @pytest.mark.parametrize("backend", KERNELS)
-@pytest.mark.parametrize("count", [1, 40, 63, 400])
+@pytest.mark.parametrize("count", [1, 9, 63, 150])
 @pytest.mark.parametrize("parts", [1, 2, 20])
 def test_kernel_keeps_what_the_dense_reference_keeps(backend, count, parts, empty_is_nan):
-    if interpreted(backend) and count * parts > 130 and (count, parts) != (40, 20):
+    if interpreted(backend) and count > 9 and (count, parts) != (63, 1):
         pytest.skip("too slow in Triton's interpreter")
     posed = posed_ellipsoids(3, parts, seed=parts)
     rays = rays_at(posed, count)
@@ -81,7 +81,7 @@ def test_thin_parts_and_grazing_rays(backend):
             [0.2] * 3,
         ],
     )
-    rays = rays_at(posed, 50 if interpreted(backend) else 1000)
+    rays = rays_at(posed, 12 if interpreted(backend) else 400)
     fast, dense = march(backend, posed, rays), march("torch", posed, rays)
     fast_counts, dense_counts = fast.offsets.diff(), dense.offsets.diff()
     assert (fast_counts != dense_counts).float().mean() < 0.005
@@ -97,7 +97,7 @@ def test_culling_never_hides_a_point_of_the_band(backend, band, semi_axes):
     """Rays that only just touch the band of a needle, a disc, a blade: none is missed, wherever they touch it."""
     posed = posed_ellipsoids(1, 1, seed=2)
     posed[2] = torch.tensor([semi_axes])
-    count = 20 if interpreted(backend) else 400
+    count = 6 if interpreted(backend) else 150
     height = band * torch.linspace(0.5, 0.995, count)
     rays = tangent_rays(posed, count, height)
     step = band / 8
@@ -120,7 +120,7 @@ def test_more_parts_than_candidates_hide_nothing(backend):
     posed = posed_ellipsoids(1, 24, b=20.0)
     posed[1] *= 0.1
     posed[2] = 0.3 + 0.02 * posed[2]
-    rays = rays_at(posed, 20 if interpreted(backend) else 300)
+    rays = rays_at(posed, 6 if interpreted(backend) else 100)
     fast, dense = march(backend, posed, rays), march("torch", posed, rays)
     found = {(r, round(t / STEP)) for r, t in zip(fast.ray_ids.tolist(), fast.t.tolist(), strict=True)}
     union = union_at(dense.t, dense.ray_ids, rays, posed)
@@ -138,7 +138,7 @@ def test_more_parts_than_candidates_hide_nothing(backend):
 def test_samples_lie_in_the_intervals_of_their_ray(backend):
     """Between the first entry and the last exit of `ray_intervals`; a ray without intervals has no samples."""
     posed = posed_ellipsoids(2, 6)
-    rays = rays_at(posed, 40 if interpreted(backend) else 500)
+    rays = rays_at(posed, 30 if interpreted(backend) else 500)
     samples = march(backend, posed, rays)
     intervals = ray_intervals(*rays[:3], *posed[:3], union_reach(BAND, 6, posed[3]))
     near, far = intervals[..., 0].amin(1)[samples.ray_ids], intervals[..., 1].amax(1)[samples.ray_ids]
@@ -162,7 +162,7 @@ def test_ray_intervals_of_a_sphere():
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_samples_lie_on_the_jittered_steps_in_the_band(backend):
     posed = posed_ellipsoids(2, 7)
-    count = 40 if interpreted(backend) else 400
+    count = 12 if interpreted(backend) else 400
     rays = rays_at(posed, count)
     samples = march(backend, posed, rays)
     ray = samples.ray_ids
@@ -227,7 +227,7 @@ def test_no_rays(backend):
 @pytest.mark.parametrize("backend", KERNELS)
 def test_non_contiguous_inputs(backend):
     posed = posed_ellipsoids(2, 5)
-    rays = rays_at(posed, 20)
+    rays = rays_at(posed, 6)
     strided = [non_contiguous(x) if x.dim() else x for x in posed], [non_contiguous(x) for x in rays]
     for x, y in zip(march(backend, posed, rays), march(backend, *strided), strict=True):
         assert torch.equal(x, y)
@@ -237,7 +237,7 @@ def test_non_contiguous_inputs(backend):
 def test_fixed_capacity(backend, empty_is_nan):
     """Always so many rows: padding behind the samples, or samples dropped, the last ones, and counted."""
     posed = posed_ellipsoids(2, 4)
-    rays = rays_at(posed, 33)
+    rays = rays_at(posed, 11 if interpreted(backend) else 33)
     exact = march("numba", posed, rays)
     assert not exact.overflow
     count = len(exact.t)

@@ -162,7 +162,7 @@ def test_weighted_sum(encode):
 
 
 def test_reference_gradients_in_float64():
-    local, ids, weights, table, layout, atlas = case(6, 3, 2, log2_entries=6)
+    local, ids, weights, table, layout, atlas = case(6, 3, 2, log2_entries=3)
     inputs = [x.double().requires_grad_() for x in (local, weights, table)]
     assert gradcheck(
         lambda local, weights, table: reference.part_encoding(local, ids, weights, table, layout, atlas),

@@ -97,7 +97,7 @@ def losses_of(backend, inputs, dead_zone):
 def test_kernel_against_reference(
     images, parts, each, mask_pixels, distance, dead_zone, backend, empty_is_nan
 ):
-    if interpreted(backend) and dead_zone == 0.1:
+    if interpreted(backend) and (dead_zone == 0.1 or (parts == 10 and dead_zone == 0)):
         pytest.skip("too slow in Triton's interpreter")
     inputs = case(images, parts, each, mask_pixels, distance)
     found, grads = losses_of(backend, inputs, dead_zone)

@@ -157,3 +157,11 @@ def test_nothing_to_see():
     assert (image.opacity == 0).all()
     assert (image.part == -1).all()
     assert np.isfinite(image.depth).all()
+
+
+def test_bands_of_rows_do_not_show(monkeypatch):
+    """A picture that is too large to be rendered at once is the same: its bands know the pixels above and below."""
+    whole = render(48, height=31)
+    monkeypatch.setattr("wim_fast.rendering.image.CHUNK", 48 * 4 + 17)
+    for ours, theirs in zip(render(48, height=31), whole, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)

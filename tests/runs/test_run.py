@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from errors import refused
 from PIL import Image
 from trained_run import FRAMES, OTHERS, SIZE, TRAINED, TRAINED_FRAMES, TinyRun
 
 import wim_fast
 from wim_fast.cli import main
 from wim_fast.posing.repose import rotation_matrix
+from wim_fast.runs.opened_run import frame_positions
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,14 @@ def test_every_name_is_there_and_none_is_imported_before_it_is_used() -> None:
         "import sys, wim_fast; assert not {'torch', 'numba', 'numpy'} & set(sys.modules); wim_fast.UserError"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("frames", "named"), [("99:", "frames '99:'"), ("0:11", "frames '0:11'"), ([3, 10], "frames [3, 10]")]
+)
+def test_frames_that_are_not_there_are_named(frames: str | list[int], named: str) -> None:
+    with refused(named, "there are 10 shown", "within 0:10"):
+        frame_positions(frames, 10, "shown")
 
 
 def test_nothing_of_the_api_prints(run: wim_fast.Run, capfd: pytest.CaptureFixture[str]) -> None:

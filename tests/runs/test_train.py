@@ -46,6 +46,7 @@ def test_as_the_command_trains(scene: Path, tmp_path: Path, capfd: pytest.Captur
     assert files[0] == files[1]
 
 
+@pytest.mark.usefixtures("bare_training")
 @pytest.mark.parametrize("how", ["False", "KeyboardInterrupt"])
 def test_a_callback_stops_and_resume_goes_on(scene: Path, tmp_path: Path, how: str) -> None:
     def until_ten(step: wim_fast.TrainingStep) -> bool:
@@ -62,6 +63,7 @@ def test_a_callback_stops_and_resume_goes_on(scene: Path, tmp_path: Path, how: s
     assert differences(newest_checkpoint(tmp_path / "a"), newest_checkpoint(tmp_path / "b")) == []
 
 
+@pytest.mark.usefixtures("bare_training")
 def test_an_error_of_the_callback_is_raised_once_the_run_is_saved(scene: Path, tmp_path: Path) -> None:
     def fails(step: wim_fast.TrainingStep) -> None:
         if step.step == 7:
@@ -72,6 +74,7 @@ def test_an_error_of_the_callback_is_raised_once_the_run_is_saved(scene: Path, t
     assert newest_checkpoint(tmp_path / "a")["step"] == 7
 
 
+@pytest.mark.usefixtures("bare_training")
 def test_runs_are_numbered(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert wim_fast.train(scene, **{**SHORT, "iterations": 2}).path == Path("runs/tiny_1")

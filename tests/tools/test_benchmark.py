@@ -47,7 +47,13 @@ def make_trainer(folder: Path, name: str, lighting: bool = True) -> Trainer:
     except UserError as error:
         pytest.skip(str(error))
     config = Config()
-    small = {"parts": 3, "hash_log2_entries": 8, "pose_width": 16, "decoder_width": 16}
+    small = {
+        "parts": 3,
+        "hash_log2_entries": 8,
+        "hash_finest_cell": 0.1,
+        "pose_width": 16,
+        "decoder_width": 16,
+    }
     model = dataclasses.replace(config.model, lighting=lighting, **small)
     render = dataclasses.replace(config.render, images_per_step=2, rays_per_image=6)
     few = {"eikonal_points": 8, "void_points": 8, "core_points": 8, "surface_points": 4}
@@ -88,7 +94,7 @@ def test_calls_of_a_step(folder: Path) -> None:
     calls = step_stages.profiled_step(make_trainer(folder, "numba")).calls
     assert set(calls) == set(step_stages.FORWARD)
     assert calls["march"] == 1
-    assert calls["losses"] == 5  # all of the forward pass, and four kernels within it
+    assert calls["losses"] == 6  # all of the forward pass, and five kernels within it
     assert calls["encoding"] == 2
     assert calls["lookup"] == 3
     assert calls["composite"] == 3  # between decoded samples, which of them show, and what they look like
@@ -148,7 +154,7 @@ def test_work_is_that_of_samples_not_of_padding(folder: Path) -> None:
     assert plain.marched > plain.decoded > 0
     assert plain.fused_flops == plain.dropped == padded.dropped == 0
     assert padded.flops == pytest.approx(plain.flops, rel=0.1)
-    assert padded.fused_flops > 0.5 * padded.flops
+    assert padded.fused_flops > 0.3 * padded.flops
     assert padded.bytes == pytest.approx(plain.bytes, rel=0.05)
 
 
@@ -161,6 +167,8 @@ def test_the_estimate_for_fused_mlps_is_what_torch_counts() -> None:
 
 
 def test_each_backend_is_measured_or_has_a_reason(folder: Path, tmp_path: Path, monkeypatch) -> None:
+    """In this process: `test_steps_beside_busy_processes` starts one."""
+    monkeypatch.setattr(benchmark, "measure_alone", benchmark.measure)
     output = tmp_path / "results.json"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)

@@ -25,8 +25,15 @@ def scene(tmp_path_factory):
 
 def make_trainer(scene, name: str) -> Trainer:
     config = Config()
-    model = dataclasses.replace(config.model, parts=3, hash_log2_entries=8, pose_width=16, decoder_width=16)
-    render = dataclasses.replace(config.render, images_per_step=2, rays_per_image=12)
+    small = {
+        "parts": 3,
+        "hash_log2_entries": 8,
+        "hash_finest_cell": 0.1,
+        "pose_width": 16,
+        "decoder_width": 16,
+    }
+    model = dataclasses.replace(config.model, **small)
+    render = dataclasses.replace(config.render, images_per_step=2, rays_per_image=6)
     few = {
         "eikonal_points": 8,
         "void_points": 8,

@@ -1,8 +1,10 @@
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
 import torch
+from errors import refused
 
 from wim_fast.training.metrics_log import MetricsLog
 from wim_fast.training.run_folder import RunFolder
@@ -32,3 +34,12 @@ def test_rows_are_means(tmp_path):
     assert rows[0]["losses"] == {"photo": pytest.approx(2.0)}
     assert rows[0]["psnr"] == pytest.approx(20.0)
     assert [row["samples_dropped"] for row in rows] == [0, 12, 9]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a POSIX system")
+def test_a_pipe_in_the_place_of_the_file_is_not_waited_for(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.create("")
+    os.mkfifo(folder.metrics)
+    with refused(folder.metrics, "is a pipe"), MetricsLog(folder, 0, 2):
+        pass

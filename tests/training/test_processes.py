@@ -26,6 +26,7 @@ from wim_fast.scene.load import load_scene
 from wim_fast.training.pace import Pace
 from wim_fast.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("bare_training")
 needs_two_cores = pytest.mark.skipif(cores() < 2, reason="two processes need two cores")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 
@@ -88,11 +89,11 @@ def test_two_processes_keep_minutes(scene, tmp_path):
     """One clock decides: with two, the one that ends later would wait for ever. By torchrun, which starts both."""
     run = tmp_path / "run"
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
-    command = ["-m", "wim_fast", *arguments(scene, run, iterations=None, minutes=0.05)]
+    command = ["-m", "wim_fast", *arguments(scene, run, iterations=None, minutes=0.02)]
     done = subprocess.run([sys.executable, *launcher, *command], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "2 processes" in done.stdout
-    assert done.stdout.count("0.05 minutes; writing to") == 1  # one speaks for all
+    assert done.stdout.count("0.02 minutes; writing to") == 1  # one speaks for all
     assert (run / "trajectory.npz").is_file()
     pace = from_yaml(run / "config.yaml").schedule.pace
     assert pace is not None
@@ -134,12 +135,9 @@ def running(process: int) -> bool:
 def test_processes_of_one_command_train_one_model(scene, tmp_path, capfd):
     """The same numbers each time, and whatever the number of threads."""
     runs = [tmp_path / "a", tmp_path / "b"]
-    command = start(*arguments(scene, runs[0]), "--processes", "2", "--threads", "2")
-    said = [command.communicate(timeout=300)]
-    assert command.returncode == 0, said
-    assert main([*arguments(scene, runs[1]), "--processes", "2", "--threads", "1"]) == 0
-    said.append(tuple(capfd.readouterr()))
-    for output, errors in said:
+    for run, threads in zip(runs, ("2", "1"), strict=True):
+        assert main([*arguments(scene, run), "--processes", "2", "--threads", threads]) == 0
+        output, errors = capfd.readouterr()
         assert output.count("12 iterations; writing to") == 1
         assert "2 processes" in output
         assert "Warning" not in errors

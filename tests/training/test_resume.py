@@ -24,6 +24,8 @@ from wim_fast.training.run_folder import RunFolder
 from wim_fast.training.step import StepReport
 from wim_fast.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("bare_training")
+
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -19,6 +19,8 @@ from wim_fast.training.pace import GUESS, Pace
 from wim_fast.training.step import StepReport
 from wim_fast.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("bare_training")
+
 MINUTES = 2.0
 REPORT = StepReport((), torch.zeros(3), 1)
 
@@ -139,8 +141,8 @@ def train(scene: Path, run: Path, *arguments: str, **changes: object) -> None:
 
 
 def test_a_run_can_be_repeated_from_its_config(scene, tmp_path, capsys):
-    train(scene, tmp_path / "a")
-    assert "0.05 minutes; writing to" in capsys.readouterr().out
+    train(scene, tmp_path / "a", minutes=0.02)
+    assert "0.02 minutes; writing to" in capsys.readouterr().out
     config = from_yaml(tmp_path / "a" / "config.yaml")
     assert (config.schedule.iterations, config.schedule.minutes) == (None, None)
     assert config.schedule.pace is not None
@@ -154,7 +156,7 @@ def test_a_run_can_be_repeated_from_its_config(scene, tmp_path, capsys):
     again = ["train", "--config", str(tmp_path / "a" / "config.yaml"), "--output", str(tmp_path / "b")]
     assert main([*again, "--threads", "1"]) == 0
     assert differences(checkpoint, newest_checkpoint(tmp_path / "b")) == []
-    finished = ["train", "--resume", "--output", str(tmp_path / "a"), "--minutes", "0.05", "--threads", "1"]
+    finished = ["train", "--resume", "--output", str(tmp_path / "a"), "--minutes", "0.02", "--threads", "1"]
     assert main(finished) == 0
     assert differences(checkpoint, newest_checkpoint(tmp_path / "a")) == []
 
@@ -173,14 +175,14 @@ def test_a_run_that_was_stopped_takes_the_rest_and_can_be_repeated(scene, tmp_pa
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "train_step", interrupted)
         with pytest.raises(SystemExit):
-            train(scene, run)
+            train(scene, run, minutes=0.02)
     assert "% of the way, and saved" in capsys.readouterr().out
-    assert from_yaml(run / "config.yaml").schedule.minutes == 0.05
+    assert from_yaml(run / "config.yaml").schedule.minutes == 0.02
     stopped = newest_checkpoint(run)
     assert 0.4 < Pace.parse(stopped["pace"]).progress(stopped["step"]) < 1
     resume = ["train", "--resume", "--output", str(run), "--threads", "1"]
     assert main([*resume, "--minutes", "3"]) == 2
-    assert "--minutes is 3, but the run has 0.05" in capsys.readouterr().err
+    assert "--minutes is 3, but the run has 0.02" in capsys.readouterr().err
     assert main(resume) == 0
     done = newest_checkpoint(run)
     assert done["step"] > stopped["step"]

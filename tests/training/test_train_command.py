@@ -90,6 +90,7 @@ def test_a_run_holds_everything(scene, capsys):
     assert load_run(run).camera_ids == (0, 2, 4)
 
 
+@pytest.mark.usefixtures("bare_training")
 def test_runs_are_numbered_and_never_overwritten(scene, capsys):
     Path("runs/tiny_4").mkdir(parents=True)
     assert train(scene, iterations=3) == 0
@@ -102,6 +103,7 @@ def test_runs_are_numbered_and_never_overwritten(scene, capsys):
     assert main(["train", "--scene", str(scene), "--resume"]) == 0  # the newest run of this scene
 
 
+@pytest.mark.usefixtures("bare_training")
 def test_the_seed_decides_everything(scene):
     for output, seed in (("a", 1), ("b", 1), ("c", 2)):
         assert train(scene, "--output", output, iterations=12, seed=seed) == 0
@@ -110,6 +112,7 @@ def test_the_seed_decides_everything(scene):
     assert not torch.equal(a, c)
 
 
+@pytest.mark.usefixtures("bare_training")
 def test_test_cameras_are_not_trained_on(scene):
     assert train(scene, "--test-cameras", "1", "2", iterations=2) == 0
     assert load_run("runs/tiny_1").camera_ids == (0, 3, 4)
@@ -121,6 +124,7 @@ def test_without_test_cameras_there_is_no_test_column(scene):
     assert "test cameras" not in evaluation
 
 
+@pytest.mark.usefixtures("bare_training")
 def test_other_cameras_that_cannot_be_read_are_no_obstacle(tmp_path, capsys):
     scene = tiny_scene(tmp_path / "tiny")
     (scene / "frame_00005_cam_004.png").unlink()
@@ -168,6 +172,7 @@ def test_a_spoilt_model_is_not_saved(scene, capsys, monkeypatch):
     assert newest_checkpoint(Path("runs/tiny_1"))["step"] < 29
 
 
+@pytest.mark.usefixtures("bare_training")
 def test_a_full_disk_stops_the_run_cleanly(scene, capsys, monkeypatch):
     original = os.fsync
 
@@ -223,6 +228,7 @@ def test_a_gap_between_cameras_is_told(scene, capsys, monkeypatch):
     assert "2.0 dB worse" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("bare_training")
 def test_the_trajectory_follows_the_object(scene):
     """The solid moves by 0.05 a frame in the units of the files; its parts go with it."""
     assert train(scene, iterations=250) == 0
@@ -233,9 +239,10 @@ def test_the_trajectory_follows_the_object(scene):
     assert Path("runs") == RUNS
 
 
+@pytest.mark.usefixtures("bare_training")
 def test_cameras_that_were_found_are_told(scene):
     """In the layout of a camera file each, with what changed."""
-    assert train(scene, "--train-cameras", "0", "2", "4", preview_minutes=100.0) == 0
+    assert train(scene, "--train-cameras", "0", "2", "4", iterations=30) == 0
     cameras = json.loads(Path("runs/tiny_1/cameras.json").read_text())["cameras"]
     assert set(cameras) == {"0", "2", "4"}
     for name, camera in cameras.items():
@@ -248,5 +255,5 @@ def test_cameras_that_were_found_are_told(scene):
         assert found.K[0, 0] / given.K[0, 0] == pytest.approx(changed["focal_length"], rel=1e-5)
         assert np.shape(changed["color"]) == (3, 3)
         assert {"pixels", "degrees", "principal_point", "frames"} < set(changed)
-    assert train(scene, "--no-learn-cameras", preview_minutes=100.0) == 0
+    assert train(scene, "--no-learn-cameras", iterations=2) == 0
     assert not Path("runs/tiny_2/cameras.json").exists()

@@ -1,4 +1,4 @@
-"""What posing the mesh loses against rendering the field: both against the film, on training and on unseen views."""
+"""What posing the mesh loses against rendering the field: both against the film, on training and on novel views."""
 
 from __future__ import annotations
 

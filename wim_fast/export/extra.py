@@ -14,4 +14,6 @@ def extra(module: str, package: str | None = None) -> ModuleType:
         return importlib.import_module(module)
     except ImportError:
         name = package or module.replace("_", "-")
-        raise UserError("export", f"{name} is not installed", 'pip install "wim-fast[export]"') from None
+        raise UserError(
+            "export", f"{name} is not installed", 'in the checkout: pip install -e ".[export]"'
+        ) from None

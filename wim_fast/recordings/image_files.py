@@ -16,6 +16,7 @@ from wim_fast.files import read_bytes
 
 PICTURES = (".png", ".jpg", ".jpeg")
 MAX_PIXELS = 1 << 26  # of one image: 8192 x 8192
+TOO_LARGE = "write it with 8192 x 8192 at most"
 MAX_BYTES = 1 << 29  # of a file; without compression 8192 x 8192 take half of it
 _JPEG = b"\xff\xd8"
 _NUMBERS = re.compile(r"\d+")
@@ -45,7 +46,7 @@ def _read(file: Path, mode: str | None, alpha: bool = False) -> NDArray[np.uint8
             raise EOFError("the image is truncated")
         with Image.open(io.BytesIO(content), formats=["PNG", "JPEG"]) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels")
+                raise UserError(file, f"has {image.width} x {image.height} pixels, too many", TOO_LARGE)
             if alpha and image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
                 raise UserError(
                     file, "has no alpha channel", "write RGBA pictures, or give masks in a folder"
@@ -58,7 +59,9 @@ def _read(file: Path, mode: str | None, alpha: bool = False) -> NDArray[np.uint8
     except UnidentifiedImageError:
         problem = "cannot be read as an image (it is neither a PNG nor a JPEG)"
         raise UserError(file, problem, "write it again, or delete it") from None
-    except (OSError, SyntaxError, ValueError, EOFError, zlib.error, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        raise UserError(file, "would unpack to far too many pixels", TOO_LARGE) from None
+    except (OSError, SyntaxError, ValueError, EOFError, zlib.error) as error:
         detail = " ".join(str(error).split())
         raise UserError(
             file, f"cannot be read as an image ({detail})", "write it again, or delete it"

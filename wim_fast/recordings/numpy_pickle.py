@@ -129,7 +129,9 @@ def unpack_blosc(packed: bytes, where: str) -> NDArray[Any]:
         import blosc
     except ImportError:
         raise UserError(
-            where, "is packed by blosc, which is not installed", 'pip install "wim-fast[wim-cache]"'
+            where,
+            "is packed by blosc, which is not installed",
+            'in the checkout: pip install -e ".[wim-cache]"',
         ) from None
     remedy = "copy the file again: it is damaged or of another kind"
     if len(packed) < _BLOSC_HEADER.size:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wim_fast.errors import UserError
+from wim_fast.files import check_no_loop
 from wim_fast.recordings.formats.cache_pickle import is_cache_pickle, read_cache_pickle
 from wim_fast.recordings.formats.easymocap import is_easymocap, read_easymocap
 from wim_fast.recordings.formats.folder import is_folder, read_folder
@@ -53,6 +54,7 @@ def read_recording(
     Raises UserError (where, what is wrong, what to do).
     """
     path = Path(path)
+    check_no_loop(path)
     if not path.is_dir():
         remedy = "give the folder that holds the videos, or the folders of pictures"
         raise UserError(path, "is not a folder" if path.exists() else "does not exist", remedy)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wim_fast.errors import UserError
+from wim_fast.files import check_no_loop
 from wim_fast.recordings.image_files import PICTURES, numbered_files
 from wim_fast.recordings.pictures import Pictures
 from wim_fast.recordings.video import VIDEOS
@@ -53,6 +54,7 @@ def find_sources(folder: Path, endings: tuple[str, ...] = PICTURES) -> list[Sour
     frame. They may lie in `images` or `videos`. The frame is the last number in a file's name; the camera's id the
     number that tells the names apart, else its place in their order.
     """
+    check_no_loop(folder)
     if not folder.is_dir():
         remedy = "give the folder that holds the videos, or the folders of pictures"
         raise UserError(folder, "is not a folder" if folder.exists() else "does not exist", remedy)

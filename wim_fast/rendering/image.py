@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -137,33 +138,54 @@ def render_image(
     centers = torch.stack([x, y], -1) + 0.5  # (H, W, 2)
     with backend.computing():
         color, part = _look_along(view, centers, shifts, spread)
-    color = color.view(height, width, 5)
     opacity = color[..., 3]
     depth = torch.where(opacity > 1e-3, color[..., 4] / opacity.clamp_min(1e-3), 0.0)
-    part = torch.where(opacity > 0.5, part.view(height, width), -1)
+    part = torch.where(opacity > 0.5, part, -1)
     return Image(*(x.cpu().numpy() for x in (color[..., :3], opacity, depth, part)))
 
 
 def _look_along(view: _View, centers: Tensor, shifts: Tensor, spread: float) -> tuple[Tensor, Tensor]:
-    """Colour, opacity and depth (HW, 5), and part (HW,), at pixels (H, W, 2); several rays where `shifts` has several."""
+    """Colour, opacity and depth (H, W, 5), and part (H, W), at pixels (H, W, 2); several rays where `shifts` has several.
+
+    Of the field along the rays no more than two bands of rows are kept.
+    """
     height, width, _ = centers.shape
-    centers = centers.view(-1, 2)
-    colors, parts, along = [], [], []
-    for chunk in centers.split(CHUNK):
-        values = _coarse_to_fine(view, view.rays(chunk), spread)
-        offsets = ray_offsets(values.ray_ids, len(chunk))
-        colors.append(view.composite(values, offsets, view.inv_s))
-        parts.append(_part_seen(values, offsets, colors[-1]))
-        along.append(values)
-    color, part = torch.cat(colors), torch.cat(parts)  # (HW, 5), (HW,)
-    if len(shifts) > 1:
-        is_edge = _edges(color.view(height, width, 5)[..., :4]).view(-1)
-        sets = zip(centers.split(CHUNK), along, is_edge.split(CHUNK), color.split(CHUNK), strict=True)
-        for chunk, values, has_edge, chunk_color in sets:
-            for edge in has_edge.nonzero().squeeze(1).split(CHUNK // len(shifts)):
-                near = values.of_rays(edge, len(chunk))
-                chunk_color[edge] = _supersample(view, chunk[edge], near, shifts, spread)
-    return color, part
+    single = centers.new_empty(height, width, 5)  # by one ray through each pixel
+    part = torch.empty(height, width, dtype=torch.int32, device=centers.device)
+    colors = []
+    for band, values in _bands(view, centers, single, part, spread):
+        pixels, color = centers[band].reshape(-1, 2), single[band].reshape(-1, 5)
+        if len(shifts) > 1:
+            color = color.clone()
+            for edge in _edges(single[..., :4], band).nonzero().squeeze(1).split(CHUNK // len(shifts)):
+                near = values.of_rays(edge, len(pixels))
+                color[edge] = _supersample(view, pixels[edge], near, shifts, spread)
+        colors.append(color.view(-1, width, 5))
+    return torch.cat(colors), part
+
+
+def _bands(
+    view: _View, centers: Tensor, color: Tensor, part: Tensor, spread: float
+) -> Iterator[tuple[slice, RayValues]]:
+    """Fills `color` (H, W, 5) and `part` (H, W) through the pixels' centres (H, W, 2), some rows after the others.
+
+    Yields these rows, and the field along their rays, as soon as those below are filled too.
+    """
+    height, width, _ = centers.shape
+    rows, above = max(1, CHUNK // width), None
+    for first in range(0, height, rows):
+        band = slice(first, min(first + rows, height))
+        pixels = centers[band].reshape(-1, 2)
+        values = _coarse_to_fine(view, view.rays(pixels), spread)
+        offsets = ray_offsets(values.ray_ids, len(pixels))
+        seen = view.composite(values, offsets, view.inv_s)
+        color[band] = seen.view(-1, width, 5)
+        part[band] = _part_seen(values, offsets, seen).view(-1, width)
+        if above is not None:
+            yield above
+        above = band, values
+    if above is not None:
+        yield above
 
 
 def _coarse_to_fine(view: _View, rays: Rays, spread: float) -> RayValues:
@@ -254,9 +276,11 @@ def _part_seen(values: RayValues, offsets: Tensor, color: Tensor) -> Tensor:
     return part
 
 
-def _edges(color: Tensor) -> Tensor:
-    """(H, W) bool: whether colour or opacity (H, W, C) varies in the 3 x 3 neighbourhood."""
-    planes = color.permute(2, 0, 1)[None]
+def _edges(color: Tensor, band: slice) -> Tensor:
+    """(N,) bool of the pixels in these rows: whether colour or opacity (H, W, C) varies in the 3 x 3 neighbourhood."""
+    top = max(band.start - 1, 0)
+    planes = color[top : band.stop + 1].permute(2, 0, 1)[None]
     high = max_pool2d(planes, 3, stride=1, padding=1)
     low = -max_pool2d(-planes, 3, stride=1, padding=1)
-    return ((high - low) > EDGE_CONTRAST).any(1)[0]
+    varies = ((high - low) > EDGE_CONTRAST).any(1)[0]
+    return varies[band.start - top : band.stop - top].reshape(-1)

@@ -17,12 +17,11 @@ from wim_fast.evaluation.summary import VIEW_METRICS
 from wim_fast.report.course import Course, number, read_course
 from wim_fast.runs.evaluate import ALIGNED_VIEWS, TRAINING_VIEWS
 from wim_fast.runs.evaluation_table import driving_note
+from wim_fast.runs.final_evaluation import FILED_AS
 from wim_fast.training.machine import read_machines
 from wim_fast.training.run_folder import RunFolder
 
 GROUPS = (TRAINING_VIEWS, NOVEL_VIEWS, ALIGNED_VIEWS, NOVEL_POSES)
-AT_THE_END = {"training cameras": TRAINING_VIEWS, "test cameras": NOVEL_VIEWS}
-"""What evaluation.json calls the groups of views."""
 
 Made = TypeVar("Made")
 
@@ -129,7 +128,7 @@ def measurement(at_the_end: Path, by_command: Path, problems: list[str]) -> Meas
         groups = asked.get("summary")
         return measured("wim-fast evaluate", asked, groups if isinstance(groups, dict) else {}, "joint_error")
     if final is not None:
-        groups = {name: final[key] for key, name in AT_THE_END.items() if key in final}
+        groups = {name: final[key] for name, key in FILED_AS.items() if key in final}
         return measured("wim-fast train", final, groups, "joints")
     problems.append("It is not measured: wim-fast evaluate does that.")
     return None

@@ -13,22 +13,26 @@ import numpy as np
 from wim_fast.errors import SceneWarning
 from wim_fast.evaluation.confirmation import Unconfirmed
 from wim_fast.evaluation.joints import JointError, joint_error
+from wim_fast.evaluation.protocols import NOVEL_VIEWS
 from wim_fast.evaluation.summary import summarize
 from wim_fast.files import write_atomic
 from wim_fast.runs.baseline_run import AnyRun, BaselineRun
-from wim_fast.runs.evaluate import evaluate_views
+from wim_fast.runs.evaluate import TRAINING_VIEWS, evaluate_views
 from wim_fast.runs.turntable_check import unconfirmed_share_of
 from wim_fast.training.run_folder import RunFolder
 from wim_fast.training.split import Split
 
-VIEWS_MEASURED = 24  # images per group of cameras
-LARGEST_GAP = 1.5  # dB between trained and other cameras that is still no reason to warn
+FILED_AS = {TRAINING_VIEWS: "training cameras", NOVEL_VIEWS: "test cameras"}
+"""What evaluation.json calls the groups of views. These keys stay: reports and ablations read runs of any age."""
+
+VIEWS_MEASURED = 24  # images per group
+LARGEST_GAP = 1.5  # dB between training and novel views that is still no reason to warn
 
 
 @dataclass(frozen=True)
 class FinalEvaluation:
-    """Means of the metrics by group of cameras, what of a turntable no training camera confirms (not of a baseline), and
-    the joint error (A.10) where true joints are known."""
+    """Means of the metrics of training and novel views, what of a turntable no training camera confirms (not of a
+    baseline), and the joint error (A.10) where true joints are known."""
 
     groups: dict[str, dict[str, float]]
     unconfirmed: Unconfirmed | None
@@ -36,10 +40,10 @@ class FinalEvaluation:
 
 
 def evaluate_split(run: AnyRun, split: Split) -> FinalEvaluation:
-    """Measures some of the frames trained on. SceneWarning if cameras not trained on are much worse."""
+    """Measures some of the frames trained on. SceneWarning if novel views are much worse."""
     groups = {}
     views = dataclasses.replace(split.views, cameras=run.found.corrected(split.views.cameras))
-    for name, cameras in split.camera_groups().items():
+    for name, cameras in camera_groups(split).items():
         count = min(split.views.num_frames, max(1, VIEWS_MEASURED // len(cameras)))
         frames = np.linspace(0, split.views.num_frames - 1, count).round().astype(int).tolist()
         rows = evaluate_views(
@@ -58,6 +62,13 @@ def evaluate_split(run: AnyRun, split: Split) -> FinalEvaluation:
     return FinalEvaluation(groups, unconfirmed, trained_joint_error(run, split))
 
 
+def camera_groups(split: Split) -> dict[str, list[int]]:
+    """Positions of the cameras in `split.views` by the group that their views are of."""
+    first_novel = split.scene.num_cameras
+    groups = {TRAINING_VIEWS: range(first_novel), NOVEL_VIEWS: range(first_novel, split.views.num_cameras)}
+    return {name: list(cameras) for name, cameras in groups.items() if cameras}
+
+
 def trained_joint_error(run: AnyRun, split: Split) -> JointError | None:
     """Of all frames trained on; None without true joints."""
     truth = split.scene.ground_truth
@@ -67,16 +78,17 @@ def trained_joint_error(run: AnyRun, split: Split) -> JointError | None:
     return joint_error(model.points_in(model.motion), truth.joints, truth.points)
 
 
-def warn_of_gap(trained: float, other: float) -> None:
-    """SceneWarning if the PSNR (dB) of other cameras is far below that of those trained on."""
-    if trained - other > LARGEST_GAP:
-        gap = f"views that were not trained on are {trained - other:.1f} dB worse than those that were"
+def warn_of_gap(training: float, novel: float) -> None:
+    """SceneWarning if the PSNR (dB) of novel views is far below that of training views."""
+    if training - novel > LARGEST_GAP:
+        gap = f"novel views are {training - novel:.1f} dB worse than training views"
         warnings.warn(f"{gap}; more cameras that are spread better would help", SceneWarning, stacklevel=3)
 
 
 def write_final_evaluation(evaluation: FinalEvaluation, step: int, folder: RunFolder) -> None:
     """evaluation.json. Raises OSError."""
-    content: dict[str, object] = {"step": step, **evaluation.groups}
+    groups = {FILED_AS[name]: summary for name, summary in evaluation.groups.items()}
+    content: dict[str, object] = {"step": step, **groups}
     if evaluation.unconfirmed is not None:
         content["unconfirmed"] = evaluation.unconfirmed._asdict()
     if evaluation.joint_error is not None:

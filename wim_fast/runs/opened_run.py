@@ -120,5 +120,6 @@ def frame_positions(
         found = [int(frame) for frame in frames]
         outside = any(not 0 <= frame < count for frame in found)
     if not found or outside:
-        raise UserError(f"{name} {frames}", f"there are {count} {what}", f"stay within 0:{count}")
+        where = f"{name} '{frames}'" if isinstance(frames, str) else f"{name} {frames}"
+        raise UserError(where, f"there are {count} {what}", f"stay within 0:{count}")
     return found

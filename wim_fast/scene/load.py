@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from wim_fast.errors import SceneWarning, UserError
-from wim_fast.files import resource_folder
+from wim_fast.files import check_no_loop, resource_folder
 from wim_fast.recordings.cameras import coverage
 from wim_fast.recordings.masks import BACKGROUND, OBJECT
 from wim_fast.recordings.read import read_recording
@@ -41,6 +41,7 @@ def find_scene(path_or_name: str | Path) -> Path:
     if text in scene_names():
         return resource_folder("assets") / text
     path = Path(path_or_name)
+    check_no_loop(path)
     if path.is_dir():
         return path
     if path.exists():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wim_fast.files import check_regular
 from wim_fast.training.learner import Learner
 from wim_fast.training.run_folder import FolderGone, RunFolder
 from wim_fast.training.step_report import StepReport, on_host
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 class MetricsLog:
     """Collects step results and writes their means every `log_every` steps. A context manager.
 
-    On going on from a checkpoint, what was written after it is taken back: the run will write it again.
+    On going on from a checkpoint, what was written after it is taken back: the run will write it again. UserError for a
+    metrics file that is none.
 
     Args:
         step: the one that training goes on from.
@@ -40,6 +42,8 @@ class MetricsLog:
     def __enter__(self) -> MetricsLog:
         from torch.utils.tensorboard import SummaryWriter
 
+        if self.path.exists():
+            check_regular(self.path)  # a pipe would be waited for
         keep_until(self.path, self.step)
         self.file = self.path.open("a", encoding="utf-8")
         self.events: SummaryWriter = SummaryWriter(str(self.folder.path), purge_step=self.step + 1)

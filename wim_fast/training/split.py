@@ -45,19 +45,11 @@ class Split:
 
     @property
     def preview_rows(self) -> dict[str, int]:
-        """A training view and a test view: {caption: position of the camera in `views`}."""
-        rows = {f"training camera {self.scene.cameras.ids[0]}": 0}
+        """A training view and a novel view: {caption: position of the camera in `views`}."""
+        rows = {f"training view, camera {self.scene.cameras.ids[0]}": 0}
         if self.test_cameras:
-            rows[f"test camera {self.test_cameras[0]}"] = self.scene.num_cameras
+            rows[f"novel view, camera {self.test_cameras[0]}"] = self.scene.num_cameras
         return rows
-
-    def camera_groups(self) -> dict[str, list[int]]:
-        """Positions of the cameras in `views`."""
-        first_test = self.scene.num_cameras
-        groups = {"training cameras": list(range(first_test))}
-        if self.test_cameras:
-            groups["test cameras"] = list(range(first_test, self.views.num_cameras))
-        return groups
 
 
 def read_views(

@@ -15,9 +15,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 def check_viewer(host: str, port: int) -> None:
     """UserError unless viser is installed and the address is free."""
     if importlib.util.find_spec("viser") is None:
-        raise UserError(
-            "viewer", "viser is not installed", 'pip install "wim-fast[viewer]", or pip install viser'
-        )
+        raise UserError("viewer", "viser is not installed", 'in the checkout: pip install -e ".[viewer]"')
     check_address(host, port)
 
 

@@ -1,12 +1,17 @@
 """Every line of bad input: one message with the file, what is wrong and what to do."""
 
 import json
+import os
+import struct
+import zlib
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 from tiny_scene import TinyScene, write_scene
 
+from wim_fast.cli import main
 from wim_fast.errors import UserError
 from wim_fast.scene.load import check_trainable, load_scene
 
@@ -239,3 +244,44 @@ def test_truncated_truth(tiny):
     np.save(tiny.path / "array.npy", np.zeros(3))
     (tiny.path / "array.npy").rename(file)
     assert failure(tiny.path).where == file
+
+
+def too_large(file: Path, side: int) -> None:
+    """The head of a PNG whose rows nobody will read."""
+    head = struct.pack(">4sIIBBBBB", b"IHDR", side, side, 8, 6, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    file.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 1 << 10) + b"IDAT" + bytes(1 << 10) + b"IEND"
+    )
+
+
+@pytest.mark.parametrize(
+    ("put", "words"),
+    [
+        (lambda file: file.symlink_to(file.name), "is a link that leads to itself"),
+        (lambda file: file.mkdir(), "is a folder, not a file"),
+        (lambda file: os.mkfifo(file), "is a pipe, not a file"),
+        (lambda file: file.symlink_to("/dev/zero"), "is a device, not a file"),
+        (lambda file: too_large(file, 9000), "has 9000 x 9000 pixels, too many"),
+        (lambda file: too_large(file, 60_000), "would unpack to far too many pixels"),
+    ],
+    ids=["loop", "folder", "pipe", "device", "large", "bomb"],
+)
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a POSIX system")
+def test_what_is_no_picture_is_called_by_its_name(tiny, tmp_path, capsys, put, words):
+    """Alike in `train` and in `import`, and without waiting for a pipe or unpacking anything."""
+    file = tiny.image(1, 2)
+    file.unlink()
+    put(file)
+    output = ["--output", str(tmp_path / "never")]
+    for command in (["train", "--scene", str(tiny.path)], ["import", str(tiny.path)]):
+        assert main([*command, *output]) == 2
+        assert capsys.readouterr().err.count(f"{file}: {words}") == 1
+
+
+def test_a_folder_that_leads_to_itself(tmp_path, capsys):
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    for command in (["train", "--scene", str(loop)], ["import", str(loop)]):
+        assert main([*command, "--output", str(tmp_path / "never")]) == 2
+        assert f"{loop}: is a link that leads to itself" in capsys.readouterr().err

@@ -67,7 +67,7 @@ class Ablation:
         if any(line.runs > 1 for line in self.lines):
             notes.append("± is the sample standard deviation over seeds.")
         if not any("psnr" in line.values for line in self.lines):
-            notes.append("No views are unseen: all cameras were trained on (--test-cameras).")
+            notes.append("There are no novel views: all cameras were trained on (--test-cameras).")
         return notes
 
 

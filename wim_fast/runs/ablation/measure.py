@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from wim_fast.evaluation.centers import centers_outside
+from wim_fast.evaluation.protocols import NOVEL_VIEWS
 from wim_fast.evaluation.summary import Line, subject_line
 from wim_fast.recordings.selection import evenly
 from wim_fast.rendering.image import render_image
 from wim_fast.runs.ablation.jobs import Job
+from wim_fast.runs.final_evaluation import FILED_AS
 from wim_fast.runs.result_table import Column
 from wim_fast.runs.run import Run, load_run
 from wim_fast.scene.scene import Scene
@@ -23,8 +25,8 @@ FRAMES = 6  # whose training views are looked at for parts that carry nothing
 LEAST_SHARE = 1e-3  # of the object's pixels in these: parts that show on less carry nothing
 
 COLUMNS = {
-    "psnr": Column("unseen PSNR (dB)", ".2f", "up"),
-    "iou": Column("unseen IoU", ".3f", "up"),
+    "psnr": Column("novel-view PSNR (dB)", ".2f", "up"),
+    "iou": Column("novel-view IoU", ".3f", "up"),
     "joint_error": Column("joints (%)", ".2f", "down"),
     "idle_parts": Column("idle parts", ".1f", "down"),
     "centers_outside": Column("centres outside", ".2f", "down"),
@@ -44,14 +46,14 @@ class Measured:
 def measure_run(job: Job) -> Measured:
     """The measures of a finished run.
 
-    psnr and iou are means over cameras not trained on, and joint_error is a share of the object's extent in percent,
-    as training measured them in the end; where there are such cameras, and true joints. idle_parts: how many parts
+    psnr and iou are means over novel views, and joint_error is a share of the object's extent in percent,
+    as training measured them in the end; where there are such views, and true joints. idle_parts: how many parts
     show on less than `LEAST_SHARE` of the object's pixels, in the training views of `FRAMES` frames. centers_outside:
     how many part centres `evaluation.centers` finds outside of the object, mean over the frames trained on.
     """
     found = json.loads(job.folder.evaluation.read_text(encoding="utf-8"))
-    unseen = found.get("test cameras", {})
-    values = {key: float(unseen[key]) for key in ("psnr", "iou") if key in unseen}
+    novel = found.get(FILED_AS[NOVEL_VIEWS], {})
+    values = {key: float(novel[key]) for key in ("psnr", "iou") if key in novel}
     if "joints" in found:
         values["joint_error"] = 100 * float(found["joints"]["error"])
     run = load_run(job.folder.path, job.config.render.backend)
