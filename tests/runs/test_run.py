@@ -135,10 +135,10 @@ def test_evaluate(run: wim_fast.Run) -> None:
 
 
 def test_merge(run: wim_fast.Run) -> None:
-    merging = run.merge(groups=2)
-    assert merging.merged.num_groups == 2
-    assert sorted(part for group in merging.merged.groups() for part in group) == [0, 1, 2]
-    assert run.merge(threshold=1000.0).merged.num_groups == 1
+    merging = run.merge(2)
+    assert merging.merged.count == 2
+    assert sorted(part for parts in merging.merged.parts() for part in parts) == [0, 1, 2]
+    assert run.merge().count == run.bodies().count == merging.sequence.proposed
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_merge(run: wim_fast.Run) -> None:
         (lambda run: run.repose({}).render(0, frame=1), "pose 1"),
         (lambda run: run.drive(np.zeros((4, 3))), "points"),
         (lambda run: run.evaluate(frames=[99]), "frames [99]"),
-        (lambda run: run.merge(groups=9), "groups 9"),
+        (lambda run: run.merge(9), "9 bodies"),
     ],
 )
 def test_what_is_not_there(run: wim_fast.Run, call, where: str | None) -> None:

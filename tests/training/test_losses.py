@@ -5,7 +5,6 @@ from kernel_cases import posed_ellipsoids
 from torch.autograd import gradcheck
 
 from wim_fast.model.structure import relative_motion
-from wim_fast.posing import merge
 from wim_fast.training import losses
 
 
@@ -22,9 +21,14 @@ def moving(frames=12, parts=5):
     return rotation, translation
 
 
-def test_relative_motion_is_the_merge_distance():
+def test_relative_motion_by_hand():
     rotation, translation = moving()
-    expected = merge.merge_distance(rotation.numpy(), translation.numpy())
+    turn = np.einsum("fiab,fjac->fijbc", rotation, rotation).std(axis=0).mean(axis=(-1, -2))
+    apart = translation[:, None] - translation[:, :, None]
+    seen = np.einsum("fiab,fija->fijb", rotation, apart).std(axis=0).mean(axis=-1)
+    expected = turn + 3 * seen
+    exact = relative_motion(rotation, translation, exact=True).numpy()
+    np.testing.assert_allclose(exact, expected, atol=1e-12)
     m = relative_motion(rotation, translation).numpy()
     off = ~np.eye(5, dtype=bool)
     np.testing.assert_allclose(m[off], expected[off], atol=2e-3)

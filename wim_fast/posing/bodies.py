@@ -132,3 +132,16 @@ def body_criterion(steps: Sequence[Union], frames: int, noise: float) -> np.ndar
     numbers = (bodies - 1) * (frames + CONSTANTS["revolute"])
     samples = DIMENSIONS * frames * len(bodies)
     return DIMENSIONS * misfit / noise**2 + np.log(samples) * numbers
+
+
+def body_centers(body_of_part: np.ndarray, part_centers: np.ndarray, semi_axes: np.ndarray) -> np.ndarray:
+    """Centre of each body, its parts weighted by volume: (P,), (..., P, 3), (P, 3) -> (..., B, 3)."""
+    bodies = np.arange(body_of_part.max() + 1)
+    member = (body_of_part == bodies[:, None]) * np.prod(semi_axes, axis=1)
+    return (member / member.sum(axis=1, keepdims=True)) @ np.asarray(part_centers, float)
+
+
+def largest_parts(body_of_part: np.ndarray, semi_axes: np.ndarray) -> np.ndarray:
+    """(B,) the part of the largest volume in each body: it stands for the body. body_of_part (P,), semi_axes (P, 3)."""
+    volume = np.prod(semi_axes, axis=1)
+    return np.where(body_of_part == np.arange(body_of_part.max() + 1)[:, None], volume, -1.0).argmax(axis=1)

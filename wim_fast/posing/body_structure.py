@@ -8,7 +8,7 @@ import numpy as np
 
 from wim_fast.posing.bodies import Union, body_criterion, union_sequence, united
 from wim_fast.posing.body_tree import body_tree
-from wim_fast.posing.ellipsoids import part_contacts, surface_metric
+from wim_fast.posing.ellipsoids import Contacts, part_contacts, surface_metric
 
 NOISE = 0.5
 """By how many pixels at the object poses are off, as far as the sharpness of the learned surface follows the pixels.
@@ -31,31 +31,69 @@ class BodyStructure:
         edges: (B-1, 2) bodies that a joint joins, the tightest joint first.
         joints: (T, B-1, 3).
         motion: (T, B, 4, 4) body to world.
-        steps: the whole sequence of unions of parts, down to one body.
-        criterion: (P,) after 0, 1, ... of them; the least is proposed.
-        noise: by which a step's cost is judged, world units.
+        metric: (B, 6, 6) see `bodies.Bodies`.
     """
 
     body_of_part: np.ndarray
     edges: np.ndarray
     joints: np.ndarray
     motion: np.ndarray
-    steps: list[Union]
-    criterion: np.ndarray
-    noise: float
+    metric: np.ndarray
 
     @property
     def count(self) -> int:
         return len(self.edges) + 1
+
+    def parts(self) -> list[list[int]]:
+        """Of each body."""
+        return [np.flatnonzero(self.body_of_part == body).tolist() for body in range(self.count)]
+
+    def arrays(self, scale: float) -> dict[str, np.ndarray]:
+        """What files hold of it: body_of_part (P,), body_edges (B-1, 2) and body_joint_position (T, B-1, 3).
+
+        scale: units of the file per world unit.
+        """
+        return {
+            "body_of_part": self.body_of_part,
+            "body_edges": self.edges,
+            "body_joint_position": (self.joints * scale).astype(np.float32),
+        }
+
+
+@dataclass(frozen=True)
+class BodySequence:
+    """Bodies of P parts by their number, from P to 1.
+
+    Attributes:
+        poses: (T, P, 4, 4) of the parts, part to world.
+        metric: (P, 6, 6).
+        contacts: between the parts.
+        steps: P - 1 unions.
+        criterion: (P,) after 0, 1, ... of them.
+    """
+
+    poses: np.ndarray
+    metric: np.ndarray
+    contacts: Contacts
+    steps: list[Union]
+    criterion: np.ndarray
+
+    @property
+    def frames(self) -> int:
+        """That the costs of the steps are sums over."""
+        return len(some_frames(len(self.poses)))
 
     @property
     def proposed(self) -> int:
         """The number of bodies that the criterion prefers."""
         return len(self.criterion) - int(self.criterion.argmin())
 
-    def parts(self) -> list[list[int]]:
-        """Of each body."""
-        return [np.flatnonzero(self.body_of_part == body).tolist() for body in range(self.count)]
+    def at(self, count: int | None = None) -> BodyStructure:
+        """So many bodies, 1 to P; None: as many as are proposed."""
+        taken = len(self.metric) - (self.proposed if count is None else count)
+        bodies = united(self.poses, self.metric, self.steps[:taken])
+        tree = body_tree(self.poses, self.contacts, bodies)
+        return BodyStructure(bodies.body_of_part, *tree, bodies.motion, bodies.metric)
 
 
 def pose_noise(inv_s: float, inv_s_pixels: float) -> float:
@@ -73,24 +111,17 @@ def some_frames(count: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, FRAMES)).round().astype(int))
 
 
-def find_bodies(
-    poses: np.ndarray, semi_axes: np.ndarray, noise: float, count: int | None = None
-) -> BodyStructure:
+def find_bodies(poses: np.ndarray, semi_axes: np.ndarray, noise: float) -> BodySequence:
     """The bodies of parts that moved.
 
     Args:
         poses: (T, P, 4, 4) part to world.
         semi_axes: (P, 3).
         noise: see `body_criterion`.
-        count: so many bodies, 1 to P; None: as the criterion proposes.
     """
     contacts = part_contacts(poses, semi_axes)
     seen = np.maximum(contacts.exposed / contacts.exposed.mean(), LEAST_EXPOSED)
     metric = surface_metric(semi_axes) * seen[:, None, None]
     some = some_frames(len(poses))
     steps = union_sequence(poses[some], metric, contacts.touching)
-    criterion = body_criterion(steps, len(some), noise)
-    taken = int(criterion.argmin()) if count is None else len(semi_axes) - count
-    bodies = united(poses, metric, steps[:taken])
-    edges, joints = body_tree(poses, contacts, bodies)
-    return BodyStructure(bodies.body_of_part, edges, joints, bodies.motion, steps, criterion, noise)
+    return BodySequence(poses, metric, contacts, steps, body_criterion(steps, len(some), noise))

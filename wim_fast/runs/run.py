@@ -222,14 +222,13 @@ class Run(TrainedModel):
         """
         return bodies_of(self, count)
 
-    def merge(self, groups: int | None = None, threshold: float | None = None) -> Merging:
-        """Merges parts that move as one (supplement D).
+    def merge(self, count: int | None = None) -> Merging:
+        """Merges parts that move as one into bodies, step by step (supplement D).
 
         Args:
-            groups: until so many are left.
-            threshold: while the merge distance is below it. Without either: up to the largest jump.
+            count: until so many are left; None: as many as explain the motion best.
         """
-        return merge_parts(self, groups, threshold)
+        return merge_parts(self, count)
 
 
 def load_run(path: str | Path, backend: str = "auto") -> Run:
