@@ -16,6 +16,7 @@ from wim_fast.model.camera_corrections import AS_GIVEN, CameraCorrections, Found
 from wim_fast.model.motion import learned_motion
 from wim_fast.model.structure import spanning_tree
 from wim_fast.ops.backend import Backend
+from wim_fast.posing.body_structure import pose_noise
 from wim_fast.processes import ALONE, Processes
 from wim_fast.scene.lateness import late_frames
 from wim_fast.scene.scene import Scene
