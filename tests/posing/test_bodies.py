@@ -148,5 +148,5 @@ def test_of_bodies() -> None:
     np.testing.assert_allclose(centers[0], 0.25 * np.array([0, 1, 2]) + 0.75 * np.array([6, 7, 8]))
     np.testing.assert_allclose(centers[1:], [[3, 4, 5], [9, 10, 11]])
     assert largest_parts(body_of_part, axes).tolist() == [2, 1, 3]
-    assert pose_noise(inv_s=150.0, inv_s_pixels=1.5) == pytest.approx(0.005)
+    assert pose_noise(150.0, 1.5, pixels=0.5) == pytest.approx(0.005)
     assert Union((0, 1), 2.0).pair == (0, 1)
