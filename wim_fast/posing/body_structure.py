@@ -13,7 +13,7 @@ from wim_fast.posing.ellipsoids import Contacts, part_contacts, surface_metric
 NOISE = 0.35
 """By how many pixels at the object poses are taken to be off, as far as the learned surface's sharpness follows them.
 
-Chosen on an arm, a quadruped and a humanoid: with 0.5 their bodies are 11, 9 and 9 of 8, 13 and 13, with this 11, 11 and
+Chosen on an arm, a quadruped and a humanoid: with 0.5 their bodies are 9, 9 and 9 of 8, 13 and 13, with this 11, 11 and
 14, with 0.25 13, 11 and 14. Jitter is a tenth of it, but errors of learned poses are slow: it would merge next to nothing."""
 
 FRAMES = 60
