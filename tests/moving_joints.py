@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from wim_fast.posing.ellipsoids import surface_metric
 from wim_fast.posing.joint_choice import Poses
 from wim_fast.posing.mechanism import Kind
-from wim_fast.posing.mechanism_fit import surface_metric
 from wim_fast.posing.rigid import exponential, rigid
 from wim_fast.posing.tree import RootedTree, rooted
 

@@ -148,6 +148,11 @@ class Simulation:
         rotations = np.array([bullet.getMatrixFromQuaternion(f[1]) for f in frames]).reshape(-1, 3, 3)
         return rotations, np.array([f[0] for f in frames])
 
+    def link_parents(self) -> NDArray[np.int64]:
+        """(L,) of the base (-1) and every link, in the order of `link_frames`."""
+        info = [bullet.getJointInfo(self.body, j, self.client) for j in range(self._num_joints())]
+        return np.array([-1, *(i[16] + 1 for i in info)])
+
     def joint_axes(self, rotations: Array) -> Array:
         """Axes (J,3) of the movable joints in the world, of `link_frames`; 0 for spherical ones."""
         links = [j + 1 for j in self.movable]
@@ -290,10 +295,11 @@ def make_scene(args: argparse.Namespace) -> None:
     if args.color_parts:
         simulation.color_links(rng)
 
-    joints, axes, surface = [], [], []
+    joints, axes, surface, frames = [], [], [], []
     for values in trajectory:
         simulation.pose(values)
         rotations, origins = simulation.link_frames()
+        frames.append((rotations, origins))
         joints.append(origins[[j + 1 for j in simulation.movable]])
         axes.append(simulation.joint_axes(rotations))
         surface.append(np.einsum("nij,nj->ni", rotations[owners], local) + origins[owners])
@@ -328,6 +334,11 @@ def make_scene(args: argparse.Namespace) -> None:
         joint_axes=np.array(axes),
         joint_kinds=np.array(simulation.kinds),
         joint_values=trajectory[:, first],
+        link_rotation=np.array([rotations for rotations, _ in frames]),
+        link_translation=np.array([origins for _, origins in frames]) * scale,
+        link_parents=simulation.link_parents(),
+        link_surface=np.bincount(owners, minlength=len(frames[0][1])) / len(owners),
+        point_links=owners[chosen],
     )
     bullet.disconnect(simulation.client)
     counts = f"{args.frames} frames, {len(only)} cameras, {len(simulation.names)} joints"

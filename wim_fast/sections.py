@@ -62,7 +62,12 @@ class SceneConfig:
 class ModelConfig:
     """What is learned."""
 
-    parts: int = field(20, "number of parts P", minimum=1, maximum=256)
+    parts: int = field(
+        20,
+        "number of parts P, about twice the bodies that move: these are found among them",
+        minimum=1,
+        maximum=256,
+    )
     pose_frequencies: int = field(
         30, "cosines K of the pose trajectory: how fast parts can move", minimum=1, maximum=1024
     )

@@ -133,7 +133,7 @@ def test_the_command_says_what_it_wrote_and_what_is_lost(tiny_run, tmp_path, cap
     [
         ("glb", {"faces": 10}, "faces 10: too few for 3 parts"),
         ("glb", {"frame": 99}, "frame 99: there are 10 frames trained on"),
-        ("glb", {"merge": 3}, "merge 3: there are 3 parts"),
+        ("glb", {"parts_found": 4}, "4 bodies: there are 3 parts"),
         ("glb", {"sequence": True}, "glb has none.*choose obj, ply, stl, splats"),
         ("bvh", {"texture": 64}, "bvh has none.*choose glb, html, obj"),
         ("obj", {"texture": 3}, "give 64 to 8192 texels".capitalize()),

@@ -54,9 +54,9 @@ def test_bones_say_what_they_are_and_ends_have_leaves(asset, file) -> None:
 
 
 def test_merged_bones_carry_the_whole_mesh(asset, tmp_path) -> None:
-    merged = Asset(asset.run, Settings(faces=400, merge=1))
+    merged = Asset(asset.run, Settings(faces=400, parts_found=2))
     glb = Glb(write_glb(merged, tmp_path / "merged.glb")[0])
-    assert sum(node["name"].startswith("group_") for node in glb.json["nodes"]) == 2 + len(merged.rig.tips)
+    assert sum(node["name"].startswith("body_") for node in glb.json["nodes"]) == 2 + len(merged.rig.tips)
     assert np.allclose(glb.posed(None), merged.upright_surface.vertices, atol=1e-6)
     assert np.allclose(glb.attribute("WEIGHTS_0").sum(axis=1), 1, atol=1e-6)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from moving_joints import chain
 
+from wim_fast.posing.ellipsoids import surface_metric
 from wim_fast.posing.joint_choice import start_mechanism
 from wim_fast.posing.joint_start import turning_point
 from wim_fast.posing.mechanism import (
@@ -22,7 +23,7 @@ from wim_fast.posing.mechanism import (
     spread,
     zeroed,
 )
-from wim_fast.posing.mechanism_fit import correlation_time, fit_mechanism, misfit, residuals, surface_metric
+from wim_fast.posing.mechanism_fit import correlation_time, fit_mechanism, misfit, residuals
 
 
 @pytest.fixture

@@ -61,6 +61,10 @@ def test_arrays_are_those_of_the_trajectory(run: wim_fast.Run) -> None:
         np.testing.assert_allclose(run.parts.semi_axes * scale, data["semi_axes"], atol=1e-5)
         np.testing.assert_allclose(run.joints * scale, data["joint_position"], atol=1e-5)
         np.testing.assert_array_equal(run.edges, data["edges"])
+        bodies = run.bodies()
+        np.testing.assert_array_equal(bodies.body_of_part, data["body_of_part"])
+        np.testing.assert_array_equal(bodies.edges, data["body_edges"])
+        np.testing.assert_allclose(bodies.joints * scale, data["body_joint_position"], atol=1e-4)
     assert run.parts.rotation.shape == (T, P, 3, 3)
     assert sorted(run.tree.order) == list(range(P))
     assert run.cameras.ids == (*TRAINED, *OTHERS)
@@ -145,10 +149,10 @@ def test_evaluate(run: wim_fast.Run) -> None:
 
 
 def test_merge(run: wim_fast.Run) -> None:
-    merging = run.merge(groups=2)
-    assert merging.merged.num_groups == 2
-    assert sorted(part for group in merging.merged.groups() for part in group) == [0, 1, 2]
-    assert run.merge(threshold=1000.0).merged.num_groups == 1
+    merging = run.merge(2)
+    assert merging.merged.count == 2
+    assert sorted(part for parts in merging.merged.parts() for part in parts) == [0, 1, 2]
+    assert run.merge().count == run.bodies().count == merging.sequence.proposed
 
 
 @pytest.mark.parametrize(
@@ -163,7 +167,7 @@ def test_merge(run: wim_fast.Run) -> None:
         (lambda run: run.repose({}).render(0, frame=1), "pose 1"),
         (lambda run: run.drive(np.zeros((4, 3))), "points"),
         (lambda run: run.evaluate(frames=[99]), "frames [99]"),
-        (lambda run: run.merge(groups=9), "groups 9"),
+        (lambda run: run.merge(9), "9 bodies"),
     ],
 )
 def test_what_is_not_there(run: wim_fast.Run, call, where: str | None) -> None:

@@ -98,6 +98,19 @@ def test_robot_scene(robot: Path) -> None:
     assert spans.max() == pytest.approx(1.2, rel=0.1)
 
 
+def test_links_of_a_robot(robot: Path) -> None:
+    """Each point keeps its place on its link; joints stand at the origins of the links they carry."""
+    truth = np.load(robot / "gt.npz")
+    rotation, translation = truth["link_rotation"], truth["link_translation"]
+    assert rotation.shape == (10, 8, 3, 3)
+    assert truth["link_parents"].tolist() == [-1, 0, 1, 2, 3, 4, 5, 6]
+    assert truth["link_surface"].sum() == pytest.approx(1)
+    link = truth["point_links"]
+    local = np.einsum("tnji,tnj->tni", rotation[:, link], truth["points"] - translation[:, link])
+    np.testing.assert_allclose(local, local[:1].repeat(10, axis=0), atol=1e-5)
+    np.testing.assert_allclose(translation[:, 1:], truth["joints"], atol=1e-5)
+
+
 def test_robot_colour_has_no_background_in_it(robot: Path) -> None:
     """Where the orange and black robot covers a little of a pixel, its colour is the robot's, not white."""
     rgba = load_scene(robot).rgba[:]

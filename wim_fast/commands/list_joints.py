@@ -6,16 +6,17 @@ import argparse
 
 from wim_fast.runs.joints import write_joints
 from wim_fast.runs.run import load_run
-from wim_fast.runs.tables import joint_table
+from wim_fast.runs.tables import bodies_table, joint_table
 from wim_fast.terminal import console, say, say_written
 
 
 def list_joints(args: argparse.Namespace) -> None:
-    """Prints the tree, the joints and an example of a pose file, and writes the example and a labelled picture."""
+    """Prints the tree, the joints, the bodies and an example of a pose file, and writes the example and a labelled picture."""
     run = load_run(args.run, args.backend)
     written = write_joints(run, args.output, args.frame, camera=args.camera, size=args.size)
     say("\n".join(written.joints.tree.lines()))
     console.print(joint_table(written.joints, run.coordinate_scale), highlight=False)
+    console.print(bodies_table(run.bodies()), highlight=False)
     say(f"\nA pose file to start from:\n\n{written.example}")
     say_written([written.picture, written.pose_file])
     say(f"try it with: wim-fast render-novel-pose {run.path} --pose {written.pose_file}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, Literal
 
 from wim_fast.commands.flags import positive
 from wim_fast.ops.backend import BACKENDS
@@ -23,7 +23,7 @@ def add_page_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_mesh_arguments(parser: argparse.ArgumentParser) -> None:
-    """--frame, --faces, --texture, --baked-light, --merge, --fps."""
+    """--frame, --faces, --texture, --baked-light, --parts-found, --fps."""
     parser.add_argument(
         "--frame", type=int, metavar="F", help="rest frame (default: the one whose parts overlap least)"
     )
@@ -33,15 +33,28 @@ def add_mesh_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--baked-light", action="store_true", help="colours as lit in the film")
     parser.add_argument(
-        "--merge", type=int, default=0, metavar="K", help="K bones fewer: parts that move alike merged"
+        "--parts-found",
+        type=parts_found,
+        metavar="N",
+        help="a bone for each of N bodies (auto: as many as were found), not for each part",
     )
     parser.add_argument(
         "--fps", type=positive, default=30.0, metavar="X", help="frames per second of the film (default: 30)"
     )
 
 
+def parts_found(text: str) -> int | Literal["auto"]:
+    """A number of bodies, or auto; argparse says which flag is wrong."""
+    if text == "auto":
+        return "auto"
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number, nor auto")
+    return int(text)
+
+
 def mesh_arguments(args: argparse.Namespace) -> dict[str, Any]:
     """What `add_mesh_arguments` parsed, as arguments of `export_run` and `export.asset.Settings`."""
     return {
-        name: getattr(args, name) for name in ("frame", "faces", "texture", "baked_light", "merge", "fps")
+        name: getattr(args, name)
+        for name in ("frame", "faces", "texture", "baked_light", "parts_found", "fps")
     }

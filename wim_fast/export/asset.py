@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
@@ -33,7 +34,8 @@ class Settings:
         faces: of the mesh, at most; None: `FACES`, with a texture `TEXTURED_FACES`.
         texture: texels a side; None: colours per vertex.
         baked_light: colours with the light that depends on the normal, as it falls in the rest frame.
-        merge: bones fewer than parts.
+        parts_found: so many bodies, a bone for each; "auto": as many as explain the motion best; None: a bone for each
+            part.
         fps: frames of the recording per second.
         sequence: one file per frame trained on, in a folder.
         density: for simulators, kg per cubic unit of the recording.
@@ -44,7 +46,7 @@ class Settings:
     faces: int | None = None
     texture: int | None = None
     baked_light: bool = False
-    merge: int = 0
+    parts_found: int | Literal["auto"] | None = None
     fps: float = FPS
     sequence: bool = False
     density: float = DENSITY
@@ -85,7 +87,7 @@ class Asset:
         """The bones."""
         if self.settings.fps <= 0:
             raise UserError(f"fps {self.settings.fps:g}", "is no number of frames", "give a positive number")
-        return make_rig(self.run, self.frame, self.settings.merge, self.settings.fps)
+        return make_rig(self.run, self.frame, self.settings.parts_found, self.settings.fps)
 
     @cached_property
     def atlas(self) -> Atlas | None:
@@ -111,10 +113,10 @@ class Asset:
 
     @cached_property
     def links(self) -> LinkModel:
-        """Rigid links and joints, z up, in the recording's units. UserError for `merge`."""
-        if self.settings.merge:
-            problem = "a simulator's bodies are merged by what the joints between them do"
-            raise UserError(f"merge {self.settings.merge}", problem, "leave it out")
+        """Rigid links and joints, z up, in the recording's units. UserError for `parts_found`."""
+        if self.settings.parts_found is not None:
+            problem = "a simulator's bodies follow from what the joints between parts do"
+            raise UserError(f"parts found {self.settings.parts_found}", problem, "leave it out")
         density, collision = self.settings.density, self.settings.collision
         return link_model(self.run, self.surface, self.upright, self.rig.times, density, collision)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from wim_fast.errors import UserError
 from wim_fast.export.asset import DENSITY, FPS, Asset, Settings
@@ -38,7 +39,7 @@ def export_run(
     faces: int | None = None,
     texture: int | None = None,
     baked_light: bool = False,
-    merge: int = 0,
+    parts_found: int | Literal["auto"] | None = None,
     fps: float = FPS,
     sequence: bool = False,
     density: float = DENSITY,
@@ -52,7 +53,7 @@ def export_run(
     Args:
         format: a key of `FORMATS`.
         output: the file; None: RUN/export/<name of the run> with the format's suffix.
-        frame, texture, baked_light, merge, fps, sequence, density, collision: see `asset.Settings`.
+        frame, texture, baked_light, parts_found, fps, sequence, density, collision: see `asset.Settings`.
         faces: of the mesh, at most; None: 50 000, with a texture 20 000.
         compare: also measure what posing the mesh loses against rendering the field.
         force: overwrite what is there.
@@ -61,7 +62,7 @@ def export_run(
         UserError: for a format that is not there or lacks its package, for what it cannot hold, for files that
             exist, and for a run without a surface.
     """
-    settings = Settings(frame, faces, texture, baked_light, merge, fps, sequence, density, collision)
+    settings = Settings(frame, faces, texture, baked_light, parts_found, fps, sequence, density, collision)
     asset = Asset(run, settings)
     files = write_asset(asset, format, output, force=force)
     if not compare:

@@ -1,19 +1,19 @@
-"""The rig: a bone for every part, or for every group of merged parts, and how the film moves them."""
+"""The rig: a bone for every part, or for every rigid body of parts, and how the film moves them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from wim_fast.errors import UserError
 from wim_fast.export.binding import INFLUENCES, rigid_motions
 from wim_fast.export.surface import Surface
 from wim_fast.model.motion import Motion
-from wim_fast.posing.merge import merged_structure
+from wim_fast.posing.bodies import body_centers, largest_parts
 from wim_fast.posing.tree import RootedTree, rooted
+from wim_fast.runs.bodies import bodies_of
 from wim_fast.runs.joints import tree_of
-from wim_fast.runs.merge import largest_parts, merge_parts
 from wim_fast.runs.trained_model import TrainedModel
 
 
@@ -23,7 +23,7 @@ class Rig:
 
     Attributes:
         tree: which bone hangs from which.
-        names: of the bones; they say part (or group) and parent.
+        names: of the bones; they say part (or body) and parent.
         bone_of_part: (P,).
         heads: (B, 3) at rest, the joint to the parent; the root's is its centre.
         tips: {bone: (3,)} at rest, the far end of each bone that nothing hangs from.
@@ -60,36 +60,34 @@ class Rig:
         return once_each(self.bone_of_part[surface.part_ids], surface.part_weights, self.bones)
 
 
-def make_rig(run: TrainedModel, rest: int, merge: int = 0, fps: float = 30.0) -> Rig:
+def make_rig(
+    run: TrainedModel, rest: int, parts_found: int | Literal["auto"] | None = None, fps: float = 30.0
+) -> Rig:
     """The rig of a run.
 
     Args:
         rest: the rest frame, a position among the frames trained on.
-        merge: so many bones fewer than parts, the parts that move most alike merged (supplement D); a group
-            moves as its largest part does.
+        parts_found: a bone for each of so many bodies ("auto": as were found), which moves as the body does; None:
+            for each part.
         fps: frames of the recording per second.
     """
-    parts = len(run.semi_axes)
-    if not 0 <= merge < parts:
-        raise UserError(f"merge {merge}", f"there are {parts} parts", f"choose from 0 to {parts - 1}")
-    labels = np.arange(parts)
-    if merge:
-        labels = merge_parts(run, parts - merge).merged.labels
-    structure = merged_structure(labels, run.edges)
-    leading = largest_parts(structure, run.semi_axes)
-    tree = rooted(structure.edges, int(structure.labels[tree_of(run).root]))
+    motion, joints = run.motion, run.joints_in(run.motion)
+    bodies, edges = np.arange(len(run.semi_axes)), run.edges
+    if parts_found is not None:
+        found = bodies_of(run, None if parts_found == "auto" else parts_found)
+        bodies, edges, joints = found.body_of_part, found.edges, found.joints
+        motion = Motion(found.motion[..., :3, :3], found.motion[..., :3, 3])
+    tree = rooted(edges, int(bodies[tree_of(run).root]))
     start = run.motion.at([rest])
-    centers = structure.centers(start.translation[0], run.semi_axes)
-    joints = run.joints_in(start)[0][structure.joint_ids]
-    heads = np.where((tree.parent_edge >= 0)[:, None], joints[tree.parent_edge], centers)
-    moves = rigid_motions(run.motion, start)
+    centers = body_centers(bodies, start.translation[0], run.semi_axes)
+    heads = np.where((tree.parent_edge >= 0)[:, None], joints[rest][tree.parent_edge], centers)
     return Rig(
         tree,
-        bone_names(tree, "group" if merge else "part"),
-        structure.labels,
+        bone_names(tree, "part" if parts_found is None else "body"),
+        bodies,
         heads,
-        _tips(tree, heads, start, run.semi_axes, leading),
-        Motion(moves.rotation[:, leading], moves.translation[:, leading]),
+        _tips(tree, heads, start, run.semi_axes, largest_parts(bodies, run.semi_axes)),
+        rigid_motions(motion, motion.at([rest])),
         (np.array(run.frame_ids) - run.frame_ids[0]) / fps,
     )
 

@@ -9,8 +9,6 @@ from wim_fast.config import ModelConfig, StructureConfig
 # the settings' defaults, for what is not training
 CANDIDATE_SHARE = ModelConfig.candidate_share  # of each semi-axis (supplement A.4)
 CENTER_WEIGHT = StructureConfig.center_weight  # lambda_l (A.7)
-MERGE_DISTANCE = StructureConfig.merge_distance  # D-bar (A.7)
-MOTION_WEIGHT = StructureConfig.merge_motion_weight  # lambda_motion (A.7)
 
 
 def spanning_tree(

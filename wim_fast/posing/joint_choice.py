@@ -17,6 +17,7 @@ import numpy as np
 from wim_fast.posing.joint_start import start_joint
 from wim_fast.posing.mechanism import (
     AXIAL,
+    DIMENSIONS,
     Hold,
     Joint,
     Kind,
@@ -32,9 +33,6 @@ from wim_fast.posing.mechanism import (
 from wim_fast.posing.mechanism_fit import correlation_time, fit_mechanism
 from wim_fast.posing.rigid import inverse
 from wim_fast.posing.tree import RootedTree
-
-DIMENSIONS = 3.0
-"""Of the six ways in which a part can be off, so many show (`surface_metric`): the noise is spread over these."""
 
 QUICK = (8, 0.03)
 """Iterations and tolerance of the fits that only compare."""

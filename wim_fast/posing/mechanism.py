@@ -47,6 +47,9 @@ CONSTANTS: dict[Kind, int] = {
 """Numbers that do not change over time, how the two parts lie to each other included: without the ones that cannot be
 told apart, such as a shift of a revolute joint's frame along its axis."""
 
+DIMENSIONS = 3.0
+"""Of the six ways in which a part can be off, so many show (`ellipsoids.surface_metric`): the noise is spread over these."""
+
 HELD: dict[Hold, int] = {"": 0, "perpendicular": 1, "parallel": 2}
 """How many numbers it saves to hold an axis at an angle."""
 

@@ -1,7 +1,7 @@
 """Fitting a mechanism of given joints to learned poses: all constants and all values at once, by least squares.
 
 Residuals are twists from the poses that the mechanism takes to those learned, measured by how far they move each
-part's surface (`surface_metric`): what the cameras could see of an error is what counts. Gauss-Newton with Levenberg's
+part's surface (`ellipsoids.surface_metric`): what the cameras could see of an error is what counts. Gauss-Newton with Levenberg's
 damping; every frame has its own values, so the normal equations are solved frame by frame and the constants by the
 Schur complement of what is left.
 """
@@ -13,41 +13,9 @@ from dataclasses import replace
 import numpy as np
 
 from wim_fast.posing.mechanism import STAGES, TURNS, Mechanism, held_offset, part_poses, stage_frames
-from wim_fast.posing.rigid import adjoint, exponential, inverse, logarithm, skew
+from wim_fast.posing.rigid import adjoint, exponential, inverse, logarithm
 
-TANGENT_WEIGHT = 0.1
-"""A shift of the surface along itself shows in its texture alone: counted as a third of one along the normal."""
-
-SAMPLES = 200
 PATIENCE = 3  # iterations until a fit that is far from its goal is given up
-
-
-def surface_metric(semi_axes: np.ndarray, tangent_weight: float = TANGENT_WEIGHT) -> np.ndarray:
-    """(P, 6, 6) M with twist^T M twist the mean squared shift of an ellipsoid's surface, along its normal for the most.
-
-    Turning a ball about its centre, or a bottle about its axis, hardly moves any outline: such errors of a learned pose
-    weigh little.
-
-    Args:
-        semi_axes: (P, 3).
-        tangent_weight: of the squared shift along the surface.
-    """
-    k = np.arange(SAMPLES) + 0.5
-    height, around = 1 - 2 * k / SAMPLES, np.pi * (1 + 5**0.5) * k  # a spiral of even density on the sphere
-    radius = np.sqrt(1 - height**2)
-    sphere = np.stack([radius * np.cos(around), radius * np.sin(around), height], axis=1)
-    axes = np.asarray(semi_axes, float)[:, None]
-    points, normals = sphere * axes, sphere / axes
-    steepness = np.linalg.norm(normals, axis=-1, keepdims=True)
-    area = steepness * axes.prod(axis=-1, keepdims=True)  # of the ellipsoid per area of the sphere
-    normals = normals / steepness
-    weight = area / area.sum(axis=1, keepdims=True)
-    shift = np.concatenate(
-        [np.broadcast_to(np.eye(3), (*points.shape, 3)), -skew(points)], axis=-1
-    )  # (P, N, 3, 6)
-    along = np.einsum("pnk,pnkj->pnj", normals, shift)
-    square = (1 - tangent_weight) * np.einsum("pni,pnj,pn->pij", along, along, weight[..., 0])
-    return square + tangent_weight * np.einsum("pnki,pnkj,pn->pij", shift, shift, weight[..., 0])
 
 
 def residuals(mechanism: Mechanism, poses: np.ndarray) -> np.ndarray:

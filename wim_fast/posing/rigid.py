@@ -24,6 +24,21 @@ def inverse(motion: np.ndarray) -> np.ndarray:
     return rigid(back, -(back @ motion[..., :3, 3:])[..., 0])
 
 
+def moved(motion: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (..., 3) by motions (..., 4, 4)."""
+    return (motion[..., :3, :3] @ points[..., None])[..., 0] + motion[..., :3, 3]
+
+
+def mean_motion(motions: np.ndarray, iterations: int = 3) -> np.ndarray:
+    """(..., 4, 4) of motions (..., T, 4, 4): that from which the twists to them are 0 on average."""
+    left, _, right = np.linalg.svd(motions[..., :3, :3].mean(axis=-3))
+    left[..., -1] *= np.linalg.det(left @ right)[..., None]
+    mean = rigid(left @ right, motions[..., :3, 3].mean(axis=-2))
+    for _ in range(iterations):
+        mean = mean @ exponential(logarithm(inverse(mean)[..., None, :, :] @ motions).mean(axis=-2))
+    return mean
+
+
 def quaternion(rotation: np.ndarray) -> np.ndarray:
     """(3, 3) or (N, 3, 3) -> (..., 4) as w, x, y, z."""
     return np.roll(Rotation.from_matrix(rotation).as_quat(), 1, axis=-1)

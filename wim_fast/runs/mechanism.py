@@ -6,20 +6,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from wim_fast.posing.body_structure import FRAMES, pose_noise, some_frames
+from wim_fast.posing.ellipsoids import surface_metric
 from wim_fast.posing.joint_choice import Poses, choose_joints
 from wim_fast.posing.mechanism import Joint, Mechanism, bodies, spread, stage_frames
-from wim_fast.posing.mechanism_fit import fit_mechanism, residuals, surface_metric
+from wim_fast.posing.mechanism_fit import fit_mechanism, residuals
 from wim_fast.posing.rigid import inverse, rigid
 from wim_fast.runs.joints import tree_of
 from wim_fast.runs.trained_model import TrainedModel
 
 NOISE = 0.5
-"""By how many pixels at the object poses are off, as far as the sharpness of the learned surface follows the pixels.
+"""By how many pixels at the object poses are off, where kinds of joints are chosen (`body_structure.pose_noise`).
 
 On a robot's arm the true poses of its links differ from learned ones by 2 to 8 mm, a sixth to two thirds of a pixel."""
-
-FRAMES = 60
-"""From so many frames, spread over the film, kinds and constants are learned; the values then from every frame."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,8 @@ def fit_run(run: TrainedModel) -> FittedMechanism:
     poses = rigid(run.motion.rotation, run.motion.translation)
     metric = surface_metric(run.semi_axes)
     count = len(poses)
-    some = np.unique(np.linspace(0, count - 1, min(count, FRAMES)).round().astype(int))
-    noise = NOISE * run.config.render.inv_s_pixels / run.inv_s
+    some = some_frames(count)
+    noise = pose_noise(run.inv_s, run.config.render.inv_s_pixels, NOISE)
     known = Poses(poses[some], run.joints_in(run.motion)[some], metric, noise)
     mechanism = _at_the_joints(choose_joints(known, tree_of(run))[0], known.joints)
     mechanism = _over_the_film(mechanism, poses, metric, some)

@@ -1,124 +1,101 @@
-"""Parts that move as one, merged step by step (paper section 3.5, supplement D)."""
+"""Parts that move as one, merged step by step into rigid bodies (paper section 3.5, supplement D)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wim_fast.errors import UserError
-from wim_fast.posing.merge import (
-    MERGE_THRESHOLD,
-    MergedStructure,
-    MergeStep,
-    choose_num_merges,
-    merge_distance,
-    merge_sequence,
-    merged_structure,
-)
+from wim_fast.posing.bodies import body_centers
+from wim_fast.posing.body_structure import BodySequence, BodyStructure
+from wim_fast.runs.bodies import body_sequence, check_count
 from wim_fast.runs.trained_model import TrainedModel
 
 
 @dataclass(frozen=True)
 class Merging:
-    """The merging sequence of a run, and what is left where it stops.
+    """The merging sequence of a run, and the bodies where it stops.
 
     Attributes:
-        distance: (P, P) merge distances m_ij.
-        steps: the whole sequence, most alike first, down to a single group.
-        structures: after 0, 1, ... steps.
-        taken: how many of the steps are taken.
-        reason: why it stops there.
+        sequence: all of it, from parts to a single body.
+        count: how many bodies are left.
+        asked: whether so many were asked for.
     """
 
-    distance: np.ndarray
-    steps: list[MergeStep]
-    structures: list[MergedStructure]
-    taken: int
-    reason: str
+    sequence: BodySequence
+    count: int
+    asked: bool
 
     @property
-    def merged(self) -> MergedStructure:
-        """What is left: groups of parts and the joints between them."""
-        return self.structures[self.taken]
+    def parts(self) -> int:
+        return len(self.sequence.criterion)
+
+    @property
+    def taken(self) -> int:
+        """Steps of the sequence."""
+        return self.parts - self.count
+
+    @cached_property
+    def merged(self) -> BodyStructure:
+        """What is left: bodies and the joints between them."""
+        return self.sequence.at(self.count)
+
+    def shifts(self) -> np.ndarray:
+        """(P-1,) rms over the frames by which the two bodies of each step give way to each other, world units."""
+        return np.sqrt(np.array([step.cost for step in self.sequence.steps]) / self.sequence.frames)
 
 
-def merge_parts(run: TrainedModel, groups: int | None = None, threshold: float | None = None) -> Merging:
+def merge_parts(run: TrainedModel, count: int | None = None) -> Merging:
     """Merges the parts of a run that move as one.
 
     Args:
-        groups: merge until so many are left.
-        threshold: merge while the distance is below it. Without either: up to the largest jump of the
-            distances, else those below `MERGE_THRESHOLD`.
+        count: until so many bodies are left; None: as many as explain the motion best.
     """
-    distance = merge_distance(run.motion.rotation, run.motion.translation)
-    steps = merge_sequence(distance)
-    taken, reason = num_taken(steps, groups, threshold)
-    labels = [np.arange(len(distance)), *(step.labels for step in steps)]
-    return Merging(distance, steps, [merged_structure(of, run.edges) for of in labels], taken, reason)
-
-
-def num_taken(steps: Sequence[MergeStep], groups: int | None, threshold: float | None) -> tuple[int, str]:
-    """How many steps of the sequence to take, and why there."""
-    if groups is not None:
-        if not 1 <= groups <= len(steps) + 1:
-            problem = f"there are {len(steps) + 1} parts"
-            raise UserError(f"groups {groups}", problem, f"choose from 1 to {len(steps) + 1}")
-        return len(steps) + 1 - groups, "as asked for"
-    if threshold is not None:
-        return choose_num_merges(steps, threshold), f"distances below {threshold:g}"
-    taken = choose_num_merges(steps)
-    if taken:
-        return taken, "up to the largest jump of the distances"
-    return choose_num_merges(steps, MERGE_THRESHOLD), f"no clear jump, so distances below {MERGE_THRESHOLD:g}"
-
-
-def largest_parts(structure: MergedStructure, semi_axes: np.ndarray) -> np.ndarray:
-    """(G,) the part of the largest volume in each group: it stands for the group."""
-    volume = semi_axes.prod(axis=1)
-    return np.array([max(group, key=lambda part: volume[part]) for group in structure.groups()])
+    check_count(run, count)
+    sequence = body_sequence(run)
+    return Merging(sequence, count or sequence.proposed, count is not None)
 
 
 def merge_report(run: TrainedModel, merging: Merging) -> dict[str, Any]:
-    """What merge.json holds."""
+    """What merge.json holds; lengths in the units of the recording's files."""
+    criterion, count = merging.sequence.criterion, merging.parts
     return {
         "run": str(run.path),
-        "stopped": merging.reason,
+        "proposed": merging.sequence.proposed,
+        "found": merging.count,
+        "criterion": {str(count - k): float(value) for k, value in enumerate(criterion)},
         "steps": [
             {
                 "step": k,
                 "parts": list(step.pair),
-                "merge_distance": step.value / 2,
-                "groups_left": step.num_groups,
+                "shift": float(shift) * run.coordinate_scale,
+                "bodies_left": count - k,
                 "merged": k <= merging.taken,
             }
-            for k, step in enumerate(merging.steps, start=1)
+            for k, (step, shift) in enumerate(
+                zip(merging.sequence.steps, merging.shifts(), strict=True), start=1
+            )
         ],
-        **merging.merged.to_dict(),
+        "bodies": merging.merged.parts(),
+        "edges": merging.merged.edges.tolist(),
     }
 
 
 def merged_arrays(run: TrainedModel, merging: Merging) -> dict[str, np.ndarray]:
-    """The merged structure as arrays, lengths in the units of the recording's files, as in trajectory.npz.
+    """The bodies as arrays, lengths in the units of the recording's files, as in trajectory.npz.
 
-    merge_distance (P, P), of world units; group_of_part (P,); edges (G-1, 2) the groups that are joined,
-    joint_ids (G-1,) which joint of the unmerged tree that is, joint_position (T, G-1, 3); group_rotation
-    (T, G, 3, 3) of each group's largest part, part to world, group_translation (T, G, 3) its parts' centres
-    weighted by volume; frame_ids (T,).
+    body_of_part (P,); body_edges (B-1, 2) the bodies that are joined, body_joint_position (T, B-1, 3); body_rotation
+    (T, B, 3, 3), body to world, body_translation (T, B, 3) the parts' centres weighted by volume; frame_ids (T,).
     """
-    merged, motion, scale = merging.merged, run.motion, run.coordinate_scale
+    merged, scale = merging.merged, run.coordinate_scale
     return {
-        "merge_distance": merging.distance,
-        "group_of_part": merged.labels,
-        "edges": merged.edges,
-        "joint_ids": merged.joint_ids,
-        "joint_position": run.joints_in(motion)[:, merged.joint_ids] * scale,
-        "group_rotation": motion.rotation[:, largest_parts(merged, run.semi_axes)],
-        "group_translation": merged.centers(motion.translation, run.semi_axes) * scale,
+        **merged.arrays(scale),
+        "body_rotation": merged.motion[..., :3, :3],
+        "body_translation": body_centers(merged.body_of_part, run.motion.translation, run.semi_axes) * scale,
         "frame_ids": np.array(run.frame_ids),
     }
 

@@ -19,10 +19,12 @@ from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.camera_corrections import AS_GIVEN, CameraCorrections
 from wim_fast.model.motion import Motion
 from wim_fast.ops.backend import select_backend
+from wim_fast.posing.body_structure import BodyStructure
 from wim_fast.posing.repose import Axes
 from wim_fast.posing.tree import RootedTree
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.runs.baseline_run import method_checked
+from wim_fast.runs.bodies import bodies_of
 from wim_fast.runs.drive import drive_parts
 from wim_fast.runs.evaluate import Evaluation, evaluate
 from wim_fast.runs.joints import JointList, list_joints, tree_of
@@ -212,14 +214,21 @@ class Run(TrainedModel):
         """
         return evaluate(self, cameras, frames)
 
-    def merge(self, groups: int | None = None, threshold: float | None = None) -> Merging:
-        """Merges parts that move as one (supplement D).
+    def bodies(self, count: int | None = None) -> BodyStructure:
+        """The rigid bodies that parts make up and the joints between them; the number that explains the motion best.
 
         Args:
-            groups: until so many are left.
-            threshold: while the merge distance is below it. Without either: up to the largest jump.
+            count: so many bodies instead, 1 to the number of parts.
         """
-        return merge_parts(self, groups, threshold)
+        return bodies_of(self, count)
+
+    def merge(self, count: int | None = None) -> Merging:
+        """Merges parts that move as one into bodies, step by step (supplement D).
+
+        Args:
+            count: until so many are left; None: as many as explain the motion best.
+        """
+        return merge_parts(self, count)
 
 
 def load_run(path: str | Path, backend: str = "auto") -> Run:

@@ -8,10 +8,11 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from wim_fast.posing.merge import MergedStructure, MergeStep
+from wim_fast.posing.body_structure import BodyStructure
 from wim_fast.runs.check import CameraShares
 from wim_fast.runs.drive import Driven
 from wim_fast.runs.joints import STILL, JointList
+from wim_fast.runs.merge import Merging
 
 
 def joint_table(joints: JointList, coordinate_scale: float) -> Table:
@@ -50,37 +51,36 @@ def driving_note(driven: Driven, coordinate_scale: float) -> str:
     )
 
 
-def steps_table(steps: Sequence[MergeStep], taken: int) -> Table:
+def steps_table(merging: Merging, coordinate_scale: float) -> Table:
     """The merging sequence; a line is drawn where it stops."""
-    table = Table(title="merging sequence, most alike first", title_justify="left")
-    for heading in ("step", "parts", "merge distance", "groups left", ""):
+    title = "merging sequence, that which costs least first; shifts in scene units"
+    table = Table(title=title, title_justify="left")
+    for heading in ("step", "parts", "shift", "bodies left", "criterion", ""):
         table.add_column(heading, justify="right")
-    for k, step in enumerate(steps, start=1):
-        i, j = step.pair
-        verdict = "merged" if k <= taken else ""
+    criterion = merging.sequence.criterion - merging.sequence.criterion.min()
+    shifts = merging.shifts() * coordinate_scale
+    for k, step in enumerate(merging.sequence.steps, start=1):
         table.add_row(
             str(k),
-            f"{i} + {j}",
-            f"{step.value / 2:.4f}",
-            str(step.num_groups),
-            verdict,
-            end_section=k == taken,
+            " + ".join(map(str, step.pair)),
+            f"{shifts[k - 1]:.3g}",
+            str(merging.parts - k),
+            f"+{criterion[k]:.0f}",
+            "proposed" if criterion[k] == 0 else "",
+            end_section=k == merging.taken,
         )
     return table
 
 
-def groups_table(merged: MergedStructure) -> Table:
-    """The groups that are left and the joints between them."""
-    table = Table(title="what is left", title_justify="left")
-    for heading in ("group", "parts", "joints (to group)"):
+def bodies_table(bodies: BodyStructure) -> Table:
+    """The bodies and the joints between them."""
+    table = Table(title="bodies", title_justify="left")
+    for heading in ("body", "parts", "joints (to body)"):
         table.add_column(heading, justify="left")
-    for g, parts in enumerate(merged.groups()):
-        joints = [
-            f"{joint} (to {edge[1 - edge.index(g)]})"
-            for joint, edge in zip(merged.joint_ids.tolist(), merged.edges.tolist(), strict=True)
-            if g in edge
-        ]
-        table.add_row(str(g), " ".join(map(str, parts)), ", ".join(joints))
+    edges = bodies.edges.tolist()
+    for body, parts in enumerate(bodies.parts()):
+        joints = [f"{joint} (to {sum(edge) - body})" for joint, edge in enumerate(edges) if body in edge]
+        table.add_row(str(body), " ".join(map(str, parts)), ", ".join(joints))
     return table
 
 

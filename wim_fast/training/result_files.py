@@ -12,31 +12,39 @@ import torch
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.camera_corrections import FoundCameras
 from wim_fast.model.motion import edges_of, joints_of, learned_motion, semi_axes_of
+from wim_fast.posing.body_structure import find_bodies
+from wim_fast.posing.rigid import rigid
 from wim_fast.recordings.calibration.raw_json import raw_camera
 from wim_fast.recordings.cameras import Cameras, project
 
 
 @torch.no_grad()
-def trajectory_file(model: ArticulatedModel, frame_ids: Sequence[int], scale: float, mlp: Callable) -> bytes:
+def trajectory_file(
+    model: ArticulatedModel, frame_ids: Sequence[int], scale: float, mlp: Callable, noise: float
+) -> bytes:
     """Poses and joints of every frame trained on, in the units of the scene's files.
 
     part_rotation (T, P, 3, 3) and part_translation (T, P, 3) are part-to-world: x_world = R x_part + t, t the
     part's centre. semi_axes (P, 3). edges (P-1, 2) are the joined parts, joint_position (T, P-1, 3) the joint
-    of each edge, part_of_joint (P-1, 2) the two parts that each joint joins: its row of edges. frame_ids (T,)
-    of the recording.
+    of each edge, part_of_joint (P-1, 2) the two parts that each joint joins: its row of edges. Of the rigid
+    bodies that parts make up, as many as explain the motion best: body_of_part (P,), body_edges (B-1, 2) the
+    bodies that a joint joins, body_joint_position (T, B-1, 3). frame_ids (T,) of the recording.
 
     Args:
         scale: units of the files per world unit.
         mlp: what computes the pose network, the backend's.
+        noise: by which poses are off, world units (`posing/body_structure.py`).
     """
-    motion, edges = learned_motion(model, mlp), edges_of(model)
+    motion, edges, semi_axes = learned_motion(model, mlp), edges_of(model), semi_axes_of(model)
+    bodies = find_bodies(rigid(motion.rotation, motion.translation), semi_axes, noise).at()
     return npz_file(
         part_rotation=motion.rotation.astype(np.float32),
         part_translation=(motion.translation * scale).astype(np.float32),
-        semi_axes=(semi_axes_of(model) * scale).astype(np.float32),
+        semi_axes=(semi_axes * scale).astype(np.float32),
         edges=edges,
         joint_position=(joints_of(model, motion) * scale).astype(np.float32),
         part_of_joint=edges,
+        **bodies.arrays(scale),
         frame_ids=np.array(frame_ids),
     )
 

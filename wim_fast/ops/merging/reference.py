@@ -1,7 +1,4 @@
-"""How parts move against each other, and the loss that merges those that nearly move as one, in plain torch.
-
-Tensors of any precision: training calls them in float32 with gradients, `posing` in float64 with arrays.
-"""
+"""How parts move against each other, and the loss that merges those that nearly move as one, in plain torch."""
 
 from __future__ import annotations
 
@@ -12,31 +9,23 @@ LEAST_TURN = 1e-6  # of the variance of a relative rotation's entry
 LEAST_SHIFT = 1e-12  # added to the variance of a relative translation, world units squared
 
 
-def relative_motion(
-    rotation: Tensor, translation: Tensor, motion_weight: float, *, exact: bool = False
-) -> Tensor:
+def relative_motion(rotation: Tensor, translation: Tensor, motion_weight: float) -> Tensor:
     """m_ij (P, P): how much part j moves as seen from part i over F frames (paper section 3.5).
 
     The standard deviation over time of the relative rotation R_i^T R_j, averaged over its 9 entries, plus `motion_weight`
     times that of the relative translation R_i^T (t_j - t_i), averaged over its 3. Not symmetric: the translation is seen
-    in part i's frame.
+    in part i's frame. Deviations of rotations have a floor of 0.001, where gradients are finite and float32 holds the
+    mean of squares that is faster to compute.
 
     Args:
         rotation: (F, P, 3, 3) part to world.
         translation: (F, P, 3) world units.
-        exact: without it, deviations of rotations have a floor of 0.001, where gradients are finite and float32 holds the
-            mean of squares that is faster to compute.
     """
-    if exact:
-        turn = torch.einsum("fiab,fjac->fijbc", rotation, rotation)
-        rotation_deviation = turn.std(0, correction=0).mean((-1, -2))
-    else:
-        rotation_deviation = _variance_of_turns(rotation).clamp_min(LEAST_TURN).sqrt().mean((1, 3))
+    rotation_deviation = _variance_of_turns(rotation).clamp_min(LEAST_TURN).sqrt().mean((1, 3))
     offset = translation[:, None] - translation[:, :, None]  # (F, i, j, 3) = t_j - t_i
     relative_translation = offset @ rotation  # (F, i, j, 3) = R_i^T (t_j - t_i)
     centered = relative_translation - relative_translation.mean(0)
-    floor = 0.0 if exact else LEAST_SHIFT
-    translation_deviation = ((centered**2).mean(0) + floor).sqrt().mean(-1)
+    translation_deviation = ((centered**2).mean(0) + LEAST_SHIFT).sqrt().mean(-1)
     return rotation_deviation + motion_weight * translation_deviation
 
 

@@ -1,0 +1,128 @@
+"""The rigid bodies of learned motion, how they hang together, and what fewer or more of them would cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wim_fast.posing.bodies import Union, body_criterion, union_sequence, united
+from wim_fast.posing.body_tree import body_tree
+from wim_fast.posing.ellipsoids import Contacts, part_contacts, surface_metric
+
+NOISE = 0.35
+"""By how many pixels at the object poses are taken to be off, as far as the learned surface's sharpness follows them.
+
+Chosen on an arm, a quadruped and a humanoid: with 0.5 their bodies are 9, 9 and 9 of 8, 13 and 13, with this 11, 11 and
+14, with 0.25 13, 11 and 14. Jitter is a tenth of it, but errors of learned poses are slow: it would merge next to nothing."""
+
+FRAMES = 60
+"""From so many frames, spread over the film, structure is learned; poses then from every frame."""
+
+LEAST_EXPOSED = 1e-3
+"""Of a part that others hide so much counts, as a share of one with the mean surface. It goes with what it moves with."""
+
+
+@dataclass(frozen=True)
+class BodyStructure:
+    """B bodies of P parts in T frames. World frame and units.
+
+    Attributes:
+        body_of_part: (P,) 0..B-1, in the order of the bodies' first parts.
+        edges: (B-1, 2) bodies that a joint joins, the tightest joint first.
+        joints: (T, B-1, 3).
+        motion: (T, B, 4, 4) body to world.
+        metric: (B, 6, 6) see `bodies.Bodies`.
+    """
+
+    body_of_part: np.ndarray
+    edges: np.ndarray
+    joints: np.ndarray
+    motion: np.ndarray
+    metric: np.ndarray
+
+    @property
+    def count(self) -> int:
+        return len(self.edges) + 1
+
+    def parts(self) -> list[list[int]]:
+        """Of each body."""
+        return [np.flatnonzero(self.body_of_part == body).tolist() for body in range(self.count)]
+
+    def arrays(self, scale: float) -> dict[str, np.ndarray]:
+        """What files hold of it: body_of_part (P,), body_edges (B-1, 2) and body_joint_position (T, B-1, 3).
+
+        scale: units of the file per world unit.
+        """
+        return {
+            "body_of_part": self.body_of_part,
+            "body_edges": self.edges,
+            "body_joint_position": (self.joints * scale).astype(np.float32),
+        }
+
+
+@dataclass(frozen=True)
+class BodySequence:
+    """Bodies of P parts by their number, from P to 1.
+
+    Attributes:
+        poses: (T, P, 4, 4) of the parts, part to world.
+        metric: (P, 6, 6).
+        contacts: between the parts.
+        steps: P - 1 unions.
+        criterion: (P,) after 0, 1, ... of them.
+    """
+
+    poses: np.ndarray
+    metric: np.ndarray
+    contacts: Contacts
+    steps: list[Union]
+    criterion: np.ndarray
+
+    @property
+    def frames(self) -> int:
+        """That the costs of the steps are sums over."""
+        return len(some_frames(len(self.poses)))
+
+    @property
+    def proposed(self) -> int:
+        """The number of bodies that the criterion prefers."""
+        return len(self.criterion) - int(self.criterion.argmin())
+
+    def at(self, count: int | None = None) -> BodyStructure:
+        """So many bodies, 1 to P; None: as many as are proposed."""
+        taken = len(self.metric) - (self.proposed if count is None else count)
+        bodies = united(self.poses, self.metric, self.steps[:taken])
+        tree = body_tree(self.poses, self.contacts, bodies)
+        return BodyStructure(bodies.body_of_part, *tree, bodies.motion, bodies.metric)
+
+
+def pose_noise(inv_s: float, inv_s_pixels: float, pixels: float = NOISE) -> float:
+    """By how far poses are off that are off by so many `pixels`; world units.
+
+    Args:
+        inv_s: sharpness of the learned surface, 1 / world units.
+        inv_s_pixels: the same in 1 / pixels, as the settings have it.
+    """
+    return pixels * inv_s_pixels / inv_s
+
+
+def some_frames(count: int) -> np.ndarray:
+    """At most `FRAMES` positions of so many."""
+    return np.unique(np.linspace(0, count - 1, min(count, FRAMES)).round().astype(int))
+
+
+def find_bodies(poses: np.ndarray, semi_axes: np.ndarray, noise: float) -> BodySequence:
+    """The bodies of parts that moved.
+
+    Args:
+        poses: (T, P, 4, 4) part to world.
+        semi_axes: (P, 3).
+        noise: see `body_criterion`.
+    """
+    contacts = part_contacts(poses, semi_axes)
+    seen = np.clip(contacts.exposed / contacts.exposed.mean(), LEAST_EXPOSED, 1.0)
+    metric = surface_metric(semi_axes) * seen[:, None, None]
+    some = some_frames(len(poses))
+    steps = union_sequence(poses[some], metric, contacts.touching)
+    return BodySequence(poses, metric, contacts, steps, body_criterion(steps, len(some), noise))

@@ -1,0 +1,60 @@
+"""How bodies hang together: the joint that each two would have, and the least spanning tree of them.
+
+The joint of two bodies is the point of either that stay together best over time, near where their surfaces do: least
+squares, in which the directions that the motion leaves open follow the place of contact (`joint_start.turning_point`).
+Nothing of the tree that was trained is asked: the joint loss pulls the parts of its edges together, right or wrong.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from wim_fast.model.structure import CENTER_WEIGHT
+from wim_fast.posing.bodies import Bodies
+from wim_fast.posing.ellipsoids import Contacts
+from wim_fast.posing.joint_start import turning_point
+from wim_fast.posing.rigid import inverse, moved
+
+
+def body_tree(poses: np.ndarray, contacts: Contacts, bodies: Bodies) -> tuple[np.ndarray, np.ndarray]:
+    """The tree whose joints are the tightest.
+
+    Args:
+        poses: (T, P, 4, 4) part to world, in the frames of the bodies' motion.
+
+    Returns:
+        edges (B-1, 2), bodies i < j, in increasing cost, and the joints (T, B-1, 3) in the world.
+    """
+    pairs = list(combinations(range(bodies.count), 2))
+    found = [_joint(poses, contacts, bodies, *pair) for pair in pairs]
+    component, edges, joints = np.arange(bodies.count), [], []
+    for k in np.argsort([cost for cost, _ in found], kind="stable").tolist():
+        i, j = pairs[k]
+        if component[i] != component[j]:
+            component[component == component[j]] = component[i]
+            edges.append((i, j))
+            joints.append(found[k][1])
+    joint = np.stack(joints, axis=1) if joints else np.zeros((len(poses), 0, 3))
+    return np.array(edges, int).reshape(-1, 2), joint
+
+
+def _joint(
+    poses: np.ndarray, contacts: Contacts, bodies: Bodies, first: int, second: int
+) -> tuple[float, np.ndarray]:
+    """What holds two bodies together: the mean squared gape and its distance from the contact; (T, 3) in the world."""
+    of_first, of_second = (np.flatnonzero(bodies.body_of_part == body) for body in (first, second))
+    gap = contacts.gap[np.ix_(of_first, of_second)]
+    at = np.unravel_index(gap.argmin(), gap.shape)
+    i, j = of_first[at[0]], of_second[at[1]]
+    contact = 0.5 * (moved(poses[:, i], contacts.nearest[i, j]) + moved(poses[:, j], contacts.nearest[j, i]))
+    motion = bodies.motion[:, first], bodies.motion[:, second]
+    in_first, in_second = (moved(inverse(m), contact) for m in motion)
+    points = turning_point(inverse(motion[0]) @ motion[1], in_first, CENTER_WEIGHT)
+    ends = [moved(m, point) for m, point in zip(motion, points, strict=True)]
+    away = ((points[0] - in_first.mean(axis=0)) ** 2).sum() + (
+        (points[1] - in_second.mean(axis=0)) ** 2
+    ).sum()
+    gape = ((ends[0] - ends[1]) ** 2).sum(axis=1).mean()
+    return float(gape + CENTER_WEIGHT * (away + max(gap.min(), 0.0) ** 2)), 0.5 * (ends[0] + ends[1])
