@@ -1,10 +1,11 @@
-"""`wim-fast check`: which pixels of the masks a run doubts, as a picture and by camera."""
+"""`wim-fast check`: which pixels of the masks a run doubts, by camera; or whether it tears when joints are bent."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from wim_fast.errors import UserError
 from wim_fast.ops.backend import BACKENDS
 
 
@@ -12,7 +13,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of the command."""
     parser.add_argument("run", metavar="RUN", help="folder that wim-fast train made")
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="picture to write (default: RUN/check.png)"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="picture to write (default: RUN/check.png or RUN/bends.png)",
+    )
+    parser.add_argument(
+        "--bends",
+        action="store_true",
+        help="instead: turn each joint 1.2 times as far as it was seen to turn, and count the pieces of the object",
     )
     parser.add_argument(
         "--frames", metavar="A:B[:C]", help="frames to look at, of those trained on (default: a few)"
@@ -22,13 +31,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Looks, prints and writes."""
+    from wim_fast.runs.bend import write_bends
     from wim_fast.runs.check import write_check
     from wim_fast.runs.opened_run import frame_positions
     from wim_fast.runs.run import load_run
-    from wim_fast.runs.tables import doubt_table
+    from wim_fast.runs.tables import bends_table, doubt_table
     from wim_fast.terminal import console, say, say_written
 
+    if args.bends and args.frames:
+        raise UserError("--frames", "cannot be combined with --bends", "leave one of them out")
     run = load_run(args.run, args.backend)
+    if args.bends:
+        bends, picture = write_bends(run, args.output)
+        console.print(bends_table(bends), highlight=False)
+        say_written([picture])
+        return
     frames = args.frames and frame_positions(args.frames, len(run.frame_ids), "frames trained on")
     shares, picture = write_check(run, args.output, frames)
     console.print(doubt_table(shares), highlight=False)

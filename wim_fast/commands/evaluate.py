@@ -1,7 +1,7 @@
 """`wim-fast evaluate`: renders views of the recording and measures them against it.
 
 Training views, novel views and novel poses are always measured side by side. Frames that were not trained on
-are novel poses: the true points (or joints) of the recording drive the parts there (supplement A.10).
+are novel poses: the true points (or joints) of the recording drive the parts there.
 """
 
 from __future__ import annotations
@@ -32,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="measure novel views once more, after fitting only their own cameras to their pictures",
     )
+    parser.add_argument(
+        "--linear",
+        action="store_true",
+        help="drive novel poses by a linear map of all points, as the paper does",
+    )
     add_size_argument(parser, "as trained; metrics are always measured at the size trained at")
 
 
@@ -51,6 +56,7 @@ def run(args: argparse.Namespace) -> None:
             args.frames,
             size=args.size,
             align_cameras=args.align_cameras,
+            linear=args.linear,
             on_progress=on_progress,
         )
     console.print(metrics_table(written.evaluation.summary))

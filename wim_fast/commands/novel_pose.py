@@ -1,6 +1,6 @@
 """`wim-fast render-novel-pose`: poses that were never filmed.
 
-Parts turned by hand (supplement A.8), or driven by points that move with the object (A.10).
+Parts turned by hand (supplement A.8), or driven by points that move with the object.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--frame", type=int, default=0, metavar="F", help="with --list-joints: frame trained on (default: 0)"
     )
     driving = parser.add_argument_group("with --drive, whose points have a row for each frame recorded")
-    driving.add_argument(
-        "--train-frames", metavar="A:B[:C]", help="rows to learn from (default: the frames trained on)"
-    )
+    driving.add_argument("--train-frames", metavar="A:B[:C]", help="rows to learn from (default: trained on)")
+    driving.add_argument("--linear", action="store_true", help="by a linear map of all points (A.10)")
     driving.add_argument("--frames", metavar="A:B[:C]", help="rows to render (default: the rest)")
     driving.add_argument(
         "--cameras", type=int, nargs="+", metavar="ID", help="cameras to render (default: not trained on)"
@@ -47,9 +46,9 @@ def run(args: argparse.Namespace) -> None:
 
 def check_flags(args: argparse.Namespace) -> None:
     """UserError for flags that would do nothing."""
-    driving = {"--train-frames": args.train_frames, "--frames": args.frames, "--cameras": args.cameras}
-    for flag, value in driving.items():
-        if value is not None and args.drive is None:
+    for name in ("train_frames", "frames", "cameras", "linear"):
+        if getattr(args, name) not in (None, False) and args.drive is None:
+            flag = f"--{name.replace('_', '-')}"
             remedy = "leave it out; --camera and --turntable say where to look from"
             raise UserError(flag, "can only be given with --drive", remedy)
     if args.cameras and (args.camera is not None or args.turntable):
@@ -72,7 +71,7 @@ def render(args: argparse.Namespace) -> None:
             say_written(write_pose_video(run, args.pose, args.output, on_progress=on_progress, **view))
         return
     opened = open_run(args.run, args.backend)
-    driven = drive_file(opened, args.drive, args.train_frames)
+    driven = drive_file(opened, args.drive, args.train_frames, args.linear)
     say(driving_note(driven, opened.coordinate_scale))
     view |= {"frames": args.frames, "cameras": args.cameras}
     with progress_bars() as on_progress:

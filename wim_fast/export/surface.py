@@ -12,10 +12,10 @@ from skimage.measure import marching_cubes
 from wim_fast.errors import SceneWarning, UserError
 from wim_fast.evaluation.confirmation import witnesses
 from wim_fast.export.binding import bind, chunks
-from wim_fast.export.distance_grid import distance_grid
 from wim_fast.export.rest import rest_frame
 from wim_fast.export.triangles import decimated, only_vertices, pieces, vertex_normals, without_specks
 from wim_fast.model.articulated_model import DEFAULT_FINEST_CELL, Posed
+from wim_fast.model.distance_grid import distance_grid
 from wim_fast.model.motion import posed_at
 from wim_fast.recordings.masks import in_size_of
 from wim_fast.rendering.image import render_image

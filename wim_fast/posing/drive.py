@@ -1,4 +1,4 @@
-"""Driving: a model's poses from any points that move with the object (supplement A.10).
+"""Driving: a model's poses from any points that move with the object, by a linear map (supplement A.10).
 
 SMPL vertices, mocap joints or points on a robot's links: a linear map from them to the part centres and joint
 candidates is learned on the training frames, and each part's rotation follows by Procrustes.
@@ -14,13 +14,12 @@ rotation error of the parts from 25 to 10 degrees.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
-from wim_fast.posing.regression import RIDGE, fit_linear_map
-from wim_fast.posing.tree import joint_candidates
+from wim_fast.posing.regression import RIDGE, fit_linear_map, rest_points
 
 MAX_POINTS = 690  # of more, so many drive, evenly by index: neighbours on a mesh move alike
 MAX_POINTS_FOR_BONES = 64
@@ -76,6 +75,13 @@ def fit_drive(points: np.ndarray, moving: np.ndarray, ridge: float = RIDGE) -> D
     return DriveFit(weights, chosen, triples, world_axes, error)
 
 
+def refit(fit: DriveFit, points: np.ndarray, moving: np.ndarray, ridge: float = RIDGE) -> DriveFit:
+    """The map of the same vectors learned anew: points (T, M, 3) and moving (T, N, 3) in other frames."""
+    points = np.asarray(points, float)[:, fit.chosen]
+    vectors = _driving_vectors(points, fit.triples, fit.world_axes)
+    return replace(fit, weights=fit_linear_map(vectors, moving - _centroid(points), ridge))
+
+
 def drive(fit: DriveFit, points: np.ndarray) -> np.ndarray:
     """The model's points (T, N, 3) for new positions of the driving points (supplement A.10, eq. 16).
 
@@ -111,9 +117,7 @@ def part_poses(points: np.ndarray, semi_axes: np.ndarray) -> tuple[np.ndarray, n
     semi_axes = np.asarray(semi_axes, float)
     points = points.reshape(len(points), len(semi_axes), 7, 3)
     center, candidates = points[:, :, 0], points[:, :, 1:]
-    identity = np.broadcast_to(np.eye(3), (len(semi_axes), 3, 3))
-    rest = joint_candidates(identity, np.zeros_like(semi_axes), semi_axes)  # (P, 6, 3)
-    return procrustes(rest, candidates - center[:, :, None]), center
+    return procrustes(rest_points(semi_axes)[:, 1:], candidates - center[:, :, None]), center
 
 
 def procrustes(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -125,7 +129,12 @@ def procrustes(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     Returns:
         (..., 3, 3).
     """
-    u, _, vt = np.linalg.svd(np.swapaxes(target, -1, -2) @ source)
+    return nearest_rotation(np.swapaxes(target, -1, -2) @ source)
+
+
+def nearest_rotation(matrix: np.ndarray) -> np.ndarray:
+    """The rotations R (det +1) of the largest trace of R^T matrix; both (..., 3, 3)."""
+    u, _, vt = np.linalg.svd(matrix)
     u = u.copy()
     u[..., :, 2] *= np.sign(np.linalg.det(u @ vt))[..., None]
     return u @ vt

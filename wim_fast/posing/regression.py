@@ -45,3 +45,11 @@ def part_points(part_rotation: np.ndarray, part_translation: np.ndarray, semi_ax
     center = np.asarray(part_translation, float)[..., None, :]
     points = np.concatenate([center, joint_candidates(part_rotation, part_translation, semi_axes)], axis=-2)
     return points.reshape(*points.shape[:-3], -1, 3)
+
+
+def rest_points(semi_axes: np.ndarray) -> np.ndarray:
+    """(P, 7, 3) the same points of parts with semi-axes (P, 3), each part's in its own frame."""
+    count = len(semi_axes)
+    return part_points(np.tile(np.eye(3), (count, 1, 1)), np.zeros((count, 3)), semi_axes).reshape(
+        count, 7, 3
+    )

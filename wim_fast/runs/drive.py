@@ -1,4 +1,4 @@
-"""Poses that follow from points which move with the object (supplement A.10)."""
+"""Poses that follow from points which move with the object."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from wim_fast.errors import UserError
 from wim_fast.evaluation.joints import object_extent
 from wim_fast.files import output_folder
 from wim_fast.posing.drive import drive, fit_drive
-from wim_fast.runs.baseline_run import AnyRun
+from wim_fast.posing.regression import rest_points
+from wim_fast.posing.rigid_drive import drive_rigid, fit_rigid
+from wim_fast.runs.baseline_run import AnyRun, BaselineRun
 from wim_fast.runs.camera_path import CameraPath, choose_path, recorded_path, resized_to
 from wim_fast.runs.defaults import FPS
 from wim_fast.runs.opened_run import frame_positions
@@ -45,38 +47,61 @@ class Driven:
     extent: float
 
 
+def driven_points(
+    run: AnyRun, points: np.ndarray, fit_points: np.ndarray, motion: Any, linear: bool = False
+) -> tuple[np.ndarray, float]:
+    """Where the model's points (`run.points_in`) are for points that drive it, and their error on held-out frames.
+
+    Args:
+        points: (N, M, 3) world units.
+        fit_points: (T, M, 3) the same ones in the frames to learn from.
+        motion: the model's in these frames.
+        linear: by the linear map of A.10 alone, as a baseline always is.
+
+    Returns:
+        (N, ., 3) and the mean distance, world units.
+    """
+    if linear or isinstance(run, BaselineRun):
+        fit = fit_drive(fit_points, run.points_in(motion))
+        return drive(fit, points), fit.held_out_error
+    rest = rest_points(run.semi_axes)
+    rigid = fit_rigid(fit_points, motion.rotation, motion.translation, rest)
+    return drive_rigid(rigid, points), rigid.held_out_error
+
+
 def drive_parts(
     run: AnyRun,
     points: np.ndarray,
     fit_frames: str | Sequence[int] | None = None,
     source: str = "points",
+    linear: bool = False,
 ) -> Driven:
-    """Poses of the model from points that move with the object (supplement A.10).
+    """Poses of the model from points that move with the object.
 
     Args:
         points: (N, M, 3) in the units of the recording's files; row r is frame number r of the recording, and
             rows may go on after its end.
         fit_frames: rows to learn from, which must be frames trained on; None: all of these.
         source: what the points are called in errors.
+        linear: by the linear map of supplement A.10, in place of rigid parts that follow the points on them.
     """
     contents = run.scan_recording()
     trained = run.trained_positions(contents)
     points = checked_points(points, source) / run.coordinate_scale
     fitted = fit_rows(fit_frames, len(points), contents, trained, source)
     model: Any = run
-    learned = model.points_in(model.motion.at([trained.index(row) for row in fitted]))
-    fit = fit_drive(points[fitted], learned)
-    driven = drive(fit, points)
-    off = np.linalg.norm(driven[fitted] - learned, axis=-1)
+    motion = model.motion.at([trained.index(row) for row in fitted])
+    driven, held_out_error = driven_points(run, points, points[fitted], motion, linear)
+    off = np.linalg.norm(driven[fitted] - model.points_in(motion), axis=-1)
     extent = object_extent(points)
     return Driven(
-        source, run.motion_of(driven), points.shape[1], fitted, float(off.mean()), fit.held_out_error, extent
+        source, run.motion_of(driven), points.shape[1], fitted, float(off.mean()), held_out_error, extent
     )
 
 
-def drive_file(run: AnyRun, file: Path, fit_frames: str | None = None) -> Driven:
+def drive_file(run: AnyRun, file: Path, fit_frames: str | None = None, linear: bool = False) -> Driven:
     """The same of points in an npz file, see `read_points`."""
-    return drive_parts(run, read_points(file), fit_frames, str(file))
+    return drive_parts(run, read_points(file), fit_frames, str(file), linear)
 
 
 def write_driven_videos(

@@ -1,7 +1,7 @@
 """Views of a recording rendered and measured: training views, novel views and novel poses side by side.
 
 Only the difference between these groups tells learning from memorising. Frames that were not trained on are
-novel poses: the true points (or joints) of the recording drive the parts there (supplement A.10).
+novel poses: the true points (or joints) of the recording drive the parts there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from wim_fast.runs.baseline_run import AnyRun, BaselineRun, need_parts
 from wim_fast.runs.defaults import SAMPLE
 from wim_fast.runs.evaluation_table import as_text, evaluation_notes, metrics_table
 from wim_fast.runs.opened_run import frame_positions
-from wim_fast.runs.recording_poses import RecordingPoses
+from wim_fast.runs.recording_poses import RecordingPoses, linear_driver, our_driver
 from wim_fast.runs.render import Progress
 from wim_fast.runs.turntable_check import unconfirmed_share
 from wim_fast.scene.scene import Scene
@@ -121,6 +121,7 @@ def evaluate(
     frames: str | Sequence[int] | None = None,
     *,
     align_cameras: bool = False,
+    linear: bool = False,
     on_view: Callable[[Rendered], None] | None = None,
     on_progress: Progress | None = None,
 ) -> Evaluation:
@@ -130,12 +131,13 @@ def evaluate(
         cameras: ids; None: the test cameras, else all that were not trained on.
         frames: positions among all frames of the recording, or a range of them; None: some of every kind.
         align_cameras: measure novel views once more, after fitting only their own cameras to their pictures.
+        linear: drive frames not trained on by a linear map (A.10), in place of rigid parts.
         on_view: called with each view, in the order of the rows.
 
     UserError for cameras and frames that are not there, and for frames whose pose cannot be known: that were
     not trained on, of a recording without true points.
     """
-    poses = RecordingPoses(run, run.scan_recording())
+    poses = RecordingPoses(run, run.scan_recording(), linear_driver if linear else our_driver)
     selection = select_views(run, poses, cameras, frames, align_cameras)
     return evaluate_selection(run, poses, selection, on_view, on_progress)
 

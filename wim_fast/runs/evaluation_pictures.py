@@ -24,7 +24,7 @@ from wim_fast.runs.evaluate import (
     evaluate_selection,
     select_views,
 )
-from wim_fast.runs.recording_poses import RecordingPoses
+from wim_fast.runs.recording_poses import RecordingPoses, linear_driver, our_driver
 from wim_fast.runs.render import Progress, view_of
 
 COMPARED = 5  # views of each group in the comparison picture
@@ -49,16 +49,17 @@ def write_evaluation(
     *,
     size: int | None = None,
     align_cameras: bool = False,
+    linear: bool = False,
     on_progress: Progress | None = None,
 ) -> WrittenEvaluation:
     """Evaluates a run and writes what came out.
 
     Args:
         output: a folder; None: RUN/evaluation.
-        cameras, frames, align_cameras: see `evaluate`.
+        cameras, frames, align_cameras, linear: see `evaluate`.
         size: longer side of the pictures written; None: as trained. Metrics are measured at the size trained at.
     """
-    poses = RecordingPoses(run, run.scan_recording())
+    poses = RecordingPoses(run, run.scan_recording(), linear_driver if linear else our_driver)
     selection = select_views(run, poses, cameras, frames, align_cameras)
     with output_folder(output or run.path / "evaluation") as folder:
         pictures = _Pictures(run, selection, poses.contents.frame_ids, folder, size)

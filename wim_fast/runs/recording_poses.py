@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from wim_fast.evaluation.joints import JointDistances, JointError, joint_distances, joint_error, object_extent
-from wim_fast.posing.drive import drive, drive_as_published, fit_drive
+from wim_fast.posing.drive import drive_as_published
 from wim_fast.posing.regression import PAPER_RIDGE
 from wim_fast.runs.baseline_run import AnyRun
+from wim_fast.runs.drive import driven_points
 from wim_fast.scene.scene import SceneContents
 
 
 @dataclass(frozen=True)
 class Driver:
-    """Poses for all frames of a recording, driven by its true points (supplement A.10)."""
+    """Poses for all frames of a recording, driven by its true points."""
 
     name: str  # what drives: points or joints
     points: np.ndarray  # (T, M, 3) world units
@@ -30,9 +31,18 @@ Fit = Callable[[AnyRun, str, np.ndarray, Sequence[int]], Driver]
 
 
 def our_driver(run: AnyRun, name: str, points: np.ndarray, trained: Sequence[int]) -> Driver:
-    """By `posing.drive.fit_drive`."""
-    fit = fit_drive(points[trained], moving_points(run))
-    return Driver(name, points, run.motion_of(drive(fit, points)), fit.held_out_error)
+    """By rigid parts that follow the points on them."""
+    return _driver(run, name, points, trained, linear=False)
+
+
+def linear_driver(run: AnyRun, name: str, points: np.ndarray, trained: Sequence[int]) -> Driver:
+    """By a linear map (supplement A.10)."""
+    return _driver(run, name, points, trained, linear=True)
+
+
+def _driver(run: Any, name: str, points: np.ndarray, trained: Sequence[int], linear: bool) -> Driver:
+    moved, held_out_error = driven_points(run, points, points[trained], run.motion, linear)
+    return Driver(name, points, run.motion_of(moved), held_out_error)
 
 
 def published_driver(scale: float) -> Fit:

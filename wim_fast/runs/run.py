@@ -192,15 +192,18 @@ class Run(TrainedModel):
         motion = repose_frame(self, rotations, frame, root=root, axes=axes, root_translation=root_translation)
         return Poses(self, motion)
 
-    def drive(self, points: np.ndarray, fit_frames: str | Sequence[int] | None = None) -> Poses:
-        """The poses that follow from points which move with the object (supplement A.10), one for each row.
+    def drive(
+        self, points: np.ndarray, fit_frames: str | Sequence[int] | None = None, *, linear: bool = False
+    ) -> Poses:
+        """The poses that follow from points which move with the object, one for each row.
 
         Args:
             points: (N, M, 3) in the units of the recording's files; row r is frame number r of the recording.
             fit_frames: rows to learn from (positions or a range such as "0:60"), which must be frames trained
                 on; None: all of these.
+            linear: by the linear map of supplement A.10, in place of rigid parts that follow the points on them.
         """
-        return Poses(self, drive_parts(self, points, fit_frames).motion)
+        return Poses(self, drive_parts(self, points, fit_frames, linear=linear).motion)
 
     def evaluate(
         self, cameras: Sequence[int] | None = None, frames: str | Sequence[int] | None = None

@@ -1,4 +1,4 @@
-"""Joints, driving, merging and doubted masks as tables and lines for the terminal."""
+"""Joints, driving, merging, doubted masks and bends as tables and lines for the terminal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from wim_fast.posing.body_structure import BodyStructure
+from wim_fast.runs.bend import Bend
 from wim_fast.runs.check import CameraShares
 from wim_fast.runs.drive import Driven
 from wim_fast.runs.joints import STILL, JointList
@@ -91,4 +92,17 @@ def doubt_table(shares: Sequence[CameraShares]) -> Table:
         table.add_column(heading, justify="right")
     for camera in shares:
         table.add_row(str(camera.camera), f"{camera.missing:.2%}", f"{camera.let_in:.2%}")
+    return table
+
+
+def bends_table(bends: Sequence[Bend]) -> Table:
+    """A row for each bend, the unbent frame first."""
+    torn = sum(bend.pieces > bends[0].pieces for bend in bends)
+    title = f"{torn} of {len(bends) - 1} bends tear the object"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for heading in ("part", "on", "turned by", "pieces", "volume"):
+        table.add_column(heading, justify="right")
+    for bend in bends:
+        names = ("-", "-", "-") if bend.part < 0 else (str(bend.part), str(bend.on), f"{bend.degrees:+.0f}°")
+        table.add_row(*names, str(bend.pieces), f"{bend.volume:.1%}")
     return table

@@ -1,0 +1,106 @@
+"""The bending test: does the surface hold together when a joint turns farther than it was ever seen to?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from wim_fast.compositing import over_uint8
+from wim_fast.drawing.images import write_png
+from wim_fast.drawing.sheets import grid
+from wim_fast.model.articulated_model import DEFAULT_FINEST_CELL
+from wim_fast.model.distance_grid import distance_grid
+from wim_fast.model.motion import Motion, posed_at
+from wim_fast.runs.camera_path import clearest_views, resized_to, zoomed
+from wim_fast.runs.joints import STILL, list_joints
+from wim_fast.runs.repose import repose_frame
+from wim_fast.runs.trained_model import TrainedModel
+
+BEYOND = 1.2  # times the range seen
+SPECK = 1e-3  # of the object's volume: smaller pieces are noise
+PICTURED, PICTURE_SIZE = 3, 256  # bends, the worst ones; pixels
+
+
+@dataclass(frozen=True)
+class Bend:
+    """One joint turned from a frame trained on.
+
+    Attributes:
+        part: turns about its joint to the part it hangs `on`; both -1 for the frame as it is.
+        degrees: by so much, about the main axis it was seen to turn about.
+        motion: the pose (T = 1).
+        pieces: connected pieces of the object's inside, without specks.
+        volume: of the object, as a share of that in the frame.
+    """
+
+    part: int
+    on: int
+    degrees: float
+    motion: Motion
+    pieces: int
+    volume: float
+
+
+def bend_joints(run: TrainedModel, beyond: float = BEYOND, frame: int | None = None) -> Iterator[Bend]:
+    """The frame as it is, then each joint that was seen to turn at `beyond` times both ends of what was seen.
+
+    Args:
+        frame: position among the frames trained on; None: the middle one.
+    """
+    frame = len(run.frame_ids) // 2 if frame is None else frame
+    joints = list_joints(run, frame)
+    start = run.motion.at([frame])
+    volumes = _volumes(run, start)
+    whole = sum(volumes)
+
+    def bent(part: int, on: int, degrees: float, motion: Motion) -> Bend:
+        volumes = _volumes(run, motion)
+        return Bend(part, on, degrees, motion, sum(v > SPECK * whole for v in volumes), sum(volumes) / whole)
+
+    yield bent(-1, -1, 0.0, start)
+    for part, turn in joints.motions.items():
+        for degrees in (beyond * turn.least, beyond * turn.greatest):
+            if turn.span >= STILL and degrees:
+                motion = repose_frame(
+                    run, {part: [degrees * x for x in turn.axis]}, frame, root=joints.tree.root
+                )
+                yield bent(part, int(joints.tree.parent[part]), degrees, motion)
+
+
+def _volumes(run: TrainedModel, motion: Motion) -> list[int]:
+    """Grid points inside each connected piece of a pose, at the cell of the finest level of the hash grid."""
+    cell = run.config.model.hash_finest_cell or DEFAULT_FINEST_CELL
+    with run.backend.computing():
+        inside = distance_grid(run.model, posed_at(run.model, motion, 0), cell, run.backend).sdf < 0
+    pieces, count = ndimage.label(inside)
+    return np.bincount(pieces.ravel(), minlength=count + 1)[1:].tolist()
+
+
+def bend_picture(run: TrainedModel, bends: Sequence[Bend]) -> np.ndarray:
+    """The unbent frame and the worst bends, each from the two sides that show its parts best, (H, W, 3) uint8."""
+    still, *bent = bends
+    shown = [still, *sorted(bent, key=lambda b: (-b.pieces, b.volume))[:PICTURED]]
+    cameras = resized_to(run.recorded_cameras(run.camera_ids), PICTURE_SIZE)
+    rows = []
+    for bend in shown:
+        views = zoomed(cameras, run.extremes(bend.motion))
+        sides = clearest_views(cameras, bend.motion.translation[0])
+        posed = run.posed(bend.motion, 0)
+        rows.append([over_uint8(run.image(posed, views, k).rgba(), run.background) for k in sides])
+    return grid(rows, row_captions=[described(bend) for bend in shown])
+
+
+def described(bend: Bend) -> str:
+    """For a caption."""
+    what = "as it is" if bend.part < 0 else f"part {bend.part} on {bend.on}, {bend.degrees:+.0f} degrees"
+    return f"{what}: {bend.pieces} pieces, volume {bend.volume:.0%}"
+
+
+def write_bends(run: TrainedModel, output: Path | None = None) -> tuple[list[Bend], Path]:
+    """Bends every joint, and shows the worst. `output`: a PNG file; None: RUN/bends.png."""
+    bends = list(bend_joints(run))
+    return bends, write_png(output or run.path / "bends.png", bend_picture(run, bends))
