@@ -297,7 +297,13 @@ class OptimizerConfig:
     )
     warmup_steps: int = field(100, "steps of linear warm-up", minimum=0, maximum=10**7)
     final_lr_share: float = field(0.05, "learning rates decay to this share", minimum=0, maximum=1)
-    weight_decay: float = field(0.005, "decoupled weight decay", minimum=0, maximum=10)
+    weight_decay: float = field(0.005, "decoupled weight decay of the networks", minimum=0, maximum=10)
+    grid_decay: float = field(
+        0.0,
+        "decoupled weight decay of the hash grid: plainer where no ray needs detail",
+        minimum=0,
+        maximum=10,
+    )
     clip_norm: float = field(
         2.0, "largest gradient norm of pose and of semi-axes with sharpnesses", minimum=1e-6, maximum=1e9
     )

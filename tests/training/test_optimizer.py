@@ -30,6 +30,18 @@ def test_only_weights_of_networks_decay():
     torch.testing.assert_close(model.trajectory.rest, before["trajectory.rest"])
 
 
+def test_features_decay_where_asked():
+    """By lr * decay of themselves in a step without a gradient, and nothing else does."""
+    model, optimizer = model_and_optimizer(weight_decay=0.0, grid_decay=0.5, lr_grid=0.1)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for name, parameter in model.named_parameters():
+        kept = 1 - 0.1 * 0.5 if name == "field.table" else 1
+        torch.testing.assert_close(parameter.detach(), kept * before[name])
+
+
 def test_every_parameter_is_learned():
     for lighting in (True, False):
         model, optimizer = model_and_optimizer(lighting=lighting)

@@ -49,8 +49,9 @@ def make_optimizer(
 ) -> AdamW:
     """AdamW with a group for each kind of parameter.
 
-    Only the weights of networks decay: a rest pose, an ellipsoid or a feature has no reason to be near zero. Groups of one
-    `clip` name are clipped together (`clip_gradients`), those without one not at all.
+    The weights of networks decay, and by `grid_decay` the features that no ray holds up: a rest pose or an ellipsoid has
+    no reason to be near zero. Groups of one `clip` name are clipped together (`clip_gradients`), those without one not
+    at all.
     """
     rates, decay = config.optimizer, config.optimizer.weight_decay
     sharpnesses = [model.union_sharpness_logit, model.weight_sharpness_logit]
@@ -58,7 +59,7 @@ def make_optimizer(
         ([model.trajectory.rest], rates.lr_pose, 0.0, "pose"),
         (model.trajectory.layers.parameters(), rates.lr_pose, decay, "pose"),
         ([model.log_semi_axes, *sharpnesses], rates.lr_semi_axes, 0.0, "semi_axes"),
-        ([model.field.table], rates.lr_grid, 0.0, None),
+        ([model.field.table], rates.lr_grid, rates.grid_decay, None),
         (model.field.decoder.parameters(), rates.lr_decoder, decay, None),
         ([] if model.field.lighting is None else [model.field.lighting], rates.lr_decoder, 0.0, None),
     ]
