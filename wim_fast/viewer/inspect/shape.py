@@ -13,7 +13,7 @@ from wim_fast.model.articulated_model import Posed
 from wim_fast.model.motion import Motion, edges_of, joints_of, semi_axes_of
 from wim_fast.posing.rigid import quaternion
 from wim_fast.posing.tree import joint_candidates
-from wim_fast.viewer.inspect.grid import GridSettings, frame_grid
+from wim_fast.viewer.inspect.grid import GridSettings, frame_grid, training_band
 from wim_fast.viewer.inspect.snapshot import Snapshot
 
 
@@ -30,9 +30,10 @@ class Mesh(NamedTuple):
 def surface_mesh(snapshot: Snapshot, posed: Posed, resolution: int = 64) -> Mesh:
     """The field's surface in the first pose of `posed`, by marching cubes through the centres of the grid's cells.
 
-    Empty cells are outside; the field is evaluated in the others only.
+    The field is evaluated where the decoder can put a surface; the other cells are outside.
     """
-    grid = frame_grid(snapshot, posed, GridSettings(resolution))
+    nearer = snapshot.model.field.residual_max - training_band(snapshot)  # than training samples
+    grid = frame_grid(snapshot, posed, GridSettings(resolution, nearer))
     sdf = grid.sdf.clamp_max(float(grid.cell.norm())).cpu().numpy()
     if not (sdf < 0).any():
         return Mesh(
