@@ -14,7 +14,7 @@ from wim_fast.ops.backend import Backend
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.runs.run import Run
 
-FRAMES_KEPT = 8  # frames whose images stay in memory
+KEPT = 64 * 2**20  # bytes of images that stay in memory: of the frames shown last
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Film:
         if frame not in self._kept:
             scene = self.run.load_scene(cameras=self.cameras.ids, frames=[self.positions[frame]])
             self._kept[frame] = scene.rgba[:, 0]
-            if len(self._kept) > FRAMES_KEPT:
+            if len(self._kept) > max(1, KEPT // self._kept[frame].nbytes):
                 self._kept.popitem(last=False)
         return self._kept[frame]
 
