@@ -68,7 +68,7 @@ class FrameGrid(NamedTuple):
 class Cells(NamedTuple):
     """Some cells of a grid and what is in their centres, to be drawn. N cells, numpy."""
 
-    cells: np.ndarray  # (N, 3) int
+    cells: np.ndarray  # (N, 3) int16
     low: np.ndarray  # (3,) corner of the grid's box, world
     side: np.ndarray  # (3,) of a cell, world units
     sdf: np.ndarray  # (N,) of the field, world units
@@ -112,13 +112,13 @@ def frame_grid(
     part = torch.full(occupied.shape, -1, dtype=torch.int32, device=low.device)
     if not with_field and settings.threshold <= 0:
         return FrameGrid(occupied, low, cell, torch.zeros_like(sdf), sdf, part)
-    sdf[occupied], part[occupied] = _field_at(snapshot, posed, low + (occupied.nonzero() + 0.5) * cell)
+    sdf[occupied], part[occupied] = field_at(snapshot, posed, low + (occupied.nonzero() + 0.5) * cell)
     occupancy = _occupancy(snapshot, sdf, cell)
     occupied = occupied & (occupancy >= settings.threshold)
     return FrameGrid(occupied, low, cell, occupancy, sdf, part)
 
 
-def _field_at(snapshot: Snapshot, posed: Posed, points: Tensor) -> tuple[Tensor, Tensor]:
+def field_at(snapshot: Snapshot, posed: Posed, points: Tensor) -> tuple[Tensor, Tensor]:
     """The field's sdf and the nearest part (N,) at world points (N, 3) in the first pose."""
     pose_ids = torch.zeros(len(points), dtype=torch.int32, device=points.device)
     values = snapshot.model.evaluate(points, pose_ids, posed, snapshot.backend)
@@ -133,9 +133,9 @@ def _occupancy(snapshot: Snapshot, sdf: Tensor, cell: Tensor) -> Tensor:
 @torch.no_grad()
 def cells_of(snapshot: Snapshot, posed: Posed, grid: FrameGrid, cells: Tensor) -> Cells:
     """Cells (N, 3) of a grid that may have been made without the field: it is asked in these alone."""
-    sdf, part = _field_at(snapshot, posed, grid.centers(cells))
+    sdf, part = field_at(snapshot, posed, grid.centers(cells))
     occupied = grid.occupied[tuple(cells.unbind(-1))]
-    values = (cells, grid.low, grid.cell, sdf, _occupancy(snapshot, sdf, grid.cell), part, occupied)
+    values = (cells.short(), grid.low, grid.cell, sdf, _occupancy(snapshot, sdf, grid.cell), part, occupied)
     return Cells(*(value.cpu().numpy() for value in values))
 
 

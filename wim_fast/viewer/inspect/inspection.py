@@ -124,6 +124,10 @@ class Inspection:
 
         return self._keep("shell", (selection.key, axis, cut), make)
 
+    def has_shell(self, selection: Selection, axis: int | None = None, cut: int = 0) -> bool:
+        """Whether `shell` need not compute."""
+        return self._known("shell", (selection.key, axis, cut)) is not None
+
     def layer(self, selection: Selection, axis: int, cut: int) -> Cells:
         """The cells of a cut: those that are occupied, or were before the threshold emptied them."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ CUBE_FACES = np.array(
     np.int32,
 )  # fmt: skip
 BOX = 0.9 * CUBE  # in cells: there is a gap between them
+AHEAD = 32  # frames that are kept ready
 MISSED_POINTS = 3000  # shown at most
 
 
@@ -206,6 +208,20 @@ class GridPanel:
             server.scene.add_point_cloud(
                 "/missed", points, (220, 0, 0), point_size=0.008, point_shape="circle", point_shading="flat"
             )
+
+    def look_ahead(self) -> bool:
+        """Keep cells and images of one more of the next frames ready to be shown; False if all are."""
+        page, cut = self.page, self.cut()
+        count, now = page.snapshot.num_frames, page.selection
+        for frame in ((now.frame + k) % count for k in range(1, min(count, AHEAD))):
+            then = replace(now, frame=frame)
+            shows = self.show.value and not page.inspection.has_shell(then, *cut)
+            if shows or not page.film.has_images(frame):
+                page.film.images(frame)
+                if shows:
+                    page.inspection.shell(then, *cut)
+                return True
+        return False
 
     def measure_next_frame(self) -> bool:
         """Put one more frame into the curve; False if all are there. What an older model had stays until then."""

@@ -166,7 +166,7 @@ class Page:
             if self.play.value and self.snapshot.num_frames > 1:
                 self._show_next_frame()
             else:
-                self._measure_next_frame()
+                self._work_ahead()
 
     def _show_next_frame(self) -> None:
         """When it is time to."""
@@ -175,18 +175,19 @@ class Page:
         set_value(self.frame, (int(self.frame.value) + 1) % self.snapshot.num_frames)
         self.touch()
 
-    def _measure_next_frame(self) -> None:
-        """For the curve of missed mass, while there is nothing else to do."""
+    def _work_ahead(self) -> None:
+        """While there is nothing else to do: the next frames, then the curve of missed mass."""
         try:
-            if not self.closed.is_set() and self.grid.measure_next_frame():
+            if not self.closed.is_set() and (self.grid.look_ahead() or self.grid.measure_next_frame()):
                 self.touch()
         except Overtaken:
             pass  # it goes on from there when there is time
 
-    def start(self) -> None:
+    def start(self) -> threading.Thread:
         """`run` in a thread of its own, until `close`."""
         self._thread = threading.Thread(target=self.run, name="page")
         self._thread.start()
+        return self._thread
 
     def close(self) -> None:
         """Say so in the browsers, wait for what is being drawn, and stop."""
