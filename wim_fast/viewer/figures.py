@@ -24,7 +24,7 @@ BLUE, ORANGE, GREEN, RED = (31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 
 HARDLY = 0.01  # occupancy of cells that the field leaves empty
 APART = 0.02  # between the intervals of a ray, which are drawn beside it, world units
 SURFACE_CELLS = 128  # a side; a dog's tail is lost at 64
-MISSED_FLOOR = 1e-4  # %
+MISSED_FLOOR = 1e-3  # %
 AROUND = 12  # steps of the ray before and behind its samples that its plot shows
 
 

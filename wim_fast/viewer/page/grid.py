@@ -120,14 +120,14 @@ class GridPanel:
                 {"label": "missed mass, %", "stroke": "#d62728", **dots},
                 {"label": "of an older step", "stroke": "#aaaaaa", **dots},
             ),
-            title=f"missed mass of each frame, %; {MISSED_FLOOR:g}: that or less",
+            title=f"missed mass by frame, %; {MISSED_FLOOR:g}: or less",
             scales={
                 "x": uplot.Scale(time=False, range=(0.0, max(frames - 1.0, 1.0))),
                 "y": uplot.Scale(distr=3, auto=False, range=(0.5 * MISSED_FLOOR, 100.0)),
             },
             axes=(
                 {"label": "frame", "incrs": (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)},
-                {"label": "%", "size": 60, "splits": (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)},
+                {"label": "%", "size": 60, "splits": (1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)},
             ),
             height=190,
         )

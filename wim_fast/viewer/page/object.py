@@ -43,7 +43,7 @@ class ObjectPanel:
             "ellipsoids", True, hint="Each in its part's colour. Click on one to turn it: see Pose."
         )
         self.opacity = gui.add_slider(
-            "ellipsoid opacity", 0.1, 1.0, 0.05, 0.6, hint="Below 1 one sees the joints in them."
+            "ellipsoid opacity", 0.1, 1.0, 0.05, 1.0, hint="Below 1 one sees into them; hide the cells then."
         )
         self.candidates = gui.add_checkbox(
             "joint candidates",
@@ -51,7 +51,10 @@ class ObjectPanel:
             hint="Six points of every part, at 3/4 of its semi-axes, where a joint may be.",
         )
         self.tree = gui.add_checkbox(
-            "joints and tree", True, hint="Chosen joints (white) and the lines from part centres to them."
+            "joints and tree",
+            False,
+            hint="Chosen joints (white) and the lines from part centres to them; hide the ellipsoids, or lower their"
+            " opacity.",
         )
         self.labels = gui.add_checkbox("part numbers", False, hint="The number of each part at its centre.")
         self.mesh = gui.add_checkbox(

@@ -30,9 +30,7 @@ from wim_fast.viewer.page.text import CLOSED, HELP, STYLE, heading, numbers_tabl
 
 IDLE_SECONDS = 0.5  # between checks for something to do
 GOODBYE_SECONDS = 0.3  # for the browsers to hear that the page is closed
-PANEL_WIDTH = 384  # pixels, of the panel that viser calls large
-NARROW = 1100  # pixels: a window in which the panel takes a smaller share
-NARROW_SHARE, NARROWEST = 0.34, 250
+SHARE, NARROWEST, WIDEST = 0.36, 250, 420  # of the window that the panel takes, and its limits in pixels
 
 
 class Page:
@@ -231,7 +229,6 @@ class Page:
     def _prepare_scene(self) -> None:
         server, cameras = self.server, self.film.cameras
         server.gui.configure_theme(control_width="large", show_logo=False, show_share_button=False)
-        server.gui.main_panel.dock_right()
         server.gui.set_panel_label("wim-fast")
         server.on_client_connect(leave_room)
         server.scene.set_up_direction(tuple(up_axis(cameras).tolist()))
@@ -242,10 +239,10 @@ class Page:
 
 
 def leave_room(client: viser.ClientHandle) -> None:
-    """A narrower panel in a narrow window."""
-    window = client.camera.image_width + PANEL_WIDTH
-    if window < NARROW:
-        client.gui.main_panel.set_width(max(NARROWEST, NARROW_SHARE * window))
+    """Dock the panel at the right of a browser's window, as wide as that allows."""
+    panel, window = client.gui.main_panel, client.camera.image_width  # the panel floats until now
+    panel.dock_right()
+    panel.set_width(min(WIDEST, max(NARROWEST, SHARE * window)))
 
 
 def best_eye(cameras: Cameras, middle: np.ndarray) -> np.ndarray:
