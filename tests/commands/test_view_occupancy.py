@@ -382,7 +382,6 @@ def drag_the_gizmo(page, tab) -> None:
         if not page.pose.turns.is_learned:
             break
     assert not page.pose.turns.is_learned
-    tab.screenshot(Path("/tmp/s23/viewer/gizmo.png"))
     page.pose.back()
     page.pose.part.value = "none"
 
