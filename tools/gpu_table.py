@@ -239,6 +239,7 @@ def poses_and_cameras() -> None:
 
 
 def structure(parts: int) -> None:
+    from wim_fast.ops.merging.triton import merge_loss
     from wim_fast.ops.structure.triton import observe_distances, structure_losses
 
     ellipsoids, tree = posed(parts)[:3], torch.zeros(parts - 1, 2, dtype=torch.int64)
@@ -246,6 +247,8 @@ def structure(parts: int) -> None:
     (losses.joint + losses.separation).backward()
     means = torch.zeros(parts, parts, 6, 6), torch.zeros(parts, parts), torch.zeros((), dtype=torch.int64)
     observe_distances(*ellipsoids, *means, 0.75, 0.01)
+    if parts > 1:
+        merge_loss(*ellipsoids[:2], 0.1, 3.0).backward()
 
 
 def silhouettes(parts: int, each: int) -> None:

@@ -45,6 +45,7 @@ class Backend(NamedTuple):
     shape_losses: Callable
     structure_losses: Callable
     observe_distances: Callable
+    merge_loss: Callable
     corrected_cameras: Callable
     camera_rays: Callable
 
@@ -120,6 +121,7 @@ def _references() -> dict[str, Callable]:
     from wim_fast.ops.composite.reference import composite, interpolated, visible_samples
     from wim_fast.ops.image_losses.reference import image_losses
     from wim_fast.ops.march.reference import march
+    from wim_fast.ops.merging.reference import merge_loss
     from wim_fast.ops.mlp.reference import mlp
     from wim_fast.ops.part_encoding.reference import part_encoding
     from wim_fast.ops.pixels.reference import draw_pixels
@@ -132,7 +134,7 @@ def _references() -> dict[str, Callable]:
     operations: tuple[Callable, ...] = (
         articulated_lookup, part_encoding, march, composite, interpolated, visible_samples, shade, draw_pixels,
         image_losses, silhouette_losses, unjudged_points, part_poses, shape_losses, structure_losses, observe_distances,
-        corrected_cameras, camera_rays,
+        merge_loss, corrected_cameras, camera_rays,
     )  # fmt: skip
     return {f.__name__: f for f in operations} | {"decoder_mlp": mlp, "pose_mlp": mlp}
 
@@ -145,6 +147,7 @@ def _numba(device_index: int) -> Backend:
     from wim_fast.ops.composite.cpu import composite, interpolated, visible_samples
     from wim_fast.ops.image_losses.cpu import image_losses
     from wim_fast.ops.march.cpu import march
+    from wim_fast.ops.merging.cpu import merge_loss
     from wim_fast.ops.mlp.cpu import mlp
     from wim_fast.ops.part_encoding.cpu import part_encoding
     from wim_fast.ops.pixels.cpu import draw_pixels
@@ -157,7 +160,7 @@ def _numba(device_index: int) -> Backend:
     return Backend(
         "numba", torch.device("cpu"), False, False, "intervals", articulated_lookup, part_encoding, mlp, mlp, march,
         composite, interpolated, visible_samples, shade, draw_pixels, image_losses, silhouette_losses, unjudged_points,
-        part_poses, shape_losses, structure_losses, observe_distances, corrected_cameras, camera_rays,
+        part_poses, shape_losses, structure_losses, observe_distances, merge_loss, corrected_cameras, camera_rays,
     )  # fmt: skip
 
 
@@ -202,6 +205,7 @@ def _on_every_gpu() -> dict[str, Callable]:
     from wim_fast.ops.cameras.triton import camera_rays, corrected_cameras
     from wim_fast.ops.composite.triton import interpolated, visible_samples
     from wim_fast.ops.image_losses.triton import image_losses
+    from wim_fast.ops.merging.triton import merge_loss
     from wim_fast.ops.pixels.triton import draw_pixels
     from wim_fast.ops.poses.triton import part_poses
     from wim_fast.ops.shading.triton import shade
@@ -213,8 +217,8 @@ def _on_every_gpu() -> dict[str, Callable]:
             "shade": shade, "draw_pixels": draw_pixels, "image_losses": image_losses,
             "silhouette_losses": silhouette_losses, "unjudged_points": unjudged_points, "part_poses": part_poses,
             "shape_losses": shape_losses, "structure_losses": structure_losses,
-            "observe_distances": observe_distances, "corrected_cameras": corrected_cameras,
-            "camera_rays": camera_rays}  # fmt: skip
+            "observe_distances": observe_distances, "merge_loss": merge_loss,
+            "corrected_cameras": corrected_cameras, "camera_rays": camera_rays}  # fmt: skip
 
 
 def _gpu(name: str, index: int) -> torch.device:

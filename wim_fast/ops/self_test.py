@@ -27,6 +27,7 @@ from wim_fast.ops.cameras import reference as cameras
 from wim_fast.ops.composite import reference as composite
 from wim_fast.ops.image_losses import reference as image_losses
 from wim_fast.ops.march import reference as march
+from wim_fast.ops.merging import reference as merging
 from wim_fast.ops.mlp import reference as mlp
 from wim_fast.ops.part_encoding import reference as part_encoding
 from wim_fast.ops.pixels import reference as pixels
@@ -140,6 +141,7 @@ def _cases(name: str, parts: int, count: int) -> Iterator[Case]:
     yield from _colors(count, random)
     yield from _silhouettes(posed, random)
     yield from _structure(posed, random)
+    yield from _merging(min(max(count // 50, 3), 64), parts, random)
     yield from _calibration(max(count // 8, 3), random)
     yield _shape(count, random)
 
@@ -330,6 +332,16 @@ def _structure(posed: Sequence[Tensor], random: torch.Generator) -> Iterator[Cas
     means = pairs + pairs.transpose(0, 1).transpose(2, 3), centers + centers.t()
     yield Case(
         "observe_distances", structure.observe_distances, (*posed[:3], *means, torch.tensor(3)), observed
+    )
+
+
+def _merging(frames: int, parts: int, random: torch.Generator) -> Iterator[Case]:
+    """Parts of which two nearly move as one."""
+    turns = torch.linalg.qr(torch.randn(frames, parts, 3, 3, generator=random)).Q
+    places = torch.rand(frames, parts, 3, generator=random)
+    turns[:, 1], places[:, 1] = turns[:, 0], places[:, 0] + 0.01 * places[:, 1]
+    yield Case(
+        "merge_loss", merging.merge_loss, (turns, places), lambda kernel, x: (kernel(*x, 0.1, 3.0),), (0, 1)
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from wim_fast.model import structure
+from wim_fast.ops.merging.reference import relative_motion
 
 MERGE_THRESHOLD = structure.MERGE_DISTANCE
 """Parts whose merge distance exceeds this count as moving apart (supplement A.7, D-bar)."""
@@ -19,9 +20,9 @@ NOISE_FLOOR = 0.005
 
 
 def merge_distance(part_rotation: np.ndarray, part_translation: np.ndarray) -> np.ndarray:
-    """`structure.relative_motion` of arrays (T, P, 3, 3) and (T, P, 3), in float64: (P, P), zero on the diagonal."""
+    """`ops.merging.reference.relative_motion` of arrays (T, P, 3, 3) and (T, P, 3), in float64: (P, P), zero on the diagonal."""
     rotation, translation = (torch.tensor(np.asarray(x, float)) for x in (part_rotation, part_translation))
-    out = structure.relative_motion(rotation, translation, exact=True).numpy()
+    out = relative_motion(rotation, translation, structure.MOTION_WEIGHT, exact=True).numpy()
     np.fill_diagonal(out, 0.0)
     return out
 

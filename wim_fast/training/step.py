@@ -17,7 +17,7 @@ from wim_fast.processes import Processes
 from wim_fast.profiling import stage
 from wim_fast.rendering.rays import RaySamples, image_ids, sample_rays, visible
 from wim_fast.sections import SamplingConfig
-from wim_fast.training import losses, schedule
+from wim_fast.training import schedule
 from wim_fast.training.batch import TrainingImages
 from wim_fast.training.room import Room
 from wim_fast.training.step_report import StepReport
@@ -145,7 +145,7 @@ def training_losses(
         some = some[: sampling.merge_frames]
         rotation, translation = model.trajectory(some, backend.pose_mlp, backend.part_poses)
         distance, motion_weight = structure.merge_distance, structure.merge_motion_weight
-        terms["merge"] = losses.merge_loss(rotation, translation, distance, motion_weight)
+        terms["merge"] = backend.merge_loss(rotation, translation, distance, motion_weight)
 
     names = tuple(terms)
     weighted = torch.stack([*terms.values()]) * now.weights_of(names)
