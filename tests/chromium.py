@@ -51,16 +51,6 @@ class Tab:
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, **where)
 
-    def drag(self, start: tuple[float, float], end: tuple[float, float], steps: int = 5) -> None:
-        """Press, move and release the left button."""
-        where = {"button": "left", "buttons": 1, "clickCount": 1}
-        for k in range(-1, steps + 2):
-            kind = {-1: "mouseMoved", 0: "mousePressed", steps + 1: "mouseReleased"}.get(k, "mouseMoved")
-            share = min(max(k / steps, 0.0), 1.0)
-            x, y = (a + share * (b - a) for a, b in zip(start, end, strict=True))
-            held = {} if k < 0 else where
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **held)
-
     def click_text(self, text: str) -> None:
         """The innermost element that says exactly this."""
         find = f"[...document.querySelectorAll('*')].filter(e => e.textContent.trim() === {json.dumps(text)}).pop()"
