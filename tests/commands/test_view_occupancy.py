@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,11 +22,21 @@ from PIL import Image
 from trained_run import SIZE, TRAINED_FRAMES, TinyRun
 
 from wim_fast.cli import main
+from wim_fast.drawing.annotate import part_palette
+from wim_fast.posing.pose_file import read_pose_file
+from wim_fast.recordings.cameras import image_corners
+from wim_fast.runs.repose import pose_file_motion
 from wim_fast.runs.run import load_run
+from wim_fast.viewer.figures import MISSED_FLOOR
+from wim_fast.viewer.inspect import inspection
 from wim_fast.viewer.inspect.grid import visible_cells
+from wim_fast.viewer.inspect.inspection import Inspection, Selection
 from wim_fast.viewer.inspect.posing import Turns
 from wim_fast.viewer.inspect.rays import interval_ends
 from wim_fast.viewer.inspect.snapshot import Film, Snapshot
+
+if importlib.util.find_spec("viser") is not None:
+    from wim_fast.viewer.page.grid import curve_data
 
 needs_viser = pytest.mark.skipif(importlib.util.find_spec("viser") is None, reason="viser is not installed")
 PICTURES = {
@@ -52,7 +65,21 @@ def page(tiny_run: TinyRun) -> Iterator:
 
 
 def cells(page) -> np.ndarray:
-    return np.asarray(page.server.scene.get_handle_by_name("/cells").batched_positions)
+    """Centres of the boxes drawn (N, 3), world."""
+    node = page.server.scene.get_handle_by_name("/cells")
+    return np.asarray(node.batched_positions) * node.scale + node.position
+
+
+def place(page) -> np.ndarray:
+    """Centres of the ellipsoids drawn (P, 3), world."""
+    return np.array(page.server.scene.get_handle_by_name("/ellipsoids").batched_positions)
+
+
+def through_the_middle(page, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A click on the image of a camera as the page hears of it: corners (4, 3), the ray's origin and direction."""
+    corners = image_corners(page.film.cameras, index, 0.2)
+    eye = np.array([0.0, 0.0, 9.0])
+    return corners, eye, corners.mean(0) - eye
 
 
 def test_slider_changes_the_cells_drawn(page) -> None:
@@ -76,16 +103,48 @@ def test_slider_changes_the_cells_drawn(page) -> None:
 
 
 def test_playing_leaves_out_what_takes_long(page) -> None:
-    kept = page.inspection._kept["dense"]
+    kept = list(page.inspection._kept["dense"])
     page.play.value, page.frame.value = True, 4
     page.update()
-    assert page.inspection._kept["dense"] is kept
+    assert list(page.inspection._kept["dense"]) == kept
     assert "frame 4 (number 4" in page.numbers.content
     assert "missed mass" not in page.numbers.content
     page.play.value, page.frame.value = False, 0
     page.update()
     assert "missed mass" in page.numbers.content
     assert not page.problem.visible
+
+
+def test_a_change_stops_what_is_slow_and_it_goes_on_from_there(page, monkeypatch) -> None:
+    rendered, dense_render = [], inspection.dense_render
+
+    def render(*arguments):
+        rendered.append(len(page.numbers.content))
+        if len(rendered) == 5:
+            page.touch()
+        return dense_render(*arguments)
+
+    monkeypatch.setattr(inspection, "dense_render", render)
+    page.frame.value = 7
+    page.update()
+    assert len(rendered) == inspection.BATCHES  # none twice
+    assert "so far" not in page.numbers.content
+    numbers = page.inspection.numbers(page.selection)
+    page.frame.value = 0
+    page.update()
+    whole = Inspection(page.snapshot, page.film).numbers(Selection(7))
+    assert whole == numbers
+    assert not page.problem.visible
+
+
+@needs_viser
+def test_the_curve_marks_what_an_older_step_had() -> None:
+    frames, fresh, stale = curve_data({0: 1e-9, 2: 0.5}, {1: 1e-3}, 4)
+    assert frames.tolist() == [0, 1, 2, 3]
+    assert fresh[0] == MISSED_FLOOR
+    assert fresh[2] == 50
+    assert stale[1] == pytest.approx(0.1)
+    assert (np.array([fresh[1], fresh[3], stale[0], stale[2]]) < MISSED_FLOOR).all()  # below the plot
 
 
 def test_threshold_shows_missed_mass(page) -> None:
@@ -101,6 +160,7 @@ def test_threshold_shows_missed_mass(page) -> None:
         pass
     curve = page.grid.curve.data[1]
     assert len(curve) == TRAINED_FRAMES
+    assert curve.min() > 0  # the axis is logarithmic
     assert curve[0] == pytest.approx(100 * numbers.missed_mass, rel=1e-3)
     page.grid.as_in_training()
     page.grid.axis.value, page.grid.color.value = "none", "part"
@@ -112,7 +172,8 @@ def test_threshold_shows_missed_mass(page) -> None:
 def test_a_pixel_draws_its_ray(page) -> None:
     """By its numbers, by a click on the image in the view, and by a click into the view."""
     cameras, ray = page.film.cameras, page.ray
-    ray.camera.value, ray.x.value, ray.y.value = str(cameras.ids[1]), SIZE // 2, SIZE // 2
+    assert page.server.scene.get_handle_by_name("/ray") is None  # before one is chosen
+    ray.clicked_image(1, *through_the_middle(page, 1))
     page.update()
     line = np.asarray(page.server.scene.get_handle_by_name("/ray").points)[0]
     np.testing.assert_allclose(line[0], cameras.centers[1], atol=1e-5)
@@ -120,8 +181,6 @@ def test_a_pixel_draws_its_ray(page) -> None:
     assert len(page.server.scene.get_handle_by_name("/ray/samples").batched_positions) > 3
     assert len(ray.plot.data) == 4
     assert float(np.nanmax(ray.plot.data[2])) > 0.05
-
-    from wim_fast.recordings.cameras import image_corners
 
     corners = image_corners(cameras, 2, 0.2)
     target = corners[0] + 0.3 * (corners[1] - corners[0]) + 0.6 * (corners[3] - corners[0])
@@ -132,6 +191,7 @@ def test_a_pixel_draws_its_ray(page) -> None:
     page.update()
     np.testing.assert_allclose(page.server.scene.get_handle_by_name("/ray").points[0][0], eye)
     ray.x.value = 3  # a pixel again
+    ray._chosen(None)
     page.update()
     assert ray.free is None
     assert not page.problem.visible
@@ -143,7 +203,7 @@ def test_a_ray_shows_how_the_backend_culls(page) -> None:
 
     scene, ray = page.server.scene, page.ray
     assert (ray.intervals.value, ray.cells.value) == (True, False)
-    ray.x.value, ray.y.value = SIZE // 2, SIZE // 2
+    ray.clicked_image(0, *through_the_middle(page, 0))
     page.update()
     probe = ray.probe()
     assert len(probe.parts_met) > 0
@@ -186,58 +246,81 @@ def test_everything_drawn_can_be_shown_and_hidden(page) -> None:
     page.image.camera.value = "where I look"
     page.image.viewpoint = (0.0, -3.0, 0.5), (0.7071, -0.7071, 0.0, 0.0), 0.8, 1.5
     page.update()
-    assert page.image.picture.image.shape == (192, 288, 3)
+    assert page.image.rendered.image.shape == (192, 288, 3)
+    assert not page.image.filmed.visible
     page.image.camera.value = "camera 0"
     page.update()
     assert "PSNR" in page.image.text.content
+    for picture in (page.image.rendered, page.image.filmed, page.image.difference):
+        assert picture.visible
+        assert picture.image.shape[1] >= 384  # it fills the panel
     assert not page.problem.visible
 
 
-def test_a_joint_slider_moves_its_part_and_the_saved_pose_renders(page, tiny_run: TinyRun, tmp_path) -> None:
-    placed = np.array(page.server.scene.get_handle_by_name("/ellipsoids").batched_positions)
+def test_a_click_chooses_a_part_and_its_slider_turns_it(page) -> None:
+    """It stands out, has its name beside it, and all that hangs from it goes along; the root takes all with it."""
+    before, palette = place(page), part_palette(page.snapshot.num_parts)
     joints = page.inspection.articulation(0)
     part = next(p for p in joints.motions if not joints.tree.children(p))
-    assert "nothing is turned" in page.pose.write()
-    page.pose.sliders[part].value = 70
-    page.pose.part.value = str(part)
+    page.object._clicked_ellipsoid(SimpleNamespace(instance_index=part))
     page.update()
-    turned = np.asarray(page.server.scene.get_handle_by_name("/ellipsoids").batched_positions)
-    moved = np.linalg.norm(turned - placed, axis=1)
+    scene = page.server.scene
+    color = scene.get_handle_by_name("/ellipsoids").batched_colors.astype(int)
+    assert (color[part] == palette[part]).all()
+    paler = np.delete(color - palette, part, axis=0)
+    assert paler.min() >= 0
+    assert paler.max() > 50
+    assert scene.get_handle_by_name("/chosen").text == f"part {part}"
+    assert scene.get_handle_by_name("/gizmo") is not None
+    assert f"hangs on part {joints.tree.parent[part]}" in page.pose.joint.content
+    page.pose.turn(part, 70)
+    page.update()
+    moved = np.linalg.norm(place(page) - before, axis=1)
     assert moved[part] > 1e-3
     assert np.delete(moved, part).max() < 1e-5
-    assert page.server.scene.get_handle_by_name("/gizmo") is not None
-    assert (
-        page.server.scene.get_handle_by_name("/turning").text == f"part {part} on {joints.tree.parent[part]}"
-    )
-    page.pose.turned(part, np.array([0.9239, 0.0, 0.0, 0.3827]))
+    page.pose.choose(joints.tree.root)
+    assert page.pose.angle.value == 0
+    page.pose.shift.value = (0.1, 0.0, -0.2)
     page.update()
-    assert (
-        np.abs(
-            np.asarray(page.server.scene.get_handle_by_name("/ellipsoids").batched_positions) - turned
-        ).max()
-        > 1e-3
-    )
-
-    page.pose.name.value = "../pose.yaml"
-    assert "Not saved" in page.pose.write()
-    page.pose.name.value = "by_hand.yaml"
-    assert "render-novel-pose" in page.pose.write()
-    assert not page.problem.visible
+    np.testing.assert_allclose((place(page) - before)[joints.tree.root], [0.1, 0, -0.2], atol=1e-5)
+    page.pose.choose(part)
+    assert page.pose.angle.value == 70
     page.pose.back()
     page.pose.part.value = "none"
     page.update()
-    assert page.server.scene.get_handle_by_name("/turning") is None
-    np.testing.assert_allclose(page.server.scene.get_handle_by_name("/ellipsoids").batched_positions, placed)
-    arguments = [
-        "--pose",
-        str(tiny_run.path / "by_hand.yaml"),
-        "--size",
-        "24",
-        "--fps",
-        "1",
-        "--output",
-        str(tmp_path),
-    ]
+    assert scene.get_handle_by_name("/chosen") is None
+    assert scene.get_handle_by_name("/gizmo") is None
+    np.testing.assert_allclose(place(page), before)
+    assert not page.problem.visible
+
+
+def test_a_pose_by_hand_is_saved_and_rendered(page, tiny_run: TinyRun, tmp_path) -> None:
+    """By slider and gizmo, and the root moved; the file says the same."""
+    joints, before, pose = page.inspection.articulation(0), place(page), page.pose
+    root, part = joints.tree.root, next(p for p in joints.motions if not joints.tree.children(p))
+    assert "nothing is turned" in pose.write()
+    pose.turn(part, 70)
+    page.update()
+    turned = place(page)
+    pose.turned(part, np.array([0.9239, 0.0, 0.0, 0.3827]), turned[part])
+    page.update()
+    assert np.abs(place(page) - turned).max() > 1e-3
+    pose.turned(root, np.array([1.0, 0, 0, 0]), before[root] + 0.25)
+    page.update()
+    np.testing.assert_allclose((place(page) - before)[root], 0.25, atol=1e-4)
+
+    pose.name.value = "../pose.yaml"
+    assert "Not saved" in pose.write()
+    pose.name.value = "by_hand.yaml"
+    assert "render-novel-pose" in pose.write()
+    file, run = tiny_run.path / "by_hand.yaml", page.film.run
+    motion = pose_file_motion(run, read_pose_file(file, len(run.semi_axes)))
+    np.testing.assert_allclose(motion.translation[-1], place(page), atol=1e-3)
+    assert not page.problem.visible
+    pose.back()
+    pose.part.value = "none"
+    page.update()
+    arguments = ["--pose", str(file), "--size", "24", "--fps", "1", "--output", str(tmp_path)]
     assert main(["render-novel-pose", str(tiny_run.path), *arguments]) == 0
     first, last = sorted(tmp_path.glob("*.png"))[:: len(list(tmp_path.glob("*.png"))) - 1]
     assert (np.asarray(Image.open(first)) != np.asarray(Image.open(last))).any()
@@ -324,6 +407,32 @@ def test_export(tiny_run: TinyRun, tmp_path, capsys) -> None:
     assert min(row["enters"] for row in intervals) <= t[0] <= t[-1] <= max(row["leaves"] for row in intervals)
     assert all(row["interval_steps_per_ray"] >= row["samples_per_ray"] for row in content["frames"])
     assert len(content["ray"]["samples"]["t"]) == len(content["ray"]["samples"]["weight"])
+
+
+@needs_viser
+def test_ctrl_c_while_it_draws(tiny_run: TinyRun) -> None:
+    """The first drawing has begun when the page is announced: the process waits for it, and leaves in order."""
+    command = [
+        sys.executable,
+        "-m",
+        "wim_fast",
+        "view-occupancy",
+        str(tiny_run.path),
+        "--port",
+        str(free_port()),
+    ]
+    process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if "stop with Ctrl-C" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert out.splitlines()[-1] == "closed"
+    assert err == ""
 
 
 @pytest.mark.parametrize(

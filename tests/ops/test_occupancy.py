@@ -3,6 +3,7 @@ import torch
 from kernel_cases import operation, posed_ellipsoids, rays_at, tangent_rays
 
 from wim_fast.ops.march.reference import march
+from wim_fast.ops.occupancy import reference
 from wim_fast.ops.occupancy.reference import ROUNDING, occupancy_grids
 
 BAND, STEP = 0.03, 0.02
@@ -58,6 +59,16 @@ def test_cells_far_from_every_part_are_empty():
     limit = BAND + 0.66 / 16 * 3**0.5 / 2
     assert occupied[0][distance < limit].all()
     assert not occupied[0][distance > limit + 2 * ROUNDING].any()
+
+
+def test_slabs_of_layers_are_the_whole(monkeypatch):
+    """As many layers at once as there is room for; the last slab is thinner."""
+    posed = posed_ellipsoids(2, 3)
+    whole, boxes = occupancy_grids(*posed[:4], BAND, 7)
+    monkeypatch.setattr(reference, "AT_ONCE", 2 * 7**2 * 2 * 3)
+    slabs, same_boxes = occupancy_grids(*posed[:4], BAND, 7)
+    assert torch.equal(slabs, whole)
+    assert torch.equal(same_boxes, boxes)
 
 
 @pytest.mark.parametrize("parts", [1, 3])

@@ -18,22 +18,25 @@ from wim_fast.ops.composite.reference import composite
 from wim_fast.ops.ellipsoid import inflated_semi_axes
 from wim_fast.recordings.cameras import frustum_lines, image_corners, pixel_rays, project
 from wim_fast.rendering.image import render_image
-from wim_fast.rendering.rays import sample_rays
+from wim_fast.rendering.rays import Rays, sample_rays
 from wim_fast.viewer.inspect.culling import how_it_culls, what_the_grid_is
 from wim_fast.viewer.inspect.frame import frame_numbers
 from wim_fast.viewer.inspect.grid import (
     GridSettings,
+    cells_of,
     cells_on_ray,
     frame_grid,
     grid_slice,
     training_band,
     visible_cells,
 )
+from wim_fast.viewer.inspect.inspection import spread
 from wim_fast.viewer.inspect.rays import (
     camera_rays,
     dense_render,
     interval_ends,
     interval_weights,
+    joined,
     missed_mass,
     probe_ray,
     remembered,
@@ -143,6 +146,21 @@ def test_dense_render_sees_what_the_renderer_sees(snapshot, posed) -> None:
     np.testing.assert_allclose(opacity, image.opacity, atol=2e-2)  # the march stops where the band ends
 
 
+def test_rays_in_batches_are_the_whole(snapshot, posed, rays) -> None:
+    """And the first batches see all of the object, though less finely."""
+    mixed, grid = spread(rays), frame_grid(snapshot, posed, GridSettings(48, 0.0, 0.9))
+    whole = dense_render(snapshot, posed, mixed)
+    batches = [
+        dense_render(snapshot, posed, Rays(*(column[some] for column in mixed)))
+        for some in (slice(0, 300), slice(300, 700), slice(700, None))
+    ]
+    parts = joined(batches)
+    assert parts.num_rays == whole.num_rays == len(rays.origins)
+    torch.testing.assert_close(parts.opacity, whole.opacity)
+    assert missed_mass(parts, grid) == pytest.approx(missed_mass(whole, grid), rel=1e-5)
+    assert float(batches[0].opacity.mean()) == pytest.approx(float(whole.opacity.mean()), rel=0.2)
+
+
 def test_interval_weights_composite() -> None:
     """Their sums are the opacities of the reference; and alpha is that of the paper."""
     torch.manual_seed(3)
@@ -196,6 +214,22 @@ def test_visible_cells_are_those_with_an_empty_neighbour(snapshot, posed) -> Non
     plane = grid_slice(grid, 1, 7)
     assert np.array_equal(plane.occupied, occupied[:, 7])
     assert plane.corner[1] == pytest.approx(float(grid.low[1] + 7.5 * grid.cell[1]))
+
+
+def test_cells_know_what_is_in_them(snapshot, posed) -> None:
+    """As the grid that was made with the field does."""
+    bare = frame_grid(snapshot, posed, GridSettings(16), with_field=False)
+    full = frame_grid(snapshot, posed, GridSettings(16))
+    index = visible_cells(bare)
+    cells = cells_of(snapshot, posed, bare, index)
+    i, j, k = index.unbind(-1)
+    np.testing.assert_allclose(cells.sdf, full.sdf[i, j, k].numpy(), atol=1e-5)
+    np.testing.assert_allclose(cells.occupancy, full.occupancy[i, j, k].numpy(), atol=1e-4)
+    np.testing.assert_array_equal(cells.part, full.part[i, j, k].numpy())
+    assert cells.occupied.all()
+    np.testing.assert_allclose(
+        cells.low + (cells.cells + 0.5) * cells.side, bare.centers(index).numpy(), atol=1e-5
+    )
 
 
 def test_a_probed_ray_agrees_with_the_march_and_the_depth(snapshot, posed) -> None:

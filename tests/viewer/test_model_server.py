@@ -40,14 +40,16 @@ def served(path, **settings) -> Iterator[tuple[ModelServer, str]]:
         server.close()
 
 
-def ask(address: str, wish: dict, kind: str = "application/json"):
-    request = urllib.request.Request(
-        f"{address}export", json.dumps(wish).encode(), {"Content-Type": kind}, method="POST"
-    )
+def post(address: str, content: bytes, kind: str = "application/json"):
+    request = urllib.request.Request(f"{address}export", content, {"Content-Type": kind}, method="POST")
     return urllib.request.urlopen(request, timeout=60)
 
 
-def test_it_writes_what_it_is_asked_for(tiny_run) -> None:
+def ask(address: str, wish: dict, kind: str = "application/json"):
+    return post(address, json.dumps(wish).encode(), kind)
+
+
+def test_it_writes_what_it_is_asked_for(tiny_run, capsys) -> None:
     folder = tiny_run.path / "export"
     with served(tiny_run.path, texture=64) as (_, address):
         with urllib.request.urlopen(address) as answer:
@@ -64,6 +66,17 @@ def test_it_writes_what_it_is_asked_for(tiny_run) -> None:
         with pytest.raises(HTTPError) as refused:  # as a page of another server could send it
             ask(address, {"format": "obj", "overwrite": True}, "text/plain")
         assert refused.value.code == 400
+        for no_wish in (
+            b"{",
+            b"[1]",
+            b'{"format": "nothing", "overwrite": true}',
+            b'{"format": "obj"}',
+            b"[" * 900,
+        ):
+            with pytest.raises(HTTPError) as refused:
+                post(address, no_wish)
+            assert refused.value.code == 400
+    assert capsys.readouterr().err == ""
 
 
 @needs_browser

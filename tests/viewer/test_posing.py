@@ -20,7 +20,8 @@ from wim_fast.viewer.inspect.posing import (
 )
 from wim_fast.viewer.inspect.snapshot import Snapshot
 
-TURNS = Turns({1: 30.0, 2: -50.0}, {2: (10.0, 20.0, -5.0)})
+TURNS = Turns({1: 30.0, 2: -50.0}, {2: (10.0, 20.0, -5.0)}, (0.1, -0.2, 0.3))
+SCALE = 2.5  # units of the recording's files per world unit
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +57,12 @@ def test_a_slider_turns_what_hangs_from_the_joint_and_nothing_else(snapshot, joi
 
 def test_the_pose_file_says_the_same(snapshot, joints, tmp_path) -> None:
     path = tmp_path / "pose.yaml"
-    write_pose_file(path, pose_file(1, TURNS, joints))
+    write_pose_file(path, pose_file(1, TURNS, joints, SCALE))
     read = read_pose_file(path, 3, snapshot.num_frames)
     start = snapshot.motion.at([1])
     rotation, translation = repose_sequence(
         start.rotation[0], start.translation[0], joints_of(snapshot.model, start)[0], edges_of(snapshot.model),
-        read.root, read.rotations, read.num_frames, read.sequence, read.axes,
+        read.root, read.rotations, read.num_frames, read.sequence, read.axes, np.array(read.root_translation) / SCALE,
     )  # fmt: skip
     pose = posed_by_hand(snapshot, 1, TURNS, joints)
     np.testing.assert_allclose(rotation[-1], pose.rotation[0], atol=1e-5)
@@ -74,7 +75,7 @@ def test_a_gizmo_turns_its_part_as_it_was_dragged(snapshot, joints, part: int) -
     gizmo = gizmo_rotation(snapshot, 1, TURNS, joints, part)
     drag = Rotation.from_rotvec([20.0, -35.0, 50.0], degrees=True).as_matrix()
     free = free_turn(snapshot, 1, TURNS, joints, part, drag @ gizmo)
-    turns = Turns(TURNS.angles, {**TURNS.free, part: free})
+    turns = Turns(TURNS.angles, {**TURNS.free, part: free}, TURNS.shift)
     before, after = (posed_by_hand(snapshot, 1, t, joints).rotation[0, part] for t in (TURNS, turns))
     np.testing.assert_allclose(after, drag @ before, atol=1e-6)
     np.testing.assert_allclose(gizmo_rotation(snapshot, 1, turns, joints, part), drag @ gizmo, atol=1e-6)

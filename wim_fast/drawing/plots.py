@@ -26,19 +26,30 @@ def line_plot(
     x_label: str,
     y_label: str,
     marked: np.ndarray | None = None,
+    floor: float | None = None,
 ) -> np.ndarray:
     """(H, W, 3) uint8: curves (name, values (N,), colour) over x (N,); NaN leaves gaps.
 
-    `marked`: (N,) bool, x that get a dot on the axis.
+    `marked`: (N,) bool, x that get a dot on the axis. `floor`: y on a logarithmic axis, which begins there; what is less
+    is drawn there. Where x are whole numbers, so are its ticks.
     """
     (width, height), (left, top, right, bottom) = PLOT_SIZE, MARGINS
+    from matplotlib.ticker import MaxNLocator
+
     figure = new_figure(width, height)
     axes = figure.add_axes(
         (left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height)
     )
     axes.grid(color="#e1e1e1", linewidth=points(1))
-    axes.axhline(0, color="#787878", linewidth=points(1))
+    if floor is None:
+        axes.axhline(0, color="#787878", linewidth=points(1))
+    else:
+        axes.set_yscale("log")
+        axes.set_ylim(floor, max(10 * floor, 2 * max(float(np.nanmax(y)) for _, y, _ in curves)))
+    if (x == np.round(x)).all():
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for name, y, color in curves:
+        y = y if floor is None else np.maximum(y, floor)
         axes.plot(x, y, color=np.array(color) / 255, linewidth=points(2), label=name)
     if marked is not None:
         on_axis = np.zeros(int(marked.sum()))

@@ -101,7 +101,7 @@ def all_figures(
     size: int,
 ) -> dict[str, np.ndarray]:
     """File name -> picture, seen by camera number `index`, the ray by the camera that looks most across it."""
-    grid, cameras = inspection.grid(selection), inspection.film.cameras
+    grid, cameras = inspection.full_grid(selection), inspection.film.cameras
     eye = figures.near_eye(cameras.select([index]), grid, size)
     aside = figures.near_eye(figures.across(cameras, index), grid, size)
     return {

@@ -23,12 +23,14 @@ from wim_fast.viewer.inspect.shape import ellipsoids, icosphere, skeleton
 BLUE, ORANGE, GREEN, RED = (31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40)
 HARDLY = 0.01  # occupancy of cells that the field leaves empty
 APART = 0.02  # between the intervals of a ray, which are drawn beside it, world units
+SURFACE_CELLS = 128  # a side; a dog's tail is lost at 64
+MISSED_FLOOR = 1e-3  # %
 AROUND = 12  # steps of the ray before and behind its samples that its plot shows
 
 
 def cells_picture(inspection: Inspection, selection: Selection, eye: Cameras) -> np.ndarray:
     """The occupied cells by part, and those that the field fills by occupancy."""
-    grid, pictures = inspection.grid(selection), []
+    grid, pictures = inspection.full_grid(selection), []
     for threshold in (0.0, HARDLY):
         there = grid._replace(occupied=grid.occupied & (grid.occupancy >= threshold))
         cells = visible_cells(there)
@@ -89,7 +91,7 @@ def ellipsoids_picture(inspection: Inspection, selection: Selection, eye: Camera
 
 def surface_picture(inspection: Inspection, selection: Selection, eye: Cameras) -> np.ndarray:
     """The field's surface, as learned and by part."""
-    mesh = inspection.mesh(selection, 96)
+    mesh = inspection.surface(selection, SURFACE_CELLS)
     pictures = []
     for color in (mesh.rgb, colors.part_colors(mesh.part, inspection.snapshot.num_parts)):
         painting = Painting(eye)
@@ -104,7 +106,7 @@ def ray_picture(inspection: Inspection, selection: Selection, probe: RayProbe, e
     That is the intervals inside inflated ellipsoids, beside the ray in the colours of the parts; or the cells crossed
     (orange: occupied).
     """
-    grid, mesh = inspection.grid(selection), inspection.mesh(selection, 96)
+    grid, mesh = inspection.grid(selection), inspection.surface(selection, SURFACE_CELLS)
     painting = Painting(eye)
     painting.polygons(mesh.vertices[mesh.faces], np.full((len(mesh.faces), 3), 190), 0.35)
     culling = inspection.snapshot.backend.culling
@@ -150,10 +152,11 @@ def ray_plot(probe: RayProbe, inv_s: float) -> np.ndarray:
 
 
 def missed_plot(numbers: Sequence[dict[str, Any]]) -> np.ndarray:
-    """Missed mass of each frame."""
+    """Missed mass of each frame, on a logarithmic axis: below `MISSED_FLOOR` it is noise."""
     frames = np.array([row["frame"] for row in numbers], float)
     missed = np.array([100 * row["missed_mass"] for row in numbers])
-    return line_plot(frames, [("missed mass", missed, RED)], "opacity outside the grid of tcnn", "frame", "%")
+    title = f"opacity outside the grid of tcnn; {MISSED_FLOOR:g} %: that or less"
+    return line_plot(frames, [("missed mass", missed, RED)], title, "frame", "%", floor=MISSED_FLOOR)
 
 
 def across(cameras: Cameras, index: int) -> Cameras:

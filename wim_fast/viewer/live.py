@@ -38,6 +38,7 @@ class LiveView:
         self.run, self.seen, self.port, self.say = run, seen, port, say
         self.folder = Path(tempfile.mkdtemp(prefix="wim-fast-view-"))
         self.file = self.folder / "model.pt"
+        self.is_open = False
         self.process: subprocess.Popen[bytes] | None = None
         self.next_copy = 0.0
         self.has_ended = False
@@ -50,6 +51,10 @@ class LiveView:
         self._copy(trainer)
         if self.process is None:
             self._open()
+        elif not self.is_open and opened(self.file).exists():
+            self.is_open = True
+            for line in address_lines(HOST, self.port):
+                self.say(line)
         elif self.process.poll() is not None:
             self.has_ended = True
             self.say(f"the live view has ended (code {self.process.returncode}); training goes on")
@@ -93,8 +98,11 @@ class LiveView:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment, start_new_session=True
         )
-        for line in address_lines(HOST, self.port):
-            self.say(line)
+
+
+def opened(file: Path) -> Path:
+    """A file beside the copy that is there once the page listens."""
+    return file.with_suffix(".open")
 
 
 # In the other process
@@ -110,6 +118,7 @@ def show(run_path: Path, file: Path, port: int) -> None:
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     run = read_copy(run_path, file)
     page = open_page(Snapshot.of_run(run), Film(run), HOST, port, f"{run_path}, in training")
+    opened(file).touch()
     page.start()
     shown = file.stat().st_mtime_ns
     while True:
@@ -122,14 +131,13 @@ def show(run_path: Path, file: Path, port: int) -> None:
 
 def read_copy(run_path: Path, file: Path) -> Any:
     """A `Run` on the CPU, from what `LiveView` wrote."""
-    from wim_fast import config as config_module
     from wim_fast.model.articulated_model import ArticulatedModel
     from wim_fast.ops.backend import select_backend
     from wim_fast.runs.run import Run
     from wim_fast.training.run_folder import RunFolder
 
     content = torch.load(file, map_location="cpu", weights_only=True)
-    config = config_module.from_yaml(RunFolder(run_path).config)
+    config = RunFolder(run_path).read_config()
     model = ArticulatedModel(config.model, len(content["frame_ids"]))
     model.load_state_dict(content.pop("model"))
     model.requires_grad_(False).eval()

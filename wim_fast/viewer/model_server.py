@@ -6,6 +6,7 @@ The browser poses and draws; the server is asked for the page once, and then for
 from __future__ import annotations
 
 import json
+import re
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,10 +14,9 @@ from urllib.parse import quote
 
 from wim_fast.errors import UserError
 from wim_fast.export.asset import Asset
+from wim_fast.export.formats import FORMATS
 from wim_fast.export.html import html_page
 from wim_fast.viewer.download import formats_of, written
-
-MOST = 1000  # bytes of a request's content
 
 
 class ModelServer(ThreadingHTTPServer):
@@ -55,18 +55,30 @@ class _Answer(BaseHTTPRequestHandler):
 
         As JSON only: pages of other servers cannot send that without being allowed to (CORS).
         """
-        length = int(self.headers.get("Content-Length", 0))
-        if self.path != "/export" or self.headers.get_content_type() != "application/json" or length > MOST:
+        wish = self._wish()
+        if self.path != "/export" or wish is None:
             self.send_error(HTTPStatus.BAD_REQUEST)
             return
-        wish = json.loads(self.rfile.read(length))
         try:
             with self.server.writing:
-                file = written(self.server.asset, str(wish["format"]), bool(wish["overwrite"]))
+                file = written(self.server.asset, *wish)
         except UserError as error:
             self._send(HTTPStatus.CONFLICT, b"", {"X-Said": quote(str(error))})
             return
         self._send(HTTPStatus.OK, file.content, {"X-Said": quote(file.said), "X-Name": quote(file.name)})
+
+    def _wish(self) -> tuple[str, bool] | None:
+        """Format, and whether to overwrite; None for what is no such wish."""
+        length = self.headers.get("Content-Length", "")
+        if self.headers.get_content_type() != "application/json" or not re.fullmatch(r"[0-9]{1,3}", length):
+            return None
+        try:
+            match json.loads(self.rfile.read(int(length))):
+                case {"format": str(format), "overwrite": bool(overwrite)} if format in FORMATS:
+                    return format, overwrite
+        except (ValueError, RecursionError):
+            pass
+        return None
 
     def _send(self, status: HTTPStatus, content: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)

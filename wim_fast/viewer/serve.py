@@ -23,9 +23,7 @@ def serve_run(path: str | Path, backend: str = "auto", host: str = HOST, port: i
     """Serve the page of a run until Ctrl-C. UserError if it is not a run, viser is missing, or the port is taken."""
     check_viewer(host, port)
     run = load_run(path, backend)
-    page = open_page(Snapshot.of_run(run), Film(run), host, port, str(run.path))
-    page.start()
-    _until_interrupted(page, host, port)
+    _serve(open_page(Snapshot.of_run(run), Film(run), host, port, str(run.path)), host, port)
 
 
 def serve_model(
@@ -35,23 +33,23 @@ def serve_model(
     check_address(host, port)
     run = load_run(path, backend)
     print("making the mesh ...", flush=True)
-    server = ModelServer(host, port, Asset(run, settings))
-    server.start()
-    _until_interrupted(server, host, port)
+    _serve(ModelServer(host, port, Asset(run, settings)), host, port)
 
 
-def _until_interrupted(page: Page | ModelServer, host: str, port: int) -> None:
-    """Say where the page is, wait for Ctrl-C, and close it."""
-    for line in address_lines(host, port):
-        print(line, flush=True)
-    print("stop with Ctrl-C", flush=True)
+def _serve(page: Page | ModelServer, host: str, port: int) -> None:
+    """Start a page that listens, say where it is, wait for Ctrl-C, and close it."""
     try:
+        page.start()
+        for line in address_lines(host, port):
+            print(line, flush=True)
+        print("stop with Ctrl-C", flush=True)
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
-        print("closed", flush=True)
+        print("closing ...", flush=True)
     finally:
         page.close()
+    print("closed", flush=True)
 
 
 def open_page(snapshot: Snapshot, film: Film, host: str, port: int, title: str) -> Page:

@@ -9,6 +9,7 @@ from wim_fast.ops.articulated.reference import union_reach
 
 RESOLUTION = 48  # cells a side of a pose's grid
 ROUNDING = 1e-3  # world units by which float32 may err in the bounds below
+AT_ONCE = 2**20  # bounds of single ellipsoids that are in memory at once
 
 
 def occupancy_grids(
@@ -37,16 +38,21 @@ def occupancy_grids(
         )  # (F, P, 3, 3), of positions in [-1, 1]^3
         offset = torch.einsum("fpab,fpa->fpb", rotation, middle[:, None] - translation)
         centers = (torch.arange(resolution, device=low.device) + 0.5) * (2 / resolution) - 1
-        monomials = _monomials(centers)  # (r^3, 10)
-        norm = _norms(monomials, to_local, offset)  # |x|, (r^3, F, P)
-        scaled = _norms(monomials, to_local / semi_axes[..., None], offset / semi_axes)  # |x / r|
-        steep = _norms(monomials, to_local / semi_axes[..., None] ** 2, offset / semi_axes**2)  # |x / r^2|
-        bound = torch.where(scaled > 1, scaled * (scaled - 1) / steep.clamp_min(1e-6), -torch.inf)
-        bound = torch.maximum(bound, norm - largest)  # (r^3, F, P)
-        bound = -torch.logsumexp(-union_sharpness * bound, dim=-1) / union_sharpness
-        occupied = bound <= reach + half_diagonal + ROUNDING
-        occupied = occupied.t().reshape(-1, resolution, resolution, resolution)
-        return occupied, boxes
+        layers = max(1, AT_ONCE // (resolution**2 * largest.numel() * len(boxes)))
+        slabs = []
+        for x in centers.split(layers):
+            monomials = _monomials(x, centers)  # (G, 10), G = layers * r^2
+            norm = _norms(monomials, to_local, offset)  # |x|, (G, F, P)
+            scaled = _norms(monomials, to_local / semi_axes[..., None], offset / semi_axes)  # |x / r|
+            steep = _norms(
+                monomials, to_local / semi_axes[..., None] ** 2, offset / semi_axes**2
+            )  # |x / r^2|
+            bound = torch.where(scaled > 1, scaled * (scaled - 1) / steep.clamp_min(1e-6), -torch.inf)
+            bound = torch.maximum(bound, norm - largest)  # (G, F, P)
+            bound = -torch.logsumexp(-union_sharpness * bound, dim=-1) / union_sharpness
+            occupied = bound <= reach + half_diagonal + ROUNDING
+            slabs.append(occupied.t().reshape(-1, len(x), resolution, resolution))
+        return torch.cat(slabs, dim=1), boxes
 
 
 def occupancy_boxes(
@@ -57,9 +63,9 @@ def occupancy_boxes(
     return torch.cat([(translation - margin).amin(1), (translation + margin).amax(1)], dim=-1)
 
 
-def _monomials(axis: Tensor) -> Tensor:
-    """(r^3, 10) of the points of a cubic grid, z fastest: x^2, y^2, z^2, 2xy, 2xz, 2yz, 2x, 2y, 2z, 1."""
-    x, y, z = (v.flatten() for v in torch.meshgrid(axis, axis, axis, indexing="ij"))
+def _monomials(xs: Tensor, axis: Tensor) -> Tensor:
+    """(X r^2, 10) of the points of X layers of a cubic grid, z fastest: x^2, y^2, z^2, 2xy, 2xz, 2yz, 2x, 2y, 2z, 1."""
+    x, y, z = (v.flatten() for v in torch.meshgrid(xs, axis, axis, indexing="ij"))
     return torch.stack(
         [x * x, y * y, z * z, 2 * x * y, 2 * x * z, 2 * y * z, 2 * x, 2 * y, 2 * z, torch.ones_like(x)],
         dim=-1,

@@ -14,12 +14,14 @@ from wim_fast.viewer.inspect.grid import training_band
 from wim_fast.viewer.inspect.snapshot import Snapshot
 
 
-def part_intervals(snapshot: Snapshot, posed: Posed, rays: Rays) -> Tensor:
+def part_intervals(snapshot: Snapshot, posed: Posed, rays: Rays, distance: float | None = None) -> Tensor:
     """Entry and exit (R, P, 2) of each ray in each inflated ellipsoid, as training inflates them: see `ray_intervals`.
 
     Behind the camera nothing is marched: entries are at least 0, and what lies behind it wholly is empty, (inf, -inf).
+    They hold all that is within `distance` of the union of the ellipsoids, world units; None: the band of training.
     """
-    reach = union_reach(training_band(snapshot), snapshot.num_parts, posed.union_sharpness)
+    distance = training_band(snapshot) if distance is None else distance
+    reach = union_reach(distance, snapshot.num_parts, posed.union_sharpness)
     intervals = ray_intervals(*rays, posed.rotation, posed.translation, posed.semi_axes, reach)
     is_ahead = intervals[..., 1:] > 0
     empty = intervals.new_tensor([torch.inf, -torch.inf])

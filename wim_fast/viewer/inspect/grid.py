@@ -65,6 +65,18 @@ class FrameGrid(NamedTuple):
         return inside & self.occupied[i, j, k]
 
 
+class Cells(NamedTuple):
+    """Some cells of a grid and what is in their centres, to be drawn. N cells, numpy."""
+
+    cells: np.ndarray  # (N, 3) int16
+    low: np.ndarray  # (3,) corner of the grid's box, world
+    side: np.ndarray  # (3,) of a cell, world units
+    sdf: np.ndarray  # (N,) of the field, world units
+    occupancy: np.ndarray  # (N,) in [0, 1]
+    part: np.ndarray  # (N,) int32 nearest part
+    occupied: np.ndarray  # (N,) bool: not emptied
+
+
 def training_band(snapshot: Snapshot) -> float:
     """How far from the union of the ellipsoids training takes samples, world units: ``d_max + 3 / s``."""
     return snapshot.model.field.residual_max + BAND_SIGMOIDS / snapshot.inv_s
@@ -82,7 +94,6 @@ def frame_grid(
     the most that ``1 - Phi`` can be anywhere in it, for an sdf that changes by no more than the distance.
     """
     settings = settings or GridSettings()
-    model, backend = snapshot.model, snapshot.backend
     thinnest = float(posed.semi_axes.amax(-1).min())
     reach = max(
         training_band(snapshot) + settings.margin, -0.9 * thinnest
@@ -101,14 +112,31 @@ def frame_grid(
     part = torch.full(occupied.shape, -1, dtype=torch.int32, device=low.device)
     if not with_field and settings.threshold <= 0:
         return FrameGrid(occupied, low, cell, torch.zeros_like(sdf), sdf, part)
-    cells = occupied.nonzero()
-    pose_ids = torch.zeros(len(cells), dtype=torch.int32, device=cells.device)
-    values = model.evaluate(low + (cells + 0.5) * cell, pose_ids, posed, backend)
-    sdf[occupied] = values.sdf
-    part[occupied] = values.nearest_part
-    occupancy = torch.sigmoid(-snapshot.inv_s * (sdf - 0.5 * cell.norm()))
+    sdf[occupied], part[occupied] = field_at(snapshot, posed, low + (occupied.nonzero() + 0.5) * cell)
+    occupancy = _occupancy(snapshot, sdf, cell)
     occupied = occupied & (occupancy >= settings.threshold)
     return FrameGrid(occupied, low, cell, occupancy, sdf, part)
+
+
+def field_at(snapshot: Snapshot, posed: Posed, points: Tensor) -> tuple[Tensor, Tensor]:
+    """The field's sdf and the nearest part (N,) at world points (N, 3) in the first pose."""
+    pose_ids = torch.zeros(len(points), dtype=torch.int32, device=points.device)
+    values = snapshot.model.evaluate(points, pose_ids, posed, snapshot.backend)
+    return values.sdf, values.nearest_part
+
+
+def _occupancy(snapshot: Snapshot, sdf: Tensor, cell: Tensor) -> Tensor:
+    """Of cells with sides (3,) and this sdf in their centres; see `frame_grid`."""
+    return torch.sigmoid(-snapshot.inv_s * (sdf - 0.5 * cell.norm()))
+
+
+@torch.no_grad()
+def cells_of(snapshot: Snapshot, posed: Posed, grid: FrameGrid, cells: Tensor) -> Cells:
+    """Cells (N, 3) of a grid that may have been made without the field: it is asked in these alone."""
+    sdf, part = field_at(snapshot, posed, grid.centers(cells))
+    occupied = grid.occupied[tuple(cells.unbind(-1))]
+    values = (cells.short(), grid.low, grid.cell, sdf, _occupancy(snapshot, sdf, grid.cell), part, occupied)
+    return Cells(*(value.cpu().numpy() for value in values))
 
 
 def visible_cells(grid: FrameGrid, axis: int | None = None, cut: int = 0) -> Tensor:

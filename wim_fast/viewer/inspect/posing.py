@@ -24,22 +24,24 @@ class Turns:
     """How parts are turned about the joints to their parents, away from a frame's learned pose.
 
     Each part turns first by its angle about the joint's main axis, then by its free rotation; both are read in the world
-    of the learned pose, and its ancestors carry both along (supplement A.8).
+    of the learned pose, and its ancestors carry both along (supplement A.8). The root takes all with it.
     """
 
     angles: Mapping[int, float] = field(default_factory=dict)  # degrees about the joint's main axis
     free: Mapping[int, Vector] = field(default_factory=dict)  # axis-angle in degrees
+    shift: Vector = (0.0, 0.0, 0.0)  # of the root, world units
 
     @property
     def key(self) -> tuple:
         """For comparison."""
         angles = tuple(sorted((p, a) for p, a in self.angles.items() if abs(a) > LEAST))
-        return angles, tuple(sorted((p, tuple(v)) for p, v in self.free.items() if np.abs(v).max() > LEAST))
+        free = tuple(sorted((p, tuple(v)) for p, v in self.free.items() if np.abs(v).max() > LEAST))
+        return angles, free, tuple(self.shift)
 
     @property
     def is_learned(self) -> bool:
-        """Whether nothing is turned."""
-        return self.key == ((), ())
+        """Whether nothing is turned or moved."""
+        return self.key == Turns().key
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Articulation:
 
     def rotations(self, turns: Turns) -> tuple[PartRotation, ...]:
         """What a pose file lists."""
-        angles, free = turns.key
+        angles, free, _ = turns.key
         out = []
         for part, angle in angles:
             x, y, z = self.axis(part)
@@ -83,19 +85,24 @@ def posed_by_hand(snapshot: Snapshot, frame: int, turns: Turns, articulation: Ar
         articulation.tree.root,
         articulation.rotations(turns),
         num_frames=1,
+        root_translation=turns.shift,
     )
     return Motion(rotation, translation)
 
 
-def pose_file(frame: int, turns: Turns, articulation: Articulation) -> PoseFile:
-    """The file that `wim-fast render-novel-pose --pose` renders to the same pose."""
+def pose_file(frame: int, turns: Turns, articulation: Articulation, scale: float) -> PoseFile:
+    """The file that `wim-fast render-novel-pose --pose` renders to the same pose.
+
+    scale: units of the recording's files per world unit.
+    """
 
     def rounded(vector: Vector) -> Vector:
         x, y, z = (round(float(v), 4) for v in vector)
         return x, y, z
 
     rotations = tuple(PartRotation(r.part, rounded(r.axis_angle)) for r in articulation.rotations(turns))
-    return PoseFile(rotations, articulation.tree.root, frame)
+    x, y, z = (scale * component for component in rounded(turns.shift))
+    return PoseFile(rotations, articulation.tree.root, frame, root_translation=(x, y, z))
 
 
 def gizmo_rotation(

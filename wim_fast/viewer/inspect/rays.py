@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ class DenseRender(NamedTuple):
     points: Tensor  # (N, 3) world
     ray_ids: Tensor  # (N,)
     t: Tensor  # (N,) distance along the ray, world units
-    sdf: Tensor  # (N,) world units
+    sdf: Tensor  # (N,) world units; at most as far as anything can show and `dense_render`'s margin
     alpha: Tensor  # (N,) of the interval from each sample to the next of its ray; 0 for the last
     weight: Tensor  # (N,) of that interval
     mass: Tensor  # (N,) opacity that belongs to each sample: half of the weight of either interval at it
@@ -70,7 +71,8 @@ def sample_of_rays(
 def dense_render(snapshot: Snapshot, posed: Posed, rays: Rays, margin: float = 0.1) -> DenseRender:
     """Every step of every ray through the box of the object, `margin` world units wider than anything can show.
 
-    Where the union of the ellipsoids is so far that ``1 - Phi < exp(-12)`` whatever the decoder says, it is not asked.
+    Where the union of the ellipsoids is so far that ``1 - Phi < exp(-12)`` whatever the decoder says, it is not asked;
+    where a ray is outside all ellipsoids inflated by that and the margin, nor is the union.
     """
     model, backend, step = snapshot.model, snapshot.backend, training_step_length(snapshot)
     fade = model.field.residual_max + FADE_SIGMOIDS / snapshot.inv_s
@@ -87,7 +89,10 @@ def dense_render(snapshot: Snapshot, posed: Posed, rays: Rays, margin: float = 0
     t = (k + 0.5) * step
     points = rays.origins[ray_ids] + t[:, None] * rays.directions[ray_ids]
     pose_ids = torch.zeros(len(t), dtype=torch.int32, device=t.device)
-    sdf = backend.articulated_lookup(points, pose_ids, *posed, 1).union.clone()
+    sdf = torch.full_like(t, fade + margin)
+    inside = within_spans(spans(part_intervals(snapshot, posed, rays, fade + margin)), ray_ids, t)
+    union = backend.articulated_lookup(points[inside], pose_ids[inside], *posed, 1).union
+    sdf[inside] = union.clamp_max(fade + margin)
     near_surface = sdf <= fade
     near, near_ids = points[near_surface], pose_ids[near_surface]
     sdf[near_surface] = model.signed_distance(near, near_ids, posed, backend)
@@ -110,6 +115,21 @@ def interval_weights(sdf: Tensor, ray_ids: Tensor, inv_s: float) -> tuple[Tensor
     at_start = before[is_first][is_first.cumsum(0) - 1] if len(sdf) else before
     alpha = -torch.expm1(log_keep)
     return alpha.to(sdf.dtype), ((before - at_start).exp() * alpha).to(sdf.dtype)
+
+
+def joined(renders: Sequence[DenseRender]) -> DenseRender:
+    """Renders of some rays each as one of all of them, in this order."""
+    starts = np.cumsum([0, *(render.num_rays for render in renders)])
+    renders = [
+        render._replace(ray_ids=render.ray_ids + int(start))
+        for render, start in zip(renders, starts, strict=False)
+    ]
+    columns: dict[str, Any] = {
+        name: torch.cat([getattr(render, name) for render in renders])
+        for name in DenseRender._fields
+        if name != "num_rays"
+    }
+    return DenseRender(**columns, num_rays=int(starts[-1]))
 
 
 def remembered(dense: DenseRender) -> DenseRender:

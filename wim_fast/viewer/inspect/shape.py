@@ -13,7 +13,7 @@ from wim_fast.model.articulated_model import Posed
 from wim_fast.model.motion import Motion, edges_of, joints_of, semi_axes_of
 from wim_fast.posing.rigid import quaternion
 from wim_fast.posing.tree import joint_candidates
-from wim_fast.viewer.inspect.grid import GridSettings, frame_grid
+from wim_fast.viewer.inspect.grid import GridSettings, field_at, frame_grid, training_band
 from wim_fast.viewer.inspect.snapshot import Snapshot
 
 
@@ -30,10 +30,21 @@ class Mesh(NamedTuple):
 def surface_mesh(snapshot: Snapshot, posed: Posed, resolution: int = 64) -> Mesh:
     """The field's surface in the first pose of `posed`, by marching cubes through the centres of the grid's cells.
 
-    Empty cells are outside; the field is evaluated in the others only.
+    The field is evaluated where the decoder can put a surface, by a grid half as fine; the other cells are outside.
+
+    Args:
+        resolution: cells a side, even.
     """
-    grid = frame_grid(snapshot, posed, GridSettings(resolution))
-    sdf = grid.sdf.clamp_max(float(grid.cell.norm())).cpu().numpy()
+    nearer = snapshot.model.field.residual_max - training_band(snapshot)  # than training samples
+    grid = frame_grid(snapshot, posed, GridSettings(resolution // 2, nearer), with_field=False)
+    occupied = grid.occupied
+    for axis in range(3):
+        occupied = occupied.repeat_interleave(2, axis)
+    grid = grid._replace(occupied=occupied, cell=grid.cell / 2)
+    far = float(grid.cell.norm())
+    field = torch.full(occupied.shape, far, device=occupied.device)
+    field[occupied] = field_at(snapshot, posed, grid.centers(occupied.nonzero()))[0].clamp_max(far)
+    sdf = field.cpu().numpy()
     if not (sdf < 0).any():
         return Mesh(
             np.zeros((0, 3)), np.zeros((0, 3), np.int32), np.zeros((0, 3), np.uint8), np.zeros(0, np.int32)

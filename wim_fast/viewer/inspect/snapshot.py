@@ -14,7 +14,7 @@ from wim_fast.ops.backend import Backend
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.runs.run import Run
 
-FRAMES_KEPT = 8  # frames whose images stay in memory
+KEPT = 64 * 2**20  # bytes of images that stay in memory: of the frames shown last
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,16 @@ class Film:
         """Positions of the cameras trained on among `cameras`."""
         return [self.cameras.ids.index(i) for i in self.run.camera_ids]
 
+    def has_images(self, frame: int) -> bool:
+        """Whether `images` need not read."""
+        return frame in self._kept
+
     def images(self, frame: int) -> np.ndarray:
         """(V, H, W, 4) uint8, straight alpha: what the cameras filmed of a frame trained on."""
-        if frame not in self._kept:
+        if not self.has_images(frame):
             scene = self.run.load_scene(cameras=self.cameras.ids, frames=[self.positions[frame]])
             self._kept[frame] = scene.rgba[:, 0]
-            if len(self._kept) > FRAMES_KEPT:
+            if len(self._kept) > max(1, KEPT // self._kept[frame].nbytes):
                 self._kept.popitem(last=False)
         return self._kept[frame]
 

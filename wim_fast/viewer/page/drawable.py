@@ -4,19 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import viser
+
+
+class Overtaken(Exception):
+    """Something else is wanted before this is done."""
 
 
 @dataclass
 class Drawable:
-    """Something shown. It is drawn again when its key, all that it depends on, has changed."""
+    """Something shown. It is drawn again when its key, all that it depends on, has changed.
+
+    `draw` computes first and sends then; what it computes may raise `Overtaken`. What is slow waits while frames are
+    played.
+    """
 
     name: str
     key: Callable[[], Hashable]
     draw: Callable[[], None]
+    slow: bool = False
     drawn: Hashable = None
 
 
 def set_value(handle: Any, value: Any) -> None:
     """Put a value into an input of the page, as if a person had chosen it."""
     handle.value = value
+
+
+def show(server: viser.ViserServer, name: str, add: Callable[..., Any], /, **properties: Any) -> Any:
+    """A node of the scene with these properties: a new one, made by `add`, or the old one. Only what differs is sent."""
+    node = server.scene.get_handle_by_name(name)
+    with server.atomic():
+        if node is None:
+            return add(name, **properties)
+        for key, value in properties.items():
+            setattr(node, key, value)
+    return node

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
-import viser
 import viser.uplot as uplot
 
 from wim_fast.ops.occupancy.reference import RESOLUTION
 from wim_fast.viewer import colors
+from wim_fast.viewer.figures import MISSED_FLOOR
 from wim_fast.viewer.inspect.culling import what_the_grid_is
-from wim_fast.viewer.inspect.grid import GridSettings, training_band, visible_cells
-from wim_fast.viewer.page.drawable import Drawable, set_value
+from wim_fast.viewer.inspect.grid import Cells, GridSettings, training_band
+from wim_fast.viewer.page.drawable import Drawable, set_value, show
 from wim_fast.viewer.page.panel import Host
 
 CUBE = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
@@ -19,7 +23,8 @@ CUBE_FACES = np.array(
      [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]],
     np.int32,
 )  # fmt: skip
-GAP = 0.9  # share of a cell's side that its box fills
+BOX = 0.9 * CUBE  # in cells: there is a gap between them
+AHEAD = 32  # frames that are kept ready
 MISSED_POINTS = 3000  # shown at most
 
 
@@ -28,17 +33,39 @@ class GridPanel:
 
     def __init__(self, page: Host) -> None:
         self.page = page
-        gui, frames = page.server.gui, page.snapshot.num_frames
+        gui = page.server.gui
         gui.add_markdown(what_the_grid_is(page.snapshot.backend))
+        self._add_looks()
+        with gui.add_folder("how the grid is made", expand_by_default=False):
+            self._add_settings()
+        with gui.add_folder("slice", expand_by_default=False):
+            self._add_slice()
+        self._add_curve()
+        self._measured: dict[int, tuple[int, float]] = {}  # frame -> (which inspection, missed mass)
+        self._measured_for = self.settings
+        page.listen(
+            self.show, self.color, self.opacity, self.resolution, self.margin, self.threshold,
+            self.axis, self.at, self.slice_color, self.lost,
+        )  # fmt: skip
+        self.reset.on_click(lambda _: self.as_in_training())
+
+    def _add_looks(self) -> None:
+        gui = self.page.server.gui
         self.show = gui.add_checkbox("cells", True, hint="Show the occupied cells as boxes.")
+        self.lost = gui.add_checkbox(
+            "missed mass", True, hint="Red points: what a dense render sees outside the occupied cells."
+        )
         self.color = gui.add_dropdown(
             "colour by",
             ("part", "occupancy"),
             hint="The part nearest to the cell's centre, or the most that 1 - Φ can be in the cell: violet 0, yellow 1.",
         )
         self.opacity = gui.add_slider(
-            "cell opacity", 0.05, 1.0, 0.05, 0.2, hint="1 hides what is inside the cells."
+            "cell opacity", 0.05, 1.0, 0.05, 0.15, hint="1 hides what is inside the cells."
         )
+
+    def _add_settings(self) -> None:
+        gui, band = self.page.server.gui, training_band(self.page.snapshot)
         self.resolution = gui.add_slider(
             "cells a side",
             16,
@@ -47,7 +74,6 @@ class GridPanel:
             RESOLUTION,
             hint=f"Resolution of the grid; the tcnn backend uses {RESOLUTION}.",
         )
-        band = training_band(page.snapshot)
         self.margin = gui.add_slider(
             "margin, world units",
             -0.15,
@@ -68,6 +94,9 @@ class GridPanel:
             "as in training",
             hint="Resolution, margin and threshold as training with the tcnn backend has them.",
         )
+
+    def _add_slice(self) -> None:
+        gui = self.page.server.gui
         self.axis = gui.add_dropdown(
             "slice across", ("none", "x", "y", "z"), hint="Cut the grid open along this world axis."
         )
@@ -79,32 +108,29 @@ class GridPanel:
             ("signed distance", "occupancy"),
             hint="Distance: red inside, white at the surface, blue outside. Occupancy: violet 0, yellow 1.",
         )
-        self.lost = gui.add_checkbox(
-            "missed mass", True, hint="Red points: what a dense render sees outside the occupied cells."
-        )
-        self.curve = gui.add_uplot(
-            (np.array([0.0, max(frames - 1.0, 1.0)]), np.zeros(2)),
+
+    def _add_curve(self) -> None:
+        """Missed mass over frames, on a logarithmic axis whose lowest value stands for all that is less."""
+        frames = self.page.snapshot.num_frames
+        dots: Any = {"width": 0, "points": {"show": True, "size": 5}}
+        self.curve = self.page.server.gui.add_uplot(
+            curve_data({}, {}, frames),
             (
                 {"label": "frame"},
-                {
-                    "label": "missed mass, %",
-                    "stroke": "#d62728",
-                    "width": 2,
-                    "points": {"show": True, "size": 4},
-                },
+                {"label": "missed mass, %", "stroke": "#d62728", **dots},
+                {"label": "of an older step", "stroke": "#aaaaaa", **dots},
             ),
-            title="missed mass of each frame, % of its opacity",
-            scales={"x": uplot.Scale(time=False)},
-            axes=({"label": "frame"}, {"label": "%", "size": 60}),
+            title=f"missed mass by frame, %; {MISSED_FLOOR:g}: or less",
+            scales={
+                "x": uplot.Scale(time=False, range=(0.0, max(frames - 1.0, 1.0))),
+                "y": uplot.Scale(distr=3, auto=False, range=(0.5 * MISSED_FLOOR, 100.0)),
+            },
+            axes=(
+                {"label": "frame", "incrs": (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)},
+                {"label": "%", "size": 60, "splits": (1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)},
+            ),
             height=190,
         )
-        self._measured: dict[int, tuple[int, float]] = {}  # frame -> (which inspection, missed mass)
-        self._measured_for = self.settings
-        page.listen(
-            self.show, self.color, self.opacity, self.resolution, self.margin, self.threshold,
-            self.axis, self.at, self.slice_color, self.lost,
-        )  # fmt: skip
-        self.reset.on_click(lambda _: self.as_in_training())
 
     @property
     def settings(self) -> GridSettings:
@@ -120,9 +146,6 @@ class GridPanel:
         def cut() -> tuple:
             return self.page.selection.key, self.axis.value, self.at.value
 
-        def missed() -> tuple:
-            return (self.page.selection.key,) if self.shows_missed else ()
-
         return [
             Drawable(
                 "cells",
@@ -130,13 +153,14 @@ class GridPanel:
                 self.draw_cells,
             ),
             Drawable("slice", lambda: (*cut(), self.slice_color.value), self.draw_slice),
-            Drawable("missed mass", missed, self.draw_missed),
+            Drawable("no missed mass", lambda: (self.page.selection.key, self.lost.value), self.hide_missed),
         ]
 
-    @property
-    def shows_missed(self) -> bool:
-        """Not while frames are played: a dense render of each would hold them up."""
-        return bool(self.lost.value) and not self.page.play.value
+    def slow_drawables(self) -> list[Drawable]:
+        def missed() -> tuple:
+            return (self.page.selection.key,) if self.lost.value else ()
+
+        return [Drawable("missed mass", missed, self.draw_missed, slow=True)]
 
     def cut(self) -> tuple[int | None, int]:
         """Axis and layer of cells of the slice."""
@@ -145,60 +169,59 @@ class GridPanel:
         return axis, min(int(self.at.value / 100 * count), count - 1)
 
     def draw_cells(self) -> None:
-        scene = self.page.server.scene
         if not self.show.value:
-            scene.remove_by_name("/cells")
+            self.page.server.scene.remove_by_name("/cells")
             return
-        grid = self.page.inspection.grid(self.page.selection)
-        axis, cut = self.cut()
-        cells = visible_cells(grid, axis, cut)
-        if axis is not None:  # the slice itself is drawn by `draw_slice`
-            cells = cells[cells[:, axis] < cut]
-        i, j, k = cells.unbind(-1)
+        cells = self.page.inspection.shell(self.page.selection, *self.cut())
         if self.color.value == "part":
-            color = colors.part_colors(grid.part[i, j, k].cpu().numpy(), self.page.snapshot.num_parts)
+            color = colors.part_colors(cells.part, self.page.snapshot.num_parts)
         else:
-            color = colors.occupancy_colors(grid.occupancy[i, j, k].cpu().numpy())
-        self._boxes(
-            "/cells",
-            grid.centers(cells).cpu().numpy(),
-            GAP * grid.cell.cpu().numpy(),
-            color,
-            self.opacity.value,
-        )
+            color = colors.occupancy_colors(cells.occupancy)
+        self._boxes("/cells", cells, BOX, color, self.opacity.value)
 
     def draw_slice(self) -> None:
         axis, cut = self.cut()
         if axis is None:
             self.page.server.scene.remove_by_name("/slice")
             return
-        grid = self.page.inspection.grid(self.page.selection)
-        cells = grid.occupied.new_ones(grid.occupied.shape).nonzero()
-        cells = cells[(cells[:, axis] == cut) & grid.sdf.isfinite().flatten()]
-        i, j, k = cells.unbind(-1)
+        cells = self.page.inspection.layer(self.page.selection, axis, cut)
         if self.slice_color.value == "occupancy":
-            color = colors.occupancy_colors(grid.occupancy[i, j, k].cpu().numpy())
+            color = colors.occupancy_colors(cells.occupancy)
         else:
-            color = colors.sdf_colors(grid.sdf[i, j, k].cpu().numpy(), training_band(self.page.snapshot))
-        empty = ~grid.occupied[i, j, k].cpu().numpy()
-        color[empty] = color[empty] // 3  # emptied by the threshold
-        thin = grid.cell.cpu().numpy().copy()
-        thin[axis] *= 0.1
-        self._boxes("/slice", grid.centers(cells).cpu().numpy(), thin, color, 1.0)
+            color = colors.sdf_colors(cells.sdf, training_band(self.page.snapshot))
+        color[~cells.occupied] //= 3  # emptied by the threshold
+        thin = np.where(np.arange(3) == axis, 0.1, 1.0)
+        self._boxes("/slice", cells, thin * CUBE, color, 1.0)
+
+    def hide_missed(self) -> None:
+        """Until what is missed now is known."""
+        self.page.server.scene.remove_by_name("/missed")
 
     def draw_missed(self) -> None:
-        selection, scene = self.page.selection, self.page.server.scene
-        points = np.zeros((0, 3))
-        if self.shows_missed:
-            dense, grid = self.page.inspection.dense(selection), self.page.inspection.grid(selection)
-            outside = (dense.mass > 0.01) & ~grid.contains(dense.points)
-            points = dense.points[outside][:MISSED_POINTS].cpu().numpy()
-        if not len(points):
-            scene.remove_by_name("/missed")
+        if not self.lost.value:
             return
-        scene.add_point_cloud(
-            "/missed", points, (220, 0, 0), point_size=0.008, point_shape="circle", point_shading="flat"
-        )
+        selection, server = self.page.selection, self.page.server
+        dense, grid = self.page.inspection.dense(selection), self.page.inspection.grid(selection)
+        outside = (dense.mass > 0.01) & ~grid.contains(dense.points)
+        points = dense.points[outside][:MISSED_POINTS].cpu().numpy()
+        if len(points):
+            server.scene.add_point_cloud(
+                "/missed", points, (220, 0, 0), point_size=0.008, point_shape="circle", point_shading="flat"
+            )
+
+    def look_ahead(self) -> bool:
+        """Keep cells and images of one more of the next frames ready to be shown; False if all are."""
+        page, cut = self.page, self.cut()
+        count, now = page.snapshot.num_frames, page.selection
+        for frame in ((now.frame + k) % count for k in range(1, min(count, AHEAD))):
+            then = replace(now, frame=frame)
+            shows = self.show.value and not page.inspection.has_shell(then, *cut)
+            if shows or not page.film.has_images(frame):
+                page.film.images(frame)
+                if shows:
+                    page.inspection.shell(then, *cut)
+                return True
+        return False
 
     def measure_next_frame(self) -> bool:
         """Put one more frame into the curve; False if all are there. What an older model had stays until then."""
@@ -213,30 +236,46 @@ class GridPanel:
         frame = min(missing, key=lambda f: (f in self._measured, abs(f - here)))
         self._measured[frame] = now, page.inspection.missed(frame, self.settings)
         if len(missing) % 5 == 1 or len(self._measured) < 3:
-            measured = sorted(self._measured)
-            values = [100 * self._measured[f][1] for f in measured]
-            self.curve.data = np.array(measured, float), np.array(values)
+            fresh = {f: value for f, (of, value) in self._measured.items() if of == now}
+            stale = {f: value for f, (of, value) in self._measured.items() if of != now}
+            self.curve.data = curve_data(fresh, stale, frames)
         return len(missing) > 1
 
     def _boxes(
-        self, name: str, centers: np.ndarray, sides: np.ndarray, color: np.ndarray, opacity: float
-    ) -> viser.BatchedMeshHandle | None:
-        """Boxes of one size in the view, as instances of one mesh."""
-        scene, count = self.page.server.scene, len(centers)
+        self, name: str, cells: Cells, vertices: np.ndarray, color: np.ndarray, opacity: float
+    ) -> None:
+        """A box in each cell, as instances of one: vertices (8, 3) in cells; placed by the node, they are few numbers."""
+        server, count = self.page.server, len(cells.cells)
         if not count:
-            scene.remove_by_name(name)
-            return None
-        return scene.add_batched_meshes_simple(
+            server.scene.remove_by_name(name)
+            return
+        show(
+            server,
             name,
-            CUBE,
-            CUBE_FACES,
-            batched_wxyzs=np.tile([1.0, 0.0, 0.0, 0.0], (count, 1)),
-            batched_positions=centers,
-            batched_scales=np.broadcast_to(sides, centers.shape).copy(),
+            server.scene.add_batched_meshes_simple,
+            vertices=vertices,
+            faces=CUBE_FACES,
+            batched_wxyzs=np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)),
+            batched_positions=(cells.cells + 0.5).astype(np.float32),
             batched_colors=color,
+            position=cells.low,
+            scale=tuple(cells.side.tolist()),
             opacity=None if opacity >= 1 else opacity,
             flat_shading=True,
             lod="off",
             cast_shadow=False,
             receive_shadow=False,
         )
+
+
+def curve_data(fresh: Mapping[int, float], stale: Mapping[int, float], frames: int) -> tuple[np.ndarray, ...]:
+    """Frames (T,), and of each its missed mass in %: of this step, and of an older one; below the plot if there is none.
+
+    Args:
+        fresh, stale: frame -> missed mass, a share.
+    """
+    rows = np.full((2, max(frames, 2)), 0.01 * MISSED_FLOOR)  # uPlot takes no NaN
+    for row, values in zip(rows, (fresh, stale), strict=True):
+        for frame, value in values.items():
+            row[frame] = max(100 * value, MISSED_FLOOR)
+    return np.arange(rows.shape[1], dtype=float), *rows

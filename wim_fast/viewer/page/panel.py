@@ -26,6 +26,10 @@ class Host(Protocol):
     @property
     def selection(self) -> Selection: ...
 
+    @property
+    def chosen_part(self) -> int | None:
+        """The part that the pose panel turns."""
+
     def touch(self) -> None:
         """Say that something may have changed."""
 

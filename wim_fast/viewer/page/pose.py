@@ -1,9 +1,8 @@
-"""The panel of poses: a slider for each joint, a gizmo for one of them, and the pose file."""
+"""The panel of poses: one part at a time is turned by a slider or a gizmo, the root is moved too; and the pose file."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,14 @@ from scipy.spatial.transform import Rotation
 from wim_fast.model.motion import joints_of
 from wim_fast.posing.pose_file import write_pose_file
 from wim_fast.posing.rigid import quaternion
-from wim_fast.viewer.inspect.posing import Turns, Vector, free_turn, gizmo_rotation, pose_file
-from wim_fast.viewer.page.drawable import Drawable, set_value
+from wim_fast.viewer.inspect.posing import Articulation, Turns, Vector, free_turn, gizmo_rotation, pose_file
+from wim_fast.viewer.page.drawable import Drawable, set_value, show
 from wim_fast.viewer.page.panel import Host
 
 NO_PART = "none"
 LARGEST = 180  # degrees
+FARTHEST = 2.0  # world units that the root can be moved along an axis
+NOWHERE = (0.0, 0.0, 0.0)
 
 
 class PosePanel:
@@ -26,15 +27,37 @@ class PosePanel:
 
     def __init__(self, page: Host) -> None:
         self.page = page
+        self.angles: dict[int, float] = {}
         self.free: dict[int, Vector] = {}
-        self.sliders: list[viser.GuiSliderHandle[float]] = []
-        self._gizmo_part = -1
-        self.turning = -1  # the part whose slider was used last
+        self._gizmo_part: int | None = None
+        self._is_dragged = False
         gui, parts = page.server.gui, page.snapshot.num_parts
         gui.add_markdown(
-            "Turn parts about their joints; everything shown follows. The film, of course, does not."
+            "Click on an ellipsoid, or choose a part here; then turn it. Everything shown follows; the film, of course,"
+            " does not."
         )
-        self.reset = gui.add_button("back to the learned pose", hint="All angles to 0.")
+        self.part = gui.add_dropdown(
+            "part", [NO_PART, *(f"part {p}" for p in range(parts))], hint="It stands out, and gets a gizmo."
+        )
+        self.joint = gui.add_markdown("")
+        self.angle = gui.add_slider(
+            "degrees about its axis",
+            -LARGEST,
+            LARGEST,
+            1,
+            0,
+            disabled=True,
+            hint="The gizmo turns it freely.",
+        )
+        self.shift = gui.add_vector3(
+            "root moved by",
+            NOWHERE,
+            min=(-FARTHEST,) * 3,
+            max=(FARTHEST,) * 3,
+            step=0.01,
+            hint="And the whole object with it, world units. The root's gizmo has arrows for it.",
+        )
+        self.reset = gui.add_button("back to the learned pose", hint="Nothing turned, nothing moved.")
         self.name = gui.add_text("file name", "pose.yaml", hint="In the folder of the run.")
         self.save = gui.add_button(
             "save the pose",
@@ -42,112 +65,130 @@ class PosePanel:
         )
         self.saved = gui.add_markdown("")
         self.speed = gui.add_slider(
-            "frames per second while playing", 1, 30, 1, 8, hint="At most; each frame has to be computed."
+            "frames per second while playing", 1, 30, 1, 10, hint="At most; each frame has to be computed."
         )
-        self.part = gui.add_dropdown(
-            "gizmo at part",
-            [NO_PART, *(str(p) for p in range(parts))],
-            hint="Rings in the view that turn the part freely about its joint.",
-        )
-        with gui.add_folder("degrees about each joint's main axis"):
-            for part in range(parts):
-                self.sliders.append(gui.add_slider(f"part {part}", -LARGEST, LARGEST, 1, 0))
-        page.listen(self.speed, self.part)
-        for part, slider in enumerate(self.sliders):
-            slider.on_update(self._turns(part))
+        page.listen(self.speed, self.shift)
+        self.part.on_update(lambda _: self._chose())
+        self.angle.on_update(lambda _: self._turned_by_slider())
         self.reset.on_click(lambda _: self.back())
         self.save.on_click(self._save)
 
     @property
+    def chosen(self) -> int | None:
+        """The part that slider and gizmo turn."""
+        return None if self.part.value == NO_PART else self.part.options.index(self.part.value) - 1
+
+    @property
     def turns(self) -> Turns:
-        return Turns({p: float(s.value) for p, s in enumerate(self.sliders) if s.value}, dict(self.free))
+        x, y, z = self.shift.value
+        return Turns(dict(self.angles), dict(self.free), (x, y, z))
 
     @property
     def frames_per_second(self) -> float:
         return float(self.speed.value)
 
+    def choose(self, part: int) -> None:
+        """As if it had been chosen from the list."""
+        set_value(self.part, f"part {part}")
+        self._chose()
+
+    def turn(self, part: int, degrees: float) -> None:
+        """As if a part had been chosen and the slider moved."""
+        self.choose(part)
+        set_value(self.angle, degrees)
+        self._turned_by_slider()
+
     def back(self) -> None:
         """To the learned pose."""
-        self.free = {}
-        for slider in self.sliders:
-            set_value(slider, 0)
+        self.angles, self.free = {}, {}
+        set_value(self.angle, 0)
+        set_value(self.shift, NOWHERE)
         self.page.touch()
+
+    def _chose(self) -> None:
+        self.angle.disabled = self.chosen is None
+        set_value(self.angle, self.angles.get(-1 if self.chosen is None else self.chosen, 0))
+        self.page.touch()
+
+    def _turned_by_slider(self) -> None:
+        if self.chosen is not None:
+            self.angles[self.chosen] = float(self.angle.value)
+            self.page.touch()
 
     def drawables(self) -> list[Drawable]:
         page = self.page
         return [
-            Drawable("joint list", lambda: int(page.frame.value), self.draw_labels),
-            Drawable("turned part", lambda: (page.selection.pose_key, self.turning), self.draw_turning),
-            Drawable("gizmo", lambda: (page.selection.pose_key, self.part.value), self.draw_gizmo),
+            Drawable("joint", lambda: (int(page.frame.value), self.chosen), self.draw_joint),
+            Drawable("chosen part", lambda: (page.selection.pose_key, self.chosen), self.draw_name),
+            Drawable(
+                "gizmo", lambda: (page.selection.pose_key, self.chosen, self._is_dragged), self.draw_gizmo
+            ),
         ]
 
-    def draw_labels(self) -> None:
-        """What each slider turns, and how far it was seen to turn."""
-        joints = self.page.inspection.articulation(int(self.page.frame.value))
-        for part, slider in enumerate(self.sliders):
-            if part in joints.motions:
-                motion, parent = joints.motions[part], joints.tree.parent[part]
-                x, y, z = motion.axis
-                slider.label = f"part {part} on {parent}"
-                slider.hint = (
-                    f"Turns part {part} and all that hangs from it about joint {joints.tree.parent_edge[part]}, axis"
-                    f" ({x:.2f}, {y:.2f}, {z:.2f}) in the world; seen from {motion.least:+.0f} to {motion.greatest:+.0f} degrees."
-                )
-            else:
-                slider.label = f"part {part}, the root"
-                slider.hint = "Turns the whole object about the root's centre, about the world's z."
+    def draw_joint(self) -> None:
+        """What the slider turns, and how far it was seen to turn."""
+        part, inspection = self.chosen, self.page.inspection
+        about = "" if part is None else about_joint(inspection.articulation(int(self.page.frame.value)), part)
+        self.joint.content = about
 
-    def draw_turning(self) -> None:
-        """The name of the part whose slider was used last, at its centre, as long as that is not back at 0."""
-        scene, part = self.page.server.scene, self.turning
-        if part < 0 or not self.sliders[part].value:
-            scene.remove_by_name("/turning")
+    def draw_name(self) -> None:
+        """At the chosen part's centre."""
+        server, part = self.page.server, self.chosen
+        if part is None:
+            server.scene.remove_by_name("/chosen")
             return
         place = self.page.inspection.pose(self.page.selection).translation[0, part]
-        scene.add_label("/turning", self.sliders[part].label, position=place, anchor="center-center")
+        look: dict[str, Any] = {"anchor": "bottom-center", "position": place}
+        show(server, "/chosen", server.scene.add_label, text=f"part {part}", **look)
 
     def draw_gizmo(self) -> None:
-        scene, page = self.page.server.scene, self.page
-        if self.part.value == NO_PART:
+        """Rings at the joint to the parent, and arrows at the root. What a hand holds is left where the hand has it."""
+        scene, page, part = self.page.server.scene, self.page, self.chosen
+        if part is None:
             scene.remove_by_name("/gizmo")
+            self._gizmo_part = None
             return
-        part, frame = int(self.part.value), page.selection.frame
-        joints, pose = page.inspection.articulation(frame), page.inspection.pose(page.selection)
-        orientation = gizmo_rotation(page.snapshot, frame, self.turns, joints, part)
-        edge = int(joints.tree.parent_edge[part])
-        position = pose.translation[0, part] if edge < 0 else joints_of(page.snapshot.model, pose)[0, edge]
-        wxyz = quaternion(orientation)
-        gizmo = scene.get_handle_by_name("/gizmo")
-        if isinstance(gizmo, viser.TransformControlsHandle) and self._gizmo_part == part:
-            if abs(float(np.dot(gizmo.wxyz, wxyz))) < 1 - 1e-9:
-                gizmo.wxyz = wxyz
-            gizmo.position = position
+        if self._is_dragged and self._gizmo_part == part:
             return
-        self._gizmo_part = part
+        wxyz, position = self._gizmo_pose(part)
+        if self._gizmo_part == part and (gizmo := scene.get_handle_by_name("/gizmo")) is not None:
+            with page.server.atomic():
+                gizmo.wxyz, gizmo.position = wxyz, position
+            return
+        self._gizmo_part, self._is_dragged = part, False
+        is_root = page.inspection.articulation(page.selection.frame).tree.root == part
         gizmo = scene.add_transform_controls(
             "/gizmo",
             0.25,
-            disable_axes=True,
-            disable_sliders=True,
+            disable_axes=not is_root,
+            disable_sliders=not is_root,
             depth_test=False,
             wxyz=wxyz,
             position=position,
         )
-        gizmo.on_update(lambda event: self.turned(part, np.asarray(event.target.wxyz)))
+        gizmo.on_update(lambda event: self._dragged(part, event))
 
-    def _turns(self, part: int) -> Callable[[Any], None]:
-        def used(_: Any) -> None:
-            self.turning = part
-            self.page.touch()
+    def _gizmo_pose(self, part: int) -> tuple[np.ndarray, np.ndarray]:
+        """Quaternion wxyz and world position of the gizmo at a part."""
+        page, frame = self.page, self.page.selection.frame
+        joints, pose = page.inspection.articulation(frame), page.inspection.pose(page.selection)
+        edge = int(joints.tree.parent_edge[part])
+        position = pose.translation[0, part] if edge < 0 else joints_of(page.snapshot.model, pose)[0, edge]
+        return quaternion(gizmo_rotation(page.snapshot, frame, self.turns, joints, part)), position
 
-        return used
+    def _dragged(self, part: int, event: viser.TransformControlsEvent) -> None:
+        self._is_dragged = event.phase != "end"
+        self.turned(part, np.asarray(event.target.wxyz), np.asarray(event.target.position))
 
-    def turned(self, part: int, wxyz: np.ndarray) -> None:
-        """The gizmo at a part has this orientation."""
-        frame = self.page.selection.frame
+    def turned(self, part: int, wxyz: np.ndarray, position: np.ndarray) -> None:
+        """The gizmo at a part has this orientation and, if it is the root's, this position."""
+        frame, snapshot = self.page.selection.frame, self.page.snapshot
         joints = self.page.inspection.articulation(frame)
         gizmo = Rotation.from_quat(np.roll(wxyz, -1)).as_matrix()
-        self.free[part] = free_turn(self.page.snapshot, frame, self.turns, joints, part, gizmo)
+        self.free[part] = free_turn(snapshot, frame, self.turns, joints, part, gizmo)
+        if part == joints.tree.root:
+            moved = np.clip(position - snapshot.motion.translation[frame, part], -FARTHEST, FARTHEST)
+            set_value(self.shift, tuple(np.round(moved, 4).tolist()))
         self.page.touch()
 
     def write(self) -> str:
@@ -157,9 +198,9 @@ class PosePanel:
             return "**Not saved:** the file name must be plain and end in .yaml."
         if turns.is_learned:
             return "**Not saved:** nothing is turned; move a slider first."
-        path = run.path / self.name.value
+        path, joints = run.path / self.name.value, self.page.inspection.articulation(frame)
         try:
-            write_pose_file(path, pose_file(frame, turns, self.page.inspection.articulation(frame)))
+            write_pose_file(path, pose_file(frame, turns, joints, run.coordinate_scale))
         except OSError as error:
             return f"**Not saved:** {path}: {error.strerror or error}."
         return f"Saved. Render it with\n\n`wim-fast render-novel-pose {run.path} --pose {path}`"
@@ -169,3 +210,15 @@ class PosePanel:
         path = self.page.film.run.path / self.name.value
         if self.saved.content.startswith("Saved") and event.client is not None:
             event.client.send_file_download(path.name, path.read_bytes())
+
+
+def about_joint(joints: Articulation, part: int) -> str:
+    """What turns with a part, about what, and how far it was seen to (Markdown)."""
+    if part not in joints.motions:
+        return f"Part {part} is the root: it turns about its centre, and takes the whole object with it."
+    motion, parent, edge = joints.motions[part], joints.tree.parent[part], joints.tree.parent_edge[part]
+    x, y, z = motion.axis
+    return (
+        f"Part {part} hangs on part {parent} by joint {edge}. Axis ({x:.2f}, {y:.2f}, {z:.2f}) in the world; seen from"
+        f" {motion.least:+.0f} to {motion.greatest:+.0f} degrees."
+    )

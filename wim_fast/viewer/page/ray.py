@@ -37,7 +37,9 @@ class RayPanel:
             "One ray, sample by sample. Click on a camera's image in the view, or choose a pixel here. "
             + how_it_culls(page.snapshot.backend)
         )
-        self.show = gui.add_checkbox("ray", True, hint="Draw the ray and its samples.")
+        self.show = gui.add_checkbox(
+            "ray", False, hint="Draw the ray and its samples; choosing one draws it too."
+        )
         culling = page.snapshot.backend.culling
         self.intervals = gui.add_checkbox(
             "intervals in ellipsoids",
@@ -128,6 +130,7 @@ class RayPanel:
         """A click into the view: a ray that belongs to no camera."""
         direction = direction / np.linalg.norm(direction)
         self.free = tuple(origin.tolist()), tuple(direction.tolist())
+        set_value(self.show, True)
         self.page.touch()
 
     def drawables(self) -> list[Drawable]:
@@ -142,8 +145,8 @@ class RayPanel:
 
         return [
             Drawable("ray", lambda: (self.page.selection.key, self.ray(), *self.shown()), self.draw_ray),
-            Drawable("ray plot", lambda: (self.page.selection.key, self.ray()), self.draw_plot),
-            Drawable("pixel", pixel, self.draw_picture),
+            Drawable("ray plot", lambda: (self.page.selection.key, self.ray()), self.draw_plot, slow=True),
+            Drawable("pixel", pixel, self.draw_picture, slow=True),
         ]
 
     def shown(self) -> tuple[bool, bool, bool]:
@@ -152,10 +155,16 @@ class RayPanel:
 
     def draw_ray(self) -> None:
         scene = self.page.server.scene
-        scene.remove_by_name("/ray")
         if not self.show.value:
+            scene.remove_by_name("/ray")
             return
         probe = self.probe()
+        with self.page.server.atomic():
+            scene.remove_by_name("/ray")
+            self._draw_probe(probe)
+
+    def _draw_probe(self, probe: RayProbe) -> None:
+        scene = self.page.server.scene
         reach = float(probe.t[-1]) if len(probe.t) else float(np.linalg.norm(probe.origin)) + 1
         ends = np.stack([probe.origin, probe.origin + reach * probe.direction])
         scene.add_line_segments("/ray", ends[None], (0, 0, 0), thickness=1.5, thickness_units="screen")
@@ -237,6 +246,7 @@ class RayPanel:
 
     def _chosen(self, _: object) -> None:
         self.free = None
+        set_value(self.show, True)
         self.page.touch()
 
     def _listen_to_clicks(self) -> None:

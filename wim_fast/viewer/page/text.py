@@ -18,14 +18,15 @@ HELP = """
 and threshold, and what skipping the others loses. The numba and Triton backends have no grid: they cull rays analytically.
 
 **Object.** The ellipsoids, their joint candidates, the tree that was chosen, the mesh, the surface of the field, and the
-cameras.
+cameras. In a new frame or pose the surface is first carried there by the parts, then found anew.
 
 **Ray.** One ray, how the march skips what is empty along it, and its samples: click on a camera's picture in the view, or
 choose camera and pixel.
 
 **Image.** What the model renders beside what was filmed, or from where you look.
 
-**Pose.** Turn parts about their joints, and save the pose for `wim-fast render-novel-pose`.
+**Pose.** Click on an ellipsoid, or choose a part: turn it about its joint, move the root, and save the pose for
+`wim-fast render-novel-pose`.
 
 **Export.** Write the run for other programs, as `wim-fast export` does.
 
@@ -37,8 +38,19 @@ the band that training samples counts too, whatever the grid.
 
 Lengths are in world units, in which the object is about 1.2 long; s is the sharpness of the surface.
 
-Mouse: left turns, right moves, the wheel zooms.
+Numbers come from a few rays first, then from all.
+
+Mouse: left turns, right moves, the wheel zooms. All browsers that show this page share it: what is chosen in one is shown
+in all; only from where one looks is one's own.
 """
+
+CLOSED = "**This page is closed.** Start `wim-fast` again, then load the page again."
+
+# the scroll bar lies over the panel: number boxes keep off it; pictures fill the panel
+STYLE = """<style>
+.mantine-ScrollArea-content { padding-right: 10px; }
+.mantine-ScrollArea-content img { width: 100%; image-rendering: pixelated; }
+</style>"""
 
 
 def heading(title: str, snapshot: Snapshot) -> str:
@@ -48,9 +60,10 @@ def heading(title: str, snapshot: Snapshot) -> str:
 
 
 def numbers_table(
-    numbers: FrameNumbers, selection: Selection, frame_ids: Sequence[int], backend: Backend
+    numbers: FrameNumbers, rays: int, selection: Selection, frame_ids: Sequence[int], backend: Backend
 ) -> str:
-    """HTML: all numbers of a frame; of the steps those that the backend takes come first."""
+    """HTML: all numbers of a frame; of the steps those that the backend takes come first. `rays`: there are in all."""
+    more = "" if numbers.rays == rays else f" so far; there are {rays}"
     warn = "color:#c00" if numbers.missed_mass > 1e-3 else "color:#080"
     taken = f"{numbers.samples_per_ray:.1f} taken, {numbers.samples_per_hit:.1f} where there are any"
     in_grid = f"{numbers.grid_steps_per_ray:.1f} in tcnn's grid"
@@ -63,8 +76,8 @@ def numbers_table(
         ("samples per ray", taken, ""),
         ("steps per ray", steps, ""),
         (
-            "rays without",
-            f"{percent(numbers.rays_without_samples)} of {numbers.rays} rays have no samples",
+            "no samples",
+            f"{percent(numbers.rays_without_samples)} of {numbers.rays} rays{more}",
             "",
         ),
     )
