@@ -151,5 +151,5 @@ def test_a_package_that_is_missing_is_named(monkeypatch) -> None:
         raise ImportError(name)
 
     monkeypatch.setattr("importlib.import_module", missing)
-    with pytest.raises(UserError, match=r'usd-core is not installed. Pip install "wim-fast\[export\]"'):
+    with pytest.raises(UserError, match=r'usd-core is not installed. .*pip install -e ".\[export\]"'):
         extra("pxr.Usd", "usd-core")

@@ -104,6 +104,7 @@ def test_the_trajectory_is_in_the_units_of_the_files(run, scene):
         rotation, translation = (x.numpy() for x in trainer.model.trajectory(torch.arange(6)))
     axes, joints = trainer.model.semi_axes.detach().numpy(), trainer.model.joints
     with np.load(folder.trajectory) as data:
+        bodies = data["body_of_part"].max() + 1
         assert {key: value.shape for key, value in data.items()} == {
             "part_rotation": (6, 3, 3, 3),
             "part_translation": (6, 3, 3),
@@ -111,6 +112,9 @@ def test_the_trajectory_is_in_the_units_of_the_files(run, scene):
             "edges": (2, 2),
             "joint_position": (6, 2, 3),
             "part_of_joint": (2, 2),
+            "body_of_part": (3,),
+            "body_edges": (bodies - 1, 2),
+            "body_joint_position": (6, bodies - 1, 3),
             "frame_ids": (6,),
         }
         np.testing.assert_array_equal(data["part_rotation"], rotation)
