@@ -299,7 +299,7 @@ class OptimizerConfig:
     final_lr_share: float = field(0.05, "learning rates decay to this share", minimum=0, maximum=1)
     weight_decay: float = field(0.005, "decoupled weight decay of the networks", minimum=0, maximum=10)
     grid_decay: float = field(
-        0.0,
+        0.3,
         "decoupled weight decay of the hash grid: plainer where no ray needs detail",
         minimum=0,
         maximum=10,

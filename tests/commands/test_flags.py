@@ -16,5 +16,5 @@ def test_help_comes_without_torch() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
-    for flag in ("--cameras", "--turntable", "--pose", "--drive", "--list-joints", "--parts-found", "--linear"):
+    for flag in ("--cameras", "--turntable", "--pose", "--drive", "--list-joints", "--parts-found"):
         assert flag in result.stdout
