@@ -18,7 +18,7 @@ def model_and_optimizer(**changes):
 
 def test_only_weights_of_networks_decay():
     """With gradients of zero AdamW changes a parameter by its decay alone."""
-    model, optimizer = model_and_optimizer(weight_decay=0.5)
+    model, optimizer = model_and_optimizer(weight_decay=0.5, grid_decay=0.0)
     model.start_at(torch.eye(3).repeat(4, 1, 1), torch.ones(4, 3), torch.full((4, 3), 0.1))
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     for parameter in model.parameters():
