@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -12,11 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_trainer import available, small_trainer
 from tiny_scene import ring, write_scene
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from wim_fast.config import Config
-from wim_fast.errors import UserError
 from wim_fast.ops.backend import select_backend
 from wim_fast.ops.mlp import reference
 from wim_fast.scene.load import load_scene
@@ -39,27 +37,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_trainer(folder: Path, name: str, lighting: bool = True) -> Trainer:
-    """Late enough that all losses count, with few points: Triton's interpreter is slow."""
-    if name == "triton":
-        pytest.importorskip("triton", reason="triton is not installed")
-    try:
-        backend = select_backend(name)
-    except UserError as error:
-        pytest.skip(str(error))
-    config = Config()
-    small = {
-        "parts": 3,
-        "hash_log2_entries": 8,
-        "hash_finest_cell": 0.1,
-        "pose_width": 16,
-        "decoder_width": 16,
-    }
-    model = dataclasses.replace(config.model, lighting=lighting, **small)
-    render = dataclasses.replace(config.render, images_per_step=2, rays_per_image=6)
-    few = {"eikonal_points": 8, "void_points": 8, "core_points": 8, "surface_points": 4}
-    sampling = dataclasses.replace(config.sampling, **few)
-    config = dataclasses.replace(config, model=model, render=render, sampling=sampling)
-    trainer = Trainer(load_scene(folder), config, 10, backend)
+    """Late enough that all losses count."""
+    trainer = small_trainer(load_scene(folder), available(name), lighting)
     trainer.step = 9
     return trainer
 

@@ -1,14 +1,11 @@
 """A whole training step on every backend."""
 
-import dataclasses
-
 import pytest
 import torch
 from errors import refused
+from small_trainer import available, small_trainer
 from tiny_scene import ring, write_scene
 
-from wim_fast.config import Config
-from wim_fast.errors import UserError
 from wim_fast.ops.backend import BACKENDS, select_backend
 from wim_fast.scene.load import load_scene
 from wim_fast.training.checkpoint import TrainedOn, load_checkpoint, restore, save_checkpoint, snapshot
@@ -24,36 +21,12 @@ def scene(tmp_path_factory):
 
 
 def make_trainer(scene, name: str) -> Trainer:
-    config = Config()
-    small = {
-        "parts": 3,
-        "hash_log2_entries": 8,
-        "hash_finest_cell": 0.1,
-        "pose_width": 16,
-        "decoder_width": 16,
-    }
-    model = dataclasses.replace(config.model, **small)
-    render = dataclasses.replace(config.render, images_per_step=2, rays_per_image=6)
-    few = {
-        "eikonal_points": 8,
-        "void_points": 8,
-        "core_points": 8,
-        "surface_points": 4,
-    }  # Triton's interpreter is slow
-    sampling = dataclasses.replace(config.sampling, **few)
-    schedule = dataclasses.replace(config.schedule, merge_start=0.0)
-    config = dataclasses.replace(config, model=model, render=render, sampling=sampling, schedule=schedule)
-    return Trainer(scene, config, 10, backend(name))
+    return small_trainer(scene, backend(name))
 
 
 def backend(name: str):
-    if name == "triton":
-        pytest.importorskip("triton", reason="triton is not installed")
-    try:
-        chosen = select_backend(name)
-        return chosen._replace(device=torch.device("cpu")) if name == "torch" else chosen
-    except UserError as error:
-        pytest.skip(str(error))
+    chosen = available(name)
+    return chosen._replace(device=torch.device("cpu")) if name == "torch" else chosen
 
 
 @pytest.mark.parametrize("name", ["numba", "triton", "tcnn"])

@@ -41,14 +41,24 @@ def spanning_tree(
     if not np.isfinite(cost).all():
         raise ValueError("spanning_tree: distances must be finite")
 
-    label = np.arange(num_parts)
-    chosen: list[int] = []
-    for k in np.argsort(cost, kind="stable"):
-        i, j = label[rows[k]], label[columns[k]]
-        if i != j:
-            label[label == max(i, j)] = min(i, j)
-            chosen.append(int(k))
-    pick = np.array(chosen, dtype=int)
+    pick = cheapest_tree(rows, columns, cost)
     edges = np.stack([rows[pick], columns[pick]], axis=1)
     candidates = np.stack([best[pick] // num_candidates, best[pick] % num_candidates], axis=1)
     return edges, candidates
+
+
+def cheapest_tree(first: np.ndarray, second: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    """Which pairs make the least spanning tree (Kruskal), the cheapest first; of equal ones the first.
+
+    Args:
+        first, second: (E,) what each pair joins, as numbers from 0 on.
+        cost: (E,).
+    """
+    label = np.arange(1 + max(first.max(initial=-1), second.max(initial=-1)))
+    chosen: list[int] = []
+    for k in np.argsort(cost, kind="stable"):
+        i, j = label[first[k]], label[second[k]]
+        if i != j:
+            label[label == j] = i
+            chosen.append(int(k))
+    return np.array(chosen, dtype=int)

@@ -7,11 +7,9 @@ Nothing of the tree that was trained is asked: the joint loss pulls the parts of
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import numpy as np
 
-from wim_fast.model.structure import CENTER_WEIGHT
+from wim_fast.model.structure import CENTER_WEIGHT, cheapest_tree
 from wim_fast.posing.bodies import Bodies
 from wim_fast.posing.ellipsoids import Contacts
 from wim_fast.posing.joint_start import turning_point
@@ -27,17 +25,13 @@ def body_tree(poses: np.ndarray, contacts: Contacts, bodies: Bodies) -> tuple[np
     Returns:
         edges (B-1, 2), bodies i < j, in increasing cost, and the joints (T, B-1, 3) in the world.
     """
-    pairs = list(combinations(range(bodies.count), 2))
-    found = [_joint(poses, contacts, bodies, *pair) for pair in pairs]
-    component, edges, joints = np.arange(bodies.count), [], []
-    for k in np.argsort([cost for cost, _ in found], kind="stable").tolist():
-        i, j = pairs[k]
-        if component[i] != component[j]:
-            component[component == component[j]] = component[i]
-            edges.append((i, j))
-            joints.append(found[k][1])
-    joint = np.stack(joints, axis=1) if joints else np.zeros((len(poses), 0, 3))
-    return np.array(edges, int).reshape(-1, 2), joint
+    first, second = np.triu_indices(bodies.count, 1)
+    found = [
+        _joint(poses, contacts, bodies, i, j) for i, j in zip(first.tolist(), second.tolist(), strict=True)
+    ]
+    pick = cheapest_tree(first, second, np.array([cost for cost, _ in found]))
+    joints = np.array([found[k][1] for k in pick]).reshape(len(pick), len(poses), 3)
+    return np.stack([first[pick], second[pick]], axis=1), joints.swapaxes(0, 1)
 
 
 def _joint(

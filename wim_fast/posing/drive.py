@@ -20,6 +20,7 @@ from itertools import combinations
 import numpy as np
 
 from wim_fast.posing.regression import RIDGE, fit_linear_map, rest_points
+from wim_fast.posing.rigid import nearest_rotation
 
 MAX_POINTS = 690  # of more, so many drive, evenly by index: neighbours on a mesh move alike
 MAX_POINTS_FOR_BONES = 64
@@ -130,14 +131,6 @@ def procrustes(source: np.ndarray, target: np.ndarray) -> np.ndarray:
         (..., 3, 3).
     """
     return nearest_rotation(np.swapaxes(target, -1, -2) @ source)
-
-
-def nearest_rotation(matrix: np.ndarray) -> np.ndarray:
-    """The rotations R (det +1) of the largest trace of R^T matrix; both (..., 3, 3)."""
-    u, _, vt = np.linalg.svd(matrix)
-    u = u.copy()
-    u[..., :, 2] *= np.sign(np.linalg.det(u @ vt))[..., None]
-    return u @ vt
 
 
 def _centroid(points: np.ndarray) -> np.ndarray:

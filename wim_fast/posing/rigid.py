@@ -29,11 +29,17 @@ def moved(motion: np.ndarray, points: np.ndarray) -> np.ndarray:
     return (motion[..., :3, :3] @ points[..., None])[..., 0] + motion[..., :3, 3]
 
 
+def nearest_rotation(matrix: np.ndarray) -> np.ndarray:
+    """The rotations R (det +1) of the largest trace of R^T matrix; both (..., 3, 3)."""
+    u, _, vt = np.linalg.svd(matrix)
+    u = u.copy()
+    u[..., :, 2] *= np.sign(np.linalg.det(u @ vt))[..., None]
+    return u @ vt
+
+
 def mean_motion(motions: np.ndarray, iterations: int = 3) -> np.ndarray:
     """(..., 4, 4) of motions (..., T, 4, 4): that from which the twists to them are 0 on average."""
-    left, _, right = np.linalg.svd(motions[..., :3, :3].mean(axis=-3))
-    left[..., -1] *= np.linalg.det(left @ right)[..., None]
-    mean = rigid(left @ right, motions[..., :3, 3].mean(axis=-2))
+    mean = rigid(nearest_rotation(motions[..., :3, :3].mean(axis=-3)), motions[..., :3, 3].mean(axis=-2))
     for _ in range(iterations):
         mean = mean @ exponential(logarithm(inverse(mean)[..., None, :, :] @ motions).mean(axis=-2))
     return mean

@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from wim_fast.posing.drive import DriveFit, drive, fit_drive, nearest_rotation, refit
+from wim_fast.posing.drive import DriveFit, drive, fit_drive, refit
+from wim_fast.posing.rigid import nearest_rotation
 
 CARRIED = 3.0
 """A driving point belongs to a part if it moves, as seen from it, at most so many times as much as the stillest."""
