@@ -13,7 +13,7 @@ from wim_fast.model.motion import Motion
 from wim_fast.posing.bodies import body_centers, largest_parts
 from wim_fast.posing.tree import RootedTree, rooted
 from wim_fast.runs.bodies import bodies_of
-from wim_fast.runs.joints import tree_of
+from wim_fast.runs.skeleton import tree_of
 from wim_fast.runs.trained_model import TrainedModel
 
 

@@ -1,4 +1,7 @@
-"""Re-posing: rotate a part and all that hangs from it about its joint to the parent (supplement A.8)."""
+"""Re-posing: rotate a part and all that hangs from it about its joint to the parent (supplement A.8).
+
+What turns are nodes of a tree: parts, or rigid bodies of parts, which then carry these along (`skeleton.Skeleton`).
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,15 @@ import numpy as np
 
 from wim_fast.posing.tree import RootedTree, rooted
 
-Axes = Literal["world", "part"]
+Axes = Literal["world", "part", "body"]
+"""In which axes are given: the world, or the frame of the part or body itself."""
 
 
 @dataclass(frozen=True)
-class PartRotation:
-    """Turn `part` about its joint to the parent by |axis_angle| degrees about the axis of axis_angle (3,)."""
+class JointRotation:
+    """Turn a part or body about its joint to the parent by |axis_angle| degrees about the axis of axis_angle (3,)."""
 
-    part: int
+    node: int
     axis_angle: tuple[float, float, float]
 
 
@@ -45,7 +49,7 @@ def repose(
     """Pose of one frame with some joints turned (supplement A.8).
 
     Every rotation is read in the pose given: about the part's joint as it lies there, and about an axis
-    in the world (`axes="world"`) or in the part's own frame (`axes="part"`). The rotations of the
+    in the world (`axes="world"`) or in the part's own frame (any other). The rotations of the
     ancestors then carry joint and axis along, so the result does not depend on the order in which parts
     are named. The root turns about its own centre and takes the whole object with it, as does
     `root_translation`.
@@ -75,7 +79,7 @@ def repose_sequence(
     joint_position: np.ndarray,
     edges: np.ndarray,
     root: int,
-    rotations: Sequence[PartRotation],
+    rotations: Sequence[JointRotation],
     num_frames: int,
     sequence: Literal["together", "one_after_another"] = "together",
     axes: Axes = "world",
@@ -99,7 +103,7 @@ def repose_sequence(
         for k, turn in enumerate(rotations):
             share = time if sequence == "together" else time * count - k
             angle = _smooth_step(share) * np.asarray(turn.axis_angle, float)
-            turns[turn.part] = rotation_matrix(angle) @ turns[turn.part]
+            turns[turn.node] = rotation_matrix(angle) @ turns[turn.node]
         shift = _smooth_step(time) * np.asarray(root_translation, float)
         out_rotation[frame], out_translation[frame] = _apply(
             part_rotation, part_translation, joint_position, tree, turns, axes, shift
@@ -119,7 +123,7 @@ def _apply(
     """Carries the turns (P, 3, 3) from root to leaves: a part's motion is its parent's after its own turn."""
     old_rotation, old_translation = np.asarray(part_rotation, float), np.asarray(part_translation, float)
     joint_position = np.asarray(joint_position, float)
-    if axes == "part":
+    if axes != "world":
         turns = old_rotation @ turns @ np.swapaxes(old_rotation, -1, -2)
     moved = _identity(len(turns))  # rigid motion x -> moved @ x + shift of each part
     shift = np.zeros((len(turns), 3))

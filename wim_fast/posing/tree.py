@@ -52,16 +52,16 @@ class RootedTree:
         """Children of a part in increasing order."""
         return [int(c) for c in np.flatnonzero(self.parent == part)]
 
-    def lines(self) -> list[str]:
-        """The tree as text, one line per part: `part (joint n)`, indented under its parent."""
-        out = [f"part {self.root} (root)"]
+    def lines(self, what: str = "part") -> list[str]:
+        """The tree as text, one line per part (or `what` its nodes are): `part (joint n)`, indented under its parent."""
+        out = [f"{what} {self.root} (root)"]
 
         def walk(part: int, indent: str) -> None:
             children = self.children(part)
             for k, child in enumerate(children):
                 last = k == len(children) - 1
                 branch, rest = ("└─ ", "   ") if last else ("├─ ", "│  ")
-                out.append(f"{indent}{branch}part {child} (joint {self.parent_edge[child]})")
+                out.append(f"{indent}{branch}{what} {child} (joint {self.parent_edge[child]})")
                 walk(child, indent + rest)
 
         walk(self.root, "")

@@ -15,6 +15,7 @@ from wim_fast.drawing.sheets import grid
 from wim_fast.model.articulated_model import DEFAULT_FINEST_CELL
 from wim_fast.model.distance_grid import distance_grid
 from wim_fast.model.motion import Motion, posed_at
+from wim_fast.posing.skeleton import PartsFound
 from wim_fast.runs.camera_path import clearest_views, resized_to, zoomed
 from wim_fast.runs.joints import STILL, list_joints
 from wim_fast.runs.repose import repose_frame
@@ -45,14 +46,20 @@ class Bend:
     volume: float
 
 
-def bend_joints(run: TrainedModel, beyond: float = BEYOND, frame: int | None = None) -> Iterator[Bend]:
+def bend_joints(
+    run: TrainedModel,
+    beyond: float = BEYOND,
+    frame: int | None = None,
+    parts_found: PartsFound = None,
+) -> Iterator[Bend]:
     """The frame as it is, then each joint that was seen to turn at `beyond` times both ends of what was seen.
 
     Args:
         frame: position among the frames trained on; None: the middle one.
+        parts_found: the joints between so many bodies, or between the parts (`skeleton.PartsFound`).
     """
     frame = len(run.frame_ids) // 2 if frame is None else frame
-    joints = list_joints(run, frame)
+    joints = list_joints(run, frame, parts_found)
     start = run.motion.at([frame])
     volumes = _volumes(run, start)
     whole = sum(volumes)
@@ -65,9 +72,8 @@ def bend_joints(run: TrainedModel, beyond: float = BEYOND, frame: int | None = N
     for part, turn in joints.motions.items():
         for degrees in (beyond * turn.least, beyond * turn.greatest):
             if turn.span >= STILL and degrees:
-                motion = repose_frame(
-                    run, {part: [degrees * x for x in turn.axis]}, frame, root=joints.tree.root
-                )
+                turned = {part: [degrees * x for x in turn.axis]}
+                motion = repose_frame(run, turned, frame, parts_found=parts_found)
                 yield bent(part, int(joints.tree.parent[part]), degrees, motion)
 
 

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from wim_fast.errors import UserError
-from wim_fast.posing.body_structure import BodySequence, BodyStructure, find_bodies, pose_noise
-from wim_fast.posing.rigid import rigid
+from wim_fast.posing.body_structure import BodyStructure
 from wim_fast.runs.trained_model import TrainedModel
-
-
-def body_sequence(run: TrainedModel) -> BodySequence:
-    """The bodies of a run by their number, in the frames trained on."""
-    poses = rigid(run.motion.rotation, run.motion.translation)
-    return find_bodies(poses, run.semi_axes, pose_noise(run.inv_s, run.config.render.inv_s_pixels))
 
 
 def bodies_of(run: TrainedModel, count: int | None = None) -> BodyStructure:
     """The bodies of a run. `count`: so many; None: as many as explain the motion best. UserError unless it is 1 to P."""
     check_count(run, count)
-    return body_sequence(run).at(count)
+    return run.body_sequence.at(count)
 
 
 def check_count(run: TrainedModel, count: int | None) -> None:

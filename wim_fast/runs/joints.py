@@ -1,4 +1,4 @@
-"""Which number is which part and joint of a run, and how each joint can turn."""
+"""Which number is which part or body and joint of a run, and how each joint can turn."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from wim_fast.drawing.views import projected
 from wim_fast.files import output_folder
 from wim_fast.model.motion import posed_at
 from wim_fast.posing.joint_motion import JointMotion, joint_motions
-from wim_fast.posing.tree import RootedTree, rooted
+from wim_fast.posing.skeleton import PartsFound, Skeleton
+from wim_fast.posing.tree import RootedTree
 from wim_fast.rendering.part_map import render_parts
 from wim_fast.runs.camera_path import clearest_views, resized_to, zoomed
 from wim_fast.runs.defaults import PART_PICTURE_SIZE
 from wim_fast.runs.opened_run import check_frame
-from wim_fast.runs.repose import root_of
+from wim_fast.runs.skeleton import skeleton_of
 from wim_fast.runs.trained_model import TrainedModel
 
 CANVAS_SIZE = 768  # drawn on
@@ -31,31 +32,38 @@ JOINT_PLATE = np.array([60, 60, 60], np.uint8)
 
 @dataclass(frozen=True)
 class JointList:
-    """The joints of a run in one of the frames trained on.
+    """The joints between the N parts or bodies of a run in one of the frames trained on.
 
     Attributes:
-        motions: of every part but the root: how it was seen to turn about the joint to its parent, in the
+        motions: of every part or body but the root: how it was seen to turn about the joint to its parent, in the
             order of the tree.
-        positions: (P-1, 3) of the joints, world units.
     """
 
     frame: int
-    tree: RootedTree
+    skeleton: Skeleton
     motions: dict[int, JointMotion]
-    positions: np.ndarray
+
+    @property
+    def tree(self) -> RootedTree:
+        """From a base that hardly moves, else from its middle."""
+        return self.skeleton.tree
+
+    @property
+    def positions(self) -> np.ndarray:
+        """(N-1, 3) of the joints, world units."""
+        return self.skeleton.joints[self.frame]
 
 
-def tree_of(run: TrainedModel) -> RootedTree:
-    """The kinematic tree, from a base that hardly moves, else from its middle."""
-    return rooted(run.edges, root_of(run))
+def list_joints(run: TrainedModel, frame: int = 0, parts_found: PartsFound = None) -> JointList:
+    """The tree, the joints and how they turn.
 
-
-def list_joints(run: TrainedModel, frame: int = 0) -> JointList:
-    """The tree, the joints and how they turn. `frame`: position among the frames trained on."""
+    Args:
+        frame: position among the frames trained on.
+        parts_found: of so many bodies, or of the parts (`skeleton.PartsFound`).
+    """
     check_frame(run, frame)
-    tree = tree_of(run)
-    positions = run.joints_in(run.motion.at([frame]))[0]
-    return JointList(frame, tree, joint_motions(run.motion.rotation, tree, frame), positions)
+    skeleton = skeleton_of(run, parts_found)
+    return JointList(frame, skeleton, joint_motions(skeleton.motion.rotation, skeleton.tree, frame))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from wim_fast.posing.joint_choice import Poses, choose_joints
 from wim_fast.posing.mechanism import Joint, Mechanism, bodies, spread, stage_frames
 from wim_fast.posing.mechanism_fit import fit_mechanism, residuals
 from wim_fast.posing.rigid import inverse, rigid
-from wim_fast.runs.joints import tree_of
+from wim_fast.runs.skeleton import tree_of
 from wim_fast.runs.trained_model import TrainedModel
 
 NOISE = 0.5

@@ -12,7 +12,7 @@ import numpy as np
 
 from wim_fast.posing.bodies import body_centers
 from wim_fast.posing.body_structure import BodySequence, BodyStructure
-from wim_fast.runs.bodies import body_sequence, check_count
+from wim_fast.runs.bodies import check_count
 from wim_fast.runs.trained_model import TrainedModel
 
 
@@ -56,7 +56,7 @@ def merge_parts(run: TrainedModel, count: int | None = None) -> Merging:
         count: until so many bodies are left; None: as many as explain the motion best.
     """
     check_count(run, count)
-    sequence = body_sequence(run)
+    sequence = run.body_sequence
     return Merging(sequence, count or sequence.proposed, count is not None)
 
 

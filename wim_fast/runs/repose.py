@@ -1,9 +1,9 @@
-"""Poses made by hand: parts turned about their joints (supplement A.8)."""
+"""Poses made by hand: parts, or the rigid bodies they make up, turned about their joints (supplement A.8)."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from wim_fast.errors import UserError
@@ -11,17 +11,12 @@ from wim_fast.files import output_folder
 from wim_fast.model.motion import Motion
 from wim_fast.posing.pose_file import PoseFile, read_pose_file
 from wim_fast.posing.repose import Axes, repose, repose_sequence
-from wim_fast.posing.tree import default_root
+from wim_fast.posing.skeleton import PartsFound, Skeleton
 from wim_fast.runs.camera_path import choose_path
 from wim_fast.runs.opened_run import check_frame
 from wim_fast.runs.render import Progress, view_of, write_pictures
+from wim_fast.runs.skeleton import skeleton_of
 from wim_fast.runs.trained_model import TrainedModel
-
-
-def root_of(run: TrainedModel) -> int:
-    """The root when none is named: a base that hardly moves, else the middle of the tree."""
-    motion = run.motion
-    return default_root(run.edges, run.semi_axes, motion.rotation, motion.translation)
 
 
 def repose_frame(
@@ -32,54 +27,66 @@ def repose_frame(
     root: int | None = None,
     axes: Axes = "world",
     root_translation: Sequence[float] = (0.0, 0.0, 0.0),
+    parts_found: PartsFound = None,
 ) -> Motion:
-    """The learned pose of a frame with some parts turned about the joints to their parents (supplement A.8).
+    """The learned pose of a frame with some parts or bodies turned about the joints to their parents (supplement A.8).
 
     Args:
-        rotations: {part: axis-angle (3,) in degrees}. All are read in the learned pose: see `posing.repose.repose`.
+        rotations: {part or body: axis-angle (3,) in degrees}, as `posing.repose.repose` reads them.
         frame: position among the frames trained on, 0..T-1.
-        root: the part that stays where it is; None: a base that hardly moves, else the middle of the tree.
-        axes: of the rotations: of the world, or of each part.
+        root: the part or body that stays where it is; None: a base that hardly moves, else the middle of the tree.
+        axes: of the rotations: of the world, or of each part or body.
         root_translation: (3,) moves the whole object, in the units of the recording's files.
+        parts_found: see `skeleton.PartsFound`; with bodies the numbers are theirs, and each takes its parts along.
 
     Returns:
-        One pose, world units. UserError for a part or frame that is not there.
+        One pose, world units. UserError for a part, body or frame that is not there.
     """
     check_frame(run, frame)
-    count = len(run.semi_axes)
-    for part in [*rotations, *([] if root is None else [root])]:
-        if not 0 <= part < count:
-            raise UserError(f"part {part}", f"there are {count} parts", f"choose one from 0 to {count - 1}")
-    start = run.motion.at([frame])
-    rotation, translation = repose(
-        start.rotation[0],
-        start.translation[0],
-        run.joints_in(start)[0],
-        run.edges,
-        root_of(run) if root is None else root,
+    skeleton = skeleton_of(run, parts_found)
+    check_nodes(skeleton, [*rotations, *([] if root is None else [root])])
+    nodes = repose(
+        skeleton.motion.rotation[frame],
+        skeleton.motion.translation[frame],
+        skeleton.joints[frame],
+        skeleton.edges,
+        skeleton.root if root is None else root,
         rotations,
         axes,
         [x / run.coordinate_scale for x in root_translation],
     )
-    return Motion(rotation[None], translation[None])
+    return skeleton.carried(frame, Motion(nodes[0][None], nodes[1][None]), run.motion.at([frame]))
 
 
 def pose_file_motion(run: TrainedModel, pose: PoseFile) -> Motion:
-    """The motion that a pose file describes, from the learned pose of its frame to the posed one."""
-    start = run.motion.at([pose.frame])
-    rotation, translation = repose_sequence(
-        start.rotation[0],
-        start.translation[0],
-        run.joints_in(start)[0],
-        run.edges,
-        root_of(run) if pose.root is None else pose.root,
+    """The motion that a pose file describes, from the learned pose of its frame to the posed one.
+
+    UserError for a body that is not there.
+    """
+    skeleton = skeleton_of(run, pose.parts_found)
+    check_nodes(skeleton, [*(r.node for r in pose.rotations), *([] if pose.root is None else [pose.root])])
+    nodes = repose_sequence(
+        skeleton.motion.rotation[pose.frame],
+        skeleton.motion.translation[pose.frame],
+        skeleton.joints[pose.frame],
+        skeleton.edges,
+        skeleton.root if pose.root is None else pose.root,
         pose.rotations,
         pose.num_frames,
         pose.sequence,
         pose.axes,
         [x / run.coordinate_scale for x in pose.root_translation],
     )
-    return Motion(rotation, translation)
+    return skeleton.carried(pose.frame, Motion(*nodes), run.motion.at([pose.frame]))
+
+
+def check_nodes(skeleton: Skeleton, nodes: Iterable[int]) -> None:
+    """UserError for a part or body that is not there."""
+    what = skeleton.what
+    for node in nodes:
+        if not 0 <= node < skeleton.count:
+            there = f"there are {skeleton.count} {'parts' if what == 'part' else 'bodies'}"
+            raise UserError(f"{what} {node}", there, f"choose one from 0 to {skeleton.count - 1}")
 
 
 def write_pose_video(

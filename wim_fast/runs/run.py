@@ -27,7 +27,7 @@ from wim_fast.runs.baseline_run import method_checked
 from wim_fast.runs.bodies import bodies_of
 from wim_fast.runs.drive import drive_parts
 from wim_fast.runs.evaluate import Evaluation, evaluate
-from wim_fast.runs.joints import JointList, list_joints, tree_of
+from wim_fast.runs.joints import JointList, list_joints
 from wim_fast.runs.merge import Merging, merge_parts
 from wim_fast.runs.opened_run import check_frame
 from wim_fast.runs.render import TURNTABLE_PICTURES, render_picture, render_turntable

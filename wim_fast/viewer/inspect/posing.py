@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from wim_fast.model.motion import Motion, edges_of, joints_of, semi_axes_of
 from wim_fast.posing.joint_motion import JointMotion, joint_motions
 from wim_fast.posing.pose_file import PoseFile
-from wim_fast.posing.repose import PartRotation, repose_sequence
+from wim_fast.posing.repose import JointRotation, repose_sequence
 from wim_fast.posing.tree import RootedTree, default_root, rooted
 from wim_fast.viewer.inspect.snapshot import Snapshot
 
@@ -62,14 +62,14 @@ class Articulation:
         """World axis of the part's slider; the root's is z."""
         return self.motions[part].axis if part in self.motions else (0.0, 0.0, 1.0)
 
-    def rotations(self, turns: Turns) -> tuple[PartRotation, ...]:
+    def rotations(self, turns: Turns) -> tuple[JointRotation, ...]:
         """What a pose file lists."""
         angles, free, _ = turns.key
         out = []
         for part, angle in angles:
             x, y, z = self.axis(part)
-            out.append(PartRotation(part, (angle * x, angle * y, angle * z)))
-        return (*out, *(PartRotation(part, vector) for part, vector in free))
+            out.append(JointRotation(part, (angle * x, angle * y, angle * z)))
+        return (*out, *(JointRotation(part, vector) for part, vector in free))
 
 
 def posed_by_hand(snapshot: Snapshot, frame: int, turns: Turns, articulation: Articulation) -> Motion:
@@ -100,7 +100,7 @@ def pose_file(frame: int, turns: Turns, articulation: Articulation, scale: float
         x, y, z = (round(float(v), 4) for v in vector)
         return x, y, z
 
-    rotations = tuple(PartRotation(r.part, rounded(r.axis_angle)) for r in articulation.rotations(turns))
+    rotations = tuple(JointRotation(r.node, rounded(r.axis_angle)) for r in articulation.rotations(turns))
     x, y, z = (scale * component for component in rounded(turns.shift))
     return PoseFile(rotations, articulation.tree.root, frame, root_translation=(x, y, z))
 
