@@ -50,7 +50,7 @@ def moving_model(kinds: list[str], free: bool) -> LinkModel:
         inertia = np.asarray(box.moment_inertia) * 1000
         name = f"part_{part:02d}"
         mass = box.volume * 1000
-        links.append(Link(name, part, (part,), mesh, collision, np.full(3, 0.5), mass, np.zeros(3), inertia))
+        links.append(Link(name, (part,), mesh, collision, np.full(3, 0.5), mass, np.zeros(3), inertia))
         values = joint.values()
         low, high = values.min(axis=0, initial=0) - 1e-4, values.max(axis=0, initial=0) + 1e-4
         link_joints.append(
@@ -186,7 +186,7 @@ def test_a_run_is_written_with_meshes_and_film(tiny_run, tmp_path, format: str, 
         assert (tmp_path / name).is_file()
 
 
-@pytest.mark.parametrize("wrong", [{"density": 0.0}, {"parts_found": 1}, {"collision": "none"}])
+@pytest.mark.parametrize("wrong", [{"density": 0.0}, {"collision": "none"}])
 def test_what_a_simulator_cannot_use(tiny_run, tmp_path, wrong) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

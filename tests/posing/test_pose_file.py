@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wim_fast.posing.pose_file import PoseFile, read_pose_file, write_pose_file
-from wim_fast.posing.repose import PartRotation
+from wim_fast.posing.repose import JointRotation
 
 numbers = st.floats(-1e4, 1e4, allow_nan=False).map(lambda x: x + 0.0)
 vectors = st.tuples(numbers, numbers, numbers)
@@ -18,7 +18,7 @@ vectors = st.tuples(numbers, numbers, numbers)
 
 @settings(deadline=None, max_examples=30)
 @given(
-    rotations=st.lists(st.builds(PartRotation, st.integers(0, 9), vectors), min_size=1, max_size=4),
+    rotations=st.lists(st.builds(JointRotation, st.integers(0, 9), vectors), min_size=1, max_size=4),
     root=st.none() | st.integers(0, 9),
     frame=st.integers(0, 59),
     sequence=st.sampled_from(["together", "one_after_another"]),
@@ -40,7 +40,7 @@ def test_defaults(tmp_path: Path) -> None:
     path = tmp_path / "pose.yaml"
     path.write_text("rotations:\n  - {part: 5, axis_angle: [0, 0, 45]}\n")
     pose = read_pose_file(path, num_parts=10)
-    assert pose == PoseFile(rotations=(PartRotation(5, (0.0, 0.0, 45.0)),))
+    assert pose == PoseFile(rotations=(JointRotation(5, (0.0, 0.0, 45.0)),))
     assert pose.num_frames == 60
 
 
@@ -100,4 +100,4 @@ def test_numbers_are_those_of_yaml_1_2(tmp_path: Path) -> None:
     path.write_text("root: 010\nrotations: [{part: 5, axis_angle: [0, 0, 1e-3]}]\n")
     pose = read_pose_file(path, num_parts=11)
     assert pose.root == 10
-    assert pose.rotations == (PartRotation(5, (0.0, 0.0, 1e-3)),)
+    assert pose.rotations == (JointRotation(5, (0.0, 0.0, 1e-3)),)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from wim_fast.posing.repose import PartRotation, repose, repose_sequence, rotation_matrix
+from wim_fast.posing.repose import JointRotation, repose, repose_sequence, rotation_matrix
 
 # parts:  2 - 0 - 1 - 3      part 0 is the root below
 #             |   |
@@ -102,7 +102,7 @@ def test_rotation_matrix_is_exact_near_zero() -> None:
 @pytest.mark.parametrize("sequence", ["together", "one_after_another"])
 def test_sequence_starts_at_the_pose_and_ends_reposed(sequence: str) -> None:
     rotation, translation, joint = posed(5)
-    turns = [PartRotation(1, (30.0, 0.0, 0.0)), PartRotation(3, (0.0, 0.0, -50.0))]
+    turns = [JointRotation(1, (30.0, 0.0, 0.0)), JointRotation(3, (0.0, 0.0, -50.0))]
     rotations, translations = repose_sequence(
         rotation, translation, joint, EDGES, 0, turns, 9, sequence=sequence, root_translation=(1.0, 0.0, 0.0)
     )
@@ -114,7 +114,7 @@ def test_sequence_starts_at_the_pose_and_ends_reposed(sequence: str) -> None:
         joint,
         EDGES,
         0,
-        {t.part: t.axis_angle for t in turns},
+        {t.node: t.axis_angle for t in turns},
         root_translation=(1, 0, 0),
     )
     np.testing.assert_allclose(rotations[-1], end[0], atol=1e-12)
@@ -124,7 +124,7 @@ def test_sequence_starts_at_the_pose_and_ends_reposed(sequence: str) -> None:
 
 def test_one_after_another_moves_one_at_a_time() -> None:
     rotation, translation, joint = posed(6)
-    turns = [PartRotation(2, (0.0, 60.0, 0.0)), PartRotation(4, (0.0, 0.0, 60.0))]
+    turns = [JointRotation(2, (0.0, 60.0, 0.0)), JointRotation(4, (0.0, 0.0, 60.0))]
     _, translations = repose_sequence(
         rotation, translation, joint, EDGES, 0, turns, 9, sequence="one_after_another"
     )
@@ -137,7 +137,7 @@ def test_one_after_another_moves_one_at_a_time() -> None:
 
 def test_a_part_may_swing_there_and_back() -> None:
     rotation, translation, joint = posed(7)
-    turns = [PartRotation(1, (0.0, 0.0, 45.0)), PartRotation(1, (0.0, 0.0, -45.0))]
+    turns = [JointRotation(1, (0.0, 0.0, 45.0)), JointRotation(1, (0.0, 0.0, -45.0))]
     rotations, translations = repose_sequence(
         rotation, translation, joint, EDGES, 0, turns, 5, sequence="one_after_another"
     )

@@ -55,8 +55,8 @@ PLUS_X, MINUS_X = 0, 1
 
 def test_a_chain_holds_together() -> None:
     still, *bent = bend_joints(chain([(0, 1), (1, 2)], [(PLUS_X, MINUS_X), (PLUS_X, MINUS_X)]))
-    assert (still.part, still.pieces, still.volume) == (-1, 1, 1.0)
-    assert [(b.part, b.on, round(b.degrees)) for b in bent] == [
+    assert (still.node, still.pieces, still.volume) == (-1, 1, 1.0)
+    assert [(b.node, b.on, round(b.degrees)) for b in bent] == [
         (1, 0, -60),
         (1, 0, 60),
     ]  # the other joint is still
@@ -67,7 +67,7 @@ def test_a_wrong_tree_tears() -> None:
     """The outermost hangs on the first, and the one between hangs on it."""
     still, *bent = bend_joints(chain([(0, 2), (1, 2)], [(PLUS_X, MINUS_X), (PLUS_X, MINUS_X)]))
     assert still.pieces == 1
-    assert {b.pieces for b in bent if b.part == 2} == {2}
+    assert {b.pieces for b in bent if b.node == 2} == {2}
 
 
 def test_the_command(tiny_run: TinyRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

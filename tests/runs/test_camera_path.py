@@ -62,8 +62,8 @@ def test_the_example_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "pose.yaml").write_text(example_pose(tree, turns, 4))
     pose = read_pose_file(tmp_path / "pose.yaml", 3, 5)
     assert (pose.root, pose.frame) == (1, 4)
-    assert [turn.part for turn in pose.rotations] == [0, 2]
+    assert [turn.node for turn in pose.rotations] == [0, 2]
     assert pose.rotations[0].axis_angle == pytest.approx((0, 15, 20))
     assert pose.rotations[1].axis_angle == pytest.approx((30, 0, 0))  # hardly turned: something to be seen
     (tmp_path / "lone.yaml").write_text(example_pose(rooted(np.zeros((0, 2)), 0), {}, 0))
-    assert [turn.part for turn in read_pose_file(tmp_path / "lone.yaml", 1, 1).rotations] == [0]
+    assert [turn.node for turn in read_pose_file(tmp_path / "lone.yaml", 1, 1).rotations] == [0]

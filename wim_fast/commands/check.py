@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from wim_fast.commands.flags import add_parts_found
 from wim_fast.errors import UserError
 from wim_fast.ops.backend import BACKENDS
 
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="instead: turn each joint 1.2 times as far as it was seen to turn, and count the pieces of the object",
     )
+    add_parts_found(parser, "auto", "with --bends: the joints between N bodies")
     parser.add_argument(
         "--frames", metavar="A:B[:C]", help="frames to look at, of those trained on (default: a few)"
     )
@@ -42,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError("--frames", "cannot be combined with --bends", "leave one of them out")
     run = load_run(args.run, args.backend)
     if args.bends:
-        bends, picture = write_bends(run, args.output)
+        bends, picture = write_bends(run, args.output, args.parts_found)
         console.print(bends_table(bends), highlight=False)
         say_written([picture])
         return

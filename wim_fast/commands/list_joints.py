@@ -1,4 +1,4 @@
-"""`wim-fast render-novel-pose --list-joints`: which number is which part, and how each joint can turn."""
+"""`wim-fast render-novel-pose --list-joints`: which number is which body or part, and how each joint can turn."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from wim_fast.terminal import console, say, say_written
 def list_joints(args: argparse.Namespace) -> None:
     """Prints the tree, the joints, the bodies and an example of a pose file, and writes the example and a labelled picture."""
     run = load_run(args.run, args.backend)
-    written = write_joints(run, args.output, args.frame, camera=args.camera, size=args.size)
-    say("\n".join(written.joints.tree.lines()))
+    written = write_joints(
+        run, args.output, args.frame, camera=args.camera, size=args.size, parts_found=args.parts_found
+    )
+    skeleton = written.joints.skeleton
+    say("\n".join(skeleton.tree.lines(skeleton.what)))
     console.print(joint_table(written.joints, run.coordinate_scale), highlight=False)
-    console.print(bodies_table(run.bodies()), highlight=False)
+    bodies = run.bodies(skeleton.count if skeleton.what == "body" else None)
+    console.print(bodies_table(bodies), highlight=False)
     say(f"\nA pose file to start from:\n\n{written.example}")
     say_written([written.picture, written.pose_file])
     say(f"try it with: wim-fast render-novel-pose {run.path} --pose {written.pose_file}")

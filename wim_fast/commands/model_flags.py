@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, Literal
+from typing import Any
 
-from wim_fast.commands.flags import positive
+from wim_fast.commands.flags import add_parts_found, positive
 from wim_fast.ops.backend import BACKENDS
 from wim_fast.viewer.server import HOST, PORT
 
@@ -32,24 +32,10 @@ def add_mesh_arguments(parser: argparse.ArgumentParser) -> None:
         "--texture", type=int, metavar="SIZE", help="bake colours to a texture (glb, html, obj), such as 2048"
     )
     parser.add_argument("--baked-light", action="store_true", help="colours as lit in the film")
-    parser.add_argument(
-        "--parts-found",
-        type=parts_found,
-        metavar="N",
-        help="a bone for each of N bodies (auto: as many as were found), not for each part",
-    )
+    add_parts_found(parser, None, "a bone for each of N bodies; with urdf and mjcf a link")
     parser.add_argument(
         "--fps", type=positive, default=30.0, metavar="X", help="frames per second of the film (default: 30)"
     )
-
-
-def parts_found(text: str) -> int | Literal["auto"]:
-    """A number of bodies, or auto; argparse says which flag is wrong."""
-    if text == "auto":
-        return "auto"
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number, nor auto")
-    return int(text)
 
 
 def mesh_arguments(args: argparse.Namespace) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """`wim-fast render-novel-pose`: poses that were never filmed.
 
-Parts turned by hand (supplement A.8), or driven by points that move with the object.
+Bodies or parts turned by hand (supplement A.8), or driven by points that move with the object.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from wim_fast.commands.flags import add_run_arguments, add_view_arguments, view_arguments
+from wim_fast.commands.flags import add_parts_found, add_run_arguments, add_view_arguments, view_arguments
 from wim_fast.errors import UserError
 
 
@@ -21,12 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--list-joints",
         action="store_true",
-        help="show which number is which part and joint, with an example",
+        help="show which number is which body and joint, with an example",
     )
     add_view_arguments(parser)
     parser.add_argument(
         "--frame", type=int, default=0, metavar="F", help="with --list-joints: frame trained on (default: 0)"
     )
+    add_parts_found(parser, "auto", "with --list-joints: those of N bodies")
     driving = parser.add_argument_group("with --drive, whose points have a row for each frame recorded")
     driving.add_argument("--train-frames", metavar="A:B[:C]", help="rows to learn from (default: trained on)")
     driving.add_argument("--linear", action="store_true", help="by a linear map of all points (A.10)")

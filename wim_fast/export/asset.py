@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from wim_fast.export.rig import Rig, make_rig
 from wim_fast.export.surface import FACES, Surface, extract_surface
 from wim_fast.export.texture import Atlas, bake
 from wim_fast.model.motion import Motion
+from wim_fast.posing.skeleton import PartsFound
 from wim_fast.runs.trained_model import TrainedModel
 
 FPS = 30.0
@@ -34,8 +34,8 @@ class Settings:
         faces: of the mesh, at most; None: `FACES`, with a texture `TEXTURED_FACES`.
         texture: texels a side; None: colours per vertex.
         baked_light: colours with the light that depends on the normal, as it falls in the rest frame.
-        parts_found: so many bodies, a bone for each; "auto": as many as explain the motion best; None: a bone for each
-            part.
+        parts_found: so many bodies, a bone, for simulators a link, for each; "auto": as many as explain the motion
+            best; None: a bone for each part, links as the joints between parts say.
         fps: frames of the recording per second.
         sequence: one file per frame trained on, in a folder.
         density: for simulators, kg per cubic unit of the recording.
@@ -46,7 +46,7 @@ class Settings:
     faces: int | None = None
     texture: int | None = None
     baked_light: bool = False
-    parts_found: int | Literal["auto"] | None = None
+    parts_found: PartsFound = None
     fps: float = FPS
     sequence: bool = False
     density: float = DENSITY
@@ -113,12 +113,11 @@ class Asset:
 
     @cached_property
     def links(self) -> LinkModel:
-        """Rigid links and joints, z up, in the recording's units. UserError for `parts_found`."""
-        if self.settings.parts_found is not None:
-            problem = "a simulator's bodies follow from what the joints between parts do"
-            raise UserError(f"parts found {self.settings.parts_found}", problem, "leave it out")
-        density, collision = self.settings.density, self.settings.collision
-        return link_model(self.run, self.surface, self.upright, self.rig.times, density, collision)
+        """Rigid links and joints, z up, in the recording's units."""
+        of = self.settings
+        return link_model(
+            self.run, self.surface, self.upright, self.rig.times, of.density, of.collision, of.parts_found
+        )
 
     @cached_property
     def recorded(self) -> Placement:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from wim_fast.errors import UserError
 from wim_fast.export.asset import DENSITY, FPS, Asset, Settings
 from wim_fast.export.compare import Loss, measure_loss
 from wim_fast.export.formats import FORMATS
 from wim_fast.files import check_free, output_folder, write_atomic
+from wim_fast.posing.skeleton import PartsFound
 from wim_fast.runs.render import Progress
 from wim_fast.runs.trained_model import TrainedModel
 
@@ -39,7 +39,7 @@ def export_run(
     faces: int | None = None,
     texture: int | None = None,
     baked_light: bool = False,
-    parts_found: int | Literal["auto"] | None = None,
+    parts_found: PartsFound = None,
     fps: float = FPS,
     sequence: bool = False,
     density: float = DENSITY,

@@ -18,6 +18,7 @@ from wim_fast.export.placement import Placement
 from wim_fast.export.surface import Surface
 from wim_fast.posing.mechanism import Joint, Kind, Mechanism, stage_frames, zeroed
 from wim_fast.posing.rigid import inverse, rigid
+from wim_fast.posing.skeleton import PartsFound
 from wim_fast.runs.mechanism import FittedMechanism, fit_run
 from wim_fast.runs.trained_model import TrainedModel
 
@@ -42,15 +43,14 @@ class Link:
     """A rigid body.
 
     Attributes:
-        name: of it and of its files.
-        part: the first of `parts`, whose joint moves the body.
+        name: of it and of its files, after the part or body whose joint moves it.
+        parts: of the run.
         mesh: what is seen; `collision`: what collides, convex pieces.
         color: (3,) in [0, 1], the mean of its surface.
         mass, center, inertia: kg, (3,) and (3, 3) about the centre, along the link's axes.
     """
 
     name: str
-    part: int
     parts: tuple[int, ...]
     mesh: Mesh
     collision: tuple[Mesh, ...]
@@ -138,6 +138,7 @@ def link_model(
     times: np.ndarray,
     density: float,
     collision: str = "hull",
+    parts_found: PartsFound = None,
 ) -> LinkModel:
     """The links and joints of a run.
 
@@ -147,47 +148,43 @@ def link_model(
         times: (T,) seconds.
         density: kg per cubic unit of the recording (metre); UserError unless it is positive.
         collision: one of `COLLISIONS`, else UserError.
+        parts_found: what is a link, see `fit_run`.
     """
     if not density > 0:
         raise UserError(f"density {density:g}", "is no density", "give kg per cubic metre, water has 1000")
     if collision not in COLLISIONS:
         raise UserError(f"collision {collision}", "is not known", f"choose from {', '.join(COLLISIONS)}")
-    fitted = fit_run(run)
+    fitted = fit_run(run, parts_found)
     placement = Placement(Z_UP_OF_Y_UP @ upright.rotation, upright.scale)
     mechanism = _placed(zeroed(fitted.mechanism, surface.frame), placement)
     tree = mechanism.tree
-    leads = [part for part in tree.order.tolist() if fitted.body_of_part[part] == part]
+    leads = [node for node in tree.order.tolist() if fitted.link_of_node[node] == node]
     frames = stage_frames(mechanism, len(times))
-    poses = np.stack([frames[part][-1] for part in leads], axis=1)
+    poses = np.stack([frames[node][-1] for node in leads], axis=1)
     at_rest = dict(zip(leads, poses[surface.frame], strict=True))
     links = tuple(_links(run, surface, fitted, placement, at_rest, density, collision))
     joints = []
-    for part in leads:
-        parent = int(tree.parent[part])
-        above = leads.index(int(fitted.body_of_part[parent])) if parent >= 0 else -1
-        joints.append(_link_joint(mechanism.joints[part], part, parent, above, fitted, placement.scale))
+    for node in leads:
+        parent = int(tree.parent[node])
+        above = int(fitted.link_of_node[parent]) if parent >= 0 else -1
+        place = leads.index(above) if parent >= 0 else -1
+        joints.append(_link_joint(mechanism.joints[node], node, above, place, fitted, placement.scale))
     fixed = mechanism.joints[tree.root].kind == "fixed"
     name = run.path.resolve().name
     return LinkModel(name, links, tuple(joints), poses, times, surface.frame, fixed)
 
 
 def _link_joint(
-    joint: Joint, part: int, parent: int, above: int, fitted: FittedMechanism, scale: float
+    joint: Joint, node: int, above: int, parent: int, fitted: FittedMechanism, scale: float
 ) -> LinkJoint:
-    parts = np.flatnonzero(fitted.body_of_part == part)
+    """The joint of the link that `node` leads to the one that `above` leads, link number `parent`; -1: the world."""
+    parts = np.flatnonzero(fitted.link_of_part == node)
     values = joint.values()
     shift, surface = (scale * _rms(x[parts]) for x in (fitted.shift_residual, fitted.surface_residual))
     low, high = values.min(axis=0, initial=0.0) - ROOM, values.max(axis=0, initial=0.0) + ROOM
-    on = f"on_{fitted.body_of_part[parent]:02d}" if parent >= 0 else "root"
+    name = f"{fitted.what}_{node:02d}_" + (f"on_{above:02d}" if above >= 0 else "root")
     turn = _rms(fitted.turn_residual[parts])
-    return LinkJoint(
-        f"{link_name(part)}_{on}", joint.kind, above, joint, values, low, high, turn, shift, surface
-    )
-
-
-def link_name(part: int) -> str:
-    """Of the body that a part leads."""
-    return f"part_{part:02d}"
+    return LinkJoint(name, joint.kind, parent, joint, values, low, high, turn, shift, surface)
 
 
 def _rms(values: np.ndarray) -> float:
@@ -219,36 +216,37 @@ def _links(
     density: float,
     collision: str,
 ) -> list[Link]:
-    """The bodies, the surface shared out among them: every face to the body that carries most of it.
+    """The links, the surface shared out among them: every face to the one that carries most of it.
 
-    at_rest: for the part that leads each body its link's pose (4, 4) in the rest frame, which the surface is in.
+    at_rest: for the node that leads each link its pose (4, 4) in the rest frame, which the surface is in.
     """
-    body_of_face = _bodies_of_faces(surface, fitted.body_of_part)
+    link_of_face = _links_of_faces(surface, fitted.link_of_part)
     rest = run.motion.at([surface.frame])
     points = placement.points(surface.vertices)
     links = []
-    for part, pose in at_rest.items():
-        into_link = inverse(pose)
-        faces = surface.faces[body_of_face == part]
+    for node, pose in at_rest.items():
+        into_link, parts = inverse(pose), np.flatnonzero(fitted.link_of_part == node)
+        faces = surface.faces[link_of_face == node]
         if len(faces):
             used, faces = np.unique(faces, return_inverse=True)
             mesh = capped(_moved(into_link, points[used]), faces.reshape(-1, 3))
             color = surface.colors[used].mean(axis=0)
         else:
+            part = parts[run.semi_axes[parts].prod(axis=1).argmax()]
             ball = _ellipsoid(run.semi_axes[part])
             placed = placement.points(ball.vertices @ rest.rotation[0, part].T + rest.translation[0, part])
             mesh, color = Mesh(_moved(into_link, placed), ball.faces), np.full(3, 0.5)
-        parts = np.flatnonzero(fitted.body_of_part == part)
-        links.append(_body(part, tuple(parts.tolist()), mesh, color, density, collision))
+        name = f"{fitted.what}_{node:02d}"
+        links.append(_link(name, tuple(parts.tolist()), mesh, color, density, collision))
     least = LEAST_SHARE * sum(link.mass for link in links)
     return [_not_lighter(link, least) for link in links]
 
 
-def _bodies_of_faces(surface: Surface, body_of_part: np.ndarray) -> np.ndarray:
-    """(F,) the body that carries most of each face."""
-    weights = np.zeros((len(surface.vertices), len(body_of_part)))
+def _links_of_faces(surface: Surface, link_of_part: np.ndarray) -> np.ndarray:
+    """(F,) the link that carries most of each face."""
+    weights = np.zeros((len(surface.vertices), len(link_of_part)))
     rows = np.arange(len(weights))[:, None]
-    np.add.at(weights, (rows, body_of_part[surface.part_ids]), surface.part_weights)
+    np.add.at(weights, (rows, link_of_part[surface.part_ids]), surface.part_weights)
     return weights[surface.faces].sum(axis=1).argmax(axis=1)
 
 
@@ -282,8 +280,8 @@ def _ellipsoid(semi_axes: np.ndarray) -> Mesh:
     return Mesh(np.asarray(sphere.vertices) * semi_axes, np.asarray(sphere.faces))
 
 
-def _body(
-    part: int, parts: tuple[int, ...], mesh: Mesh, color: np.ndarray, density: float, collision: str
+def _link(
+    name: str, parts: tuple[int, ...], mesh: Mesh, color: np.ndarray, density: float, collision: str
 ) -> Link:
     """A link with its mass and inertia; those of its hull where the mesh bounds no clear volume."""
     trimesh = extra("trimesh")
@@ -293,8 +291,7 @@ def _body(
         solid = hull
     solid.density = density
     return Link(
-        link_name(part),
-        part,
+        name,
         parts,
         mesh,
         tuple(Mesh(*piece) for piece in convex_pieces(mesh.vertices, mesh.faces, collision)),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from wim_fast.export.binding import INFLUENCES, rigid_motions
 from wim_fast.export.surface import Surface
 from wim_fast.model.motion import Motion
-from wim_fast.posing.bodies import body_centers, largest_parts
-from wim_fast.posing.tree import RootedTree, rooted
-from wim_fast.runs.bodies import bodies_of
-from wim_fast.runs.skeleton import tree_of
+from wim_fast.posing.bodies import largest_parts
+from wim_fast.posing.skeleton import PartsFound
+from wim_fast.posing.tree import RootedTree
+from wim_fast.runs.skeleton import skeleton_of
 from wim_fast.runs.trained_model import TrainedModel
 
 
@@ -60,33 +59,26 @@ class Rig:
         return once_each(self.bone_of_part[surface.part_ids], surface.part_weights, self.bones)
 
 
-def make_rig(
-    run: TrainedModel, rest: int, parts_found: int | Literal["auto"] | None = None, fps: float = 30.0
-) -> Rig:
+def make_rig(run: TrainedModel, rest: int, parts_found: PartsFound = None, fps: float = 30.0) -> Rig:
     """The rig of a run.
 
     Args:
         rest: the rest frame, a position among the frames trained on.
-        parts_found: a bone for each of so many bodies ("auto": as were found), which moves as the body does; None:
-            for each part.
+        parts_found: a bone for each of so many bodies, which moves as the body does, or for each part
+            (`skeleton.PartsFound`).
         fps: frames of the recording per second.
     """
-    motion, joints = run.motion, run.joints_in(run.motion)
-    bodies, edges = np.arange(len(run.semi_axes)), run.edges
-    if parts_found is not None:
-        found = bodies_of(run, None if parts_found == "auto" else parts_found)
-        bodies, edges, joints = found.body_of_part, found.edges, found.joints
-        motion = Motion(found.motion[..., :3, :3], found.motion[..., :3, 3])
-    tree = rooted(edges, int(bodies[tree_of(run).root]))
-    start = run.motion.at([rest])
-    centers = body_centers(bodies, start.translation[0], run.semi_axes)
-    heads = np.where((tree.parent_edge >= 0)[:, None], joints[rest][tree.parent_edge], centers)
+    skeleton = skeleton_of(run, parts_found)
+    tree, motion = skeleton.tree, skeleton.motion
+    heads, hangs = motion.translation[rest].copy(), tree.parent_edge >= 0
+    heads[hangs] = skeleton.joints[rest][tree.parent_edge[hangs]]
+    leading = largest_parts(skeleton.node_of_part, run.semi_axes)
     return Rig(
         tree,
-        bone_names(tree, "part" if parts_found is None else "body"),
-        bodies,
+        bone_names(tree, skeleton.what),
+        skeleton.node_of_part,
         heads,
-        _tips(tree, heads, start, run.semi_axes, largest_parts(bodies, run.semi_axes)),
+        _tips(tree, heads, run.motion.at([rest]), run.semi_axes, leading),
         rigid_motions(motion, motion.at([rest])),
         (np.array(run.frame_ids) - run.frame_ids[0]) / fps,
     )

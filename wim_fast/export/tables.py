@@ -30,12 +30,13 @@ def links_table(model: LinkModel) -> Table:
     """A row per link: its joint and what it did in the film, and how far that is from the learned poses (rms)."""
     title = f"{len(model.links)} links, {model.mass:.3g} kg; off the learned poses in degrees and units of the recording"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for heading in ("parts", "on", "joint", "seen", "turned", "shifted", "at the surface"):
+    for heading in ("link", "on", "parts", "joint", "seen", "turned", "shifted", "at the surface"):
         table.add_column(heading, justify="right")
     for link, joint in zip(model.links, model.joints, strict=True):
         table.add_row(
+            link.name,
+            model.links[joint.parent].name if joint.parent >= 0 else "world",
             " ".join(map(str, link.parts)),
-            str(model.links[joint.parent].part) if joint.parent >= 0 else "world",
             joint.kind,
             ", ".join(seen_range(joint)),
             f"{joint.turn_residual:.1f}°",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -87,10 +88,16 @@ class Poses:
         return DIMENSIONS * misfit / self.noise**2 + np.log(samples) * (self.correlation * constants + values)
 
 
-def choose_joints(poses: Poses, tree: RootedTree, sweeps: int = 4) -> tuple[Mechanism, Poses]:
-    """The mechanism that the criterion prefers, and the poses with their correlation measured."""
+def choose_joints(
+    poses: Poses, tree: RootedTree, sweeps: int = 4, may_unite: bool = True
+) -> tuple[Mechanism, Poses]:
+    """The mechanism that the criterion prefers, and the poses with their correlation measured.
+
+    may_unite: whether a joint may be fixed, which makes one body of two parts; else only the root may.
+    """
     mechanism = fit_mechanism(start_mechanism(poses, tree), poses.parts, poses.metric)[0]
-    for candidates in (_other_kinds, _other_holds):
+    starts = tuple(start for start in STARTS if may_unite or start[0] != "fixed")
+    for candidates in (partial(_other_kinds, starts=starts), _other_holds):
         if candidates is _other_holds:
             poses = replace(poses, correlation=correlation_time(mechanism, poses.parts, poses.metric))
         ask = set(tree.order.tolist())
@@ -147,8 +154,10 @@ def _best_change(poses: Poses, mechanism: Mechanism, part: int, candidates: Cand
     return mechanism if best is own else put_back(mechanism, best, around)
 
 
-def _other_kinds(poses: Poses, mechanism: Mechanism, part: int) -> Iterator[Mechanism]:
-    """The mechanism with another joint of a part, for every start of another kind."""
+def _other_kinds(
+    poses: Poses, mechanism: Mechanism, part: int, starts: tuple[tuple[Kind, int], ...]
+) -> Iterator[Mechanism]:
+    """The mechanism with another joint of a part, for every one of `starts` of another kind."""
     tree, old = mechanism.tree, mechanism.joints[part]
     frames, still = len(poses.parts), np.eye(4)
     if part == tree.root:
@@ -158,7 +167,7 @@ def _other_kinds(poses: Poses, mechanism: Mechanism, part: int) -> Iterator[Mech
         return
     parent = tree.parent[part]
     above = part_poses(mechanism, frames)[:, parent]
-    for kind, choice in STARTS:
+    for kind, choice in starts:
         if kind != old.kind:
             joint = _joint(kind, poses, tree, part, above, mechanism.joints[parent].mount, choice)
             yield mechanism.replaced(part, joint)

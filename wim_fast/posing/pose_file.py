@@ -114,9 +114,7 @@ def write_pose_file(path: str | Path, pose: PoseFile) -> None:
     for key in ("frame", "sequence", "axes", "seconds", "fps"):
         content[key] = getattr(pose, key)
     content["root_translation"] = list(pose.root_translation)
-    content["rotations"] = [
-        {pose.what: r.node, "axis_angle": list(r.axis_angle)} for r in pose.rotations
-    ]
+    content["rotations"] = [{pose.what: r.node, "axis_angle": list(r.axis_angle)} for r in pose.rotations]
     Path(path).write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None), encoding="utf-8")
 
 
@@ -142,13 +140,17 @@ class _Checker:
         """What turns, and the turns. `of_bodies`: the file says how many bodies there are."""
         if not isinstance(entries, list):
             self.fail("rotations must be a list", f"Write one '- {EXAMPLE}' per line")
-        what: Node = "body" if of_bodies or any(isinstance(e, dict) and "body" in e for e in entries) else "part"
+        what: Node = (
+            "body" if of_bodies or any(isinstance(e, dict) and "body" in e for e in entries) else "part"
+        )
         found = []
         for number, raw in enumerate(entries, start=1):
             where = f"rotation {number}"
             entry = self.mapping(raw, where, ("body", "part", "axis_angle"))
             if what == "body" and "part" in entry:
-                self.fail(f"{where} names a part where bodies are posed", "Name bodies or parts in a file, not both")
+                self.fail(
+                    f"{where} names a part where bodies are posed", "Name bodies or parts in a file, not both"
+                )
             for key in (what, "axis_angle"):
                 if key not in entry:
                     self.fail(f"{where} has no '{key}'", f"Write it as {EXAMPLE}")

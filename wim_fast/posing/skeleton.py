@@ -27,7 +27,7 @@ class Skeleton:
         node_of_part: (P,) which node carries each part.
         edges: (N-1, 2) nodes that a joint joins.
         joints: (T, N-1, 3).
-        motion: node to world, the translation (T, N, 3) their centres.
+        motion: node to world; a part's origin is its centre, a body's the mean place of its parts' centres in it.
         root: stays where it is unless another is named.
     """
 

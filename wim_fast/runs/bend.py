@@ -15,7 +15,7 @@ from wim_fast.drawing.sheets import grid
 from wim_fast.model.articulated_model import DEFAULT_FINEST_CELL
 from wim_fast.model.distance_grid import distance_grid
 from wim_fast.model.motion import Motion, posed_at
-from wim_fast.posing.skeleton import PartsFound
+from wim_fast.posing.skeleton import Node, PartsFound
 from wim_fast.runs.camera_path import clearest_views, resized_to, zoomed
 from wim_fast.runs.joints import STILL, list_joints
 from wim_fast.runs.repose import repose_frame
@@ -31,14 +31,16 @@ class Bend:
     """One joint turned from a frame trained on.
 
     Attributes:
-        part: turns about its joint to the part it hangs `on`; both -1 for the frame as it is.
+        what: a part or a body.
+        node: turns about its joint to the one it hangs `on`; both -1 for the frame as it is.
         degrees: by so much, about the main axis it was seen to turn about.
         motion: the pose (T = 1).
         pieces: connected pieces of the object's inside, without specks.
         volume: of the object, as a share of that in the frame.
     """
 
-    part: int
+    what: Node
+    node: int
     on: int
     degrees: float
     motion: Motion
@@ -64,17 +66,18 @@ def bend_joints(
     volumes = _volumes(run, start)
     whole = sum(volumes)
 
-    def bent(part: int, on: int, degrees: float, motion: Motion) -> Bend:
-        volumes = _volumes(run, motion)
-        return Bend(part, on, degrees, motion, sum(v > SPECK * whole for v in volumes), sum(volumes) / whole)
+    def bent(node: int, on: int, degrees: float, motion: Motion) -> Bend:
+        volumes, what = _volumes(run, motion), joints.skeleton.what
+        pieces = sum(v > SPECK * whole for v in volumes)
+        return Bend(what, node, on, degrees, motion, pieces, sum(volumes) / whole)
 
     yield bent(-1, -1, 0.0, start)
-    for part, turn in joints.motions.items():
+    for node, turn in joints.motions.items():
         for degrees in (beyond * turn.least, beyond * turn.greatest):
             if turn.span >= STILL and degrees:
-                turned = {part: [degrees * x for x in turn.axis]}
+                turned = {node: [degrees * x for x in turn.axis]}
                 motion = repose_frame(run, turned, frame, parts_found=parts_found)
-                yield bent(part, int(joints.tree.parent[part]), degrees, motion)
+                yield bent(node, int(joints.tree.parent[node]), degrees, motion)
 
 
 def _volumes(run: TrainedModel, motion: Motion) -> list[int]:
@@ -102,11 +105,20 @@ def bend_picture(run: TrainedModel, bends: Sequence[Bend]) -> np.ndarray:
 
 def described(bend: Bend) -> str:
     """For a caption."""
-    what = "as it is" if bend.part < 0 else f"part {bend.part} on {bend.on}, {bend.degrees:+.0f} degrees"
+    what = (
+        "as it is" if bend.node < 0 else f"{bend.what} {bend.node} on {bend.on}, {bend.degrees:+.0f} degrees"
+    )
     return f"{what}: {bend.pieces} pieces, volume {bend.volume:.0%}"
 
 
-def write_bends(run: TrainedModel, output: Path | None = None) -> tuple[list[Bend], Path]:
-    """Bends every joint, and shows the worst. `output`: a PNG file; None: RUN/bends.png."""
-    bends = list(bend_joints(run))
+def write_bends(
+    run: TrainedModel, output: Path | None = None, parts_found: PartsFound = "auto"
+) -> tuple[list[Bend], Path]:
+    """Bends every joint, and shows the worst.
+
+    Args:
+        output: a PNG file; None: RUN/bends.png.
+        parts_found: see `bend_joints`.
+    """
+    bends = list(bend_joints(run, parts_found=parts_found))
     return bends, write_png(output or run.path / "bends.png", bend_picture(run, bends))

@@ -1,4 +1,4 @@
-"""The mechanism of a run: the rigid bodies its parts make up, and joints of known kinds between them."""
+"""The mechanism of a run: the rigid links its parts make up, and joints of known kinds between them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import numpy as np
 from wim_fast.posing.body_structure import FRAMES, pose_noise, some_frames
 from wim_fast.posing.ellipsoids import surface_metric
 from wim_fast.posing.joint_choice import Poses, choose_joints
-from wim_fast.posing.mechanism import Joint, Mechanism, bodies, spread, stage_frames
-from wim_fast.posing.mechanism_fit import fit_mechanism, residuals
-from wim_fast.posing.rigid import inverse, rigid
-from wim_fast.runs.skeleton import tree_of
+from wim_fast.posing.mechanism import Joint, Mechanism, bodies, part_poses, spread, stage_frames
+from wim_fast.posing.mechanism_fit import fit_mechanism
+from wim_fast.posing.rigid import inverse, logarithm, mean_motion, rigid
+from wim_fast.posing.skeleton import Node, PartsFound
+from wim_fast.runs.bodies import bodies_of
+from wim_fast.runs.skeleton import skeleton_of
 from wim_fast.runs.trained_model import TrainedModel
 
 NOISE = 0.5
@@ -26,43 +28,66 @@ class FittedMechanism:
     """What `fit_run` finds. World frame and units.
 
     Attributes:
+        what: the N nodes of the mechanism are.
         mechanism: over all frames trained on.
-        body_of_part: (P,) the first part of the rigid body of each part.
+        link_of_node: (N,) the first node of the rigid link of each node: the one whose joint moves it.
+        link_of_part: (P,) the same for the node that carries each part.
         turn_residual, shift_residual: (P,) rms over the frames by which a part's learned pose differs from the
             mechanism's: degrees, and world units at its centre.
         surface_residual: (P,) rms, world units, by which that moves the part's surface, along its normal for the
             most: what can be seen of it.
     """
 
+    what: Node
     mechanism: Mechanism
-    body_of_part: np.ndarray
+    link_of_node: np.ndarray
+    link_of_part: np.ndarray
     turn_residual: np.ndarray
     shift_residual: np.ndarray
     surface_residual: np.ndarray
 
 
-def fit_run(run: TrainedModel) -> FittedMechanism:
-    """The simplest mechanism that explains a run's poses (`posing/joint_choice.py`)."""
-    poses = rigid(run.motion.rotation, run.motion.translation)
-    metric = surface_metric(run.semi_axes)
-    count = len(poses)
-    some = some_frames(count)
+def fit_run(run: TrainedModel, parts_found: PartsFound = None) -> FittedMechanism:
+    """The simplest mechanism that explains a run's poses (`posing/joint_choice.py`).
+
+    Args:
+        parts_found: None: which parts are one link follows from the joints between parts. Else each of so many bodies
+            (`skeleton.PartsFound`) is a link.
+    """
+    skeleton, learned = skeleton_of(run, parts_found), rigid(run.motion.rotation, run.motion.translation)
+    own_metric = surface_metric(run.semi_axes)
+    poses, metric = learned, own_metric
+    if parts_found is not None:
+        found = bodies_of(run, skeleton.count)
+        poses, metric = found.motion, found.metric
+    some = some_frames(len(poses))
     noise = pose_noise(run.inv_s, run.config.render.inv_s_pixels, NOISE)
-    known = Poses(poses[some], run.joints_in(run.motion)[some], metric, noise)
-    mechanism = _at_the_joints(choose_joints(known, tree_of(run))[0], known.joints)
-    mechanism = _over_the_film(mechanism, poses, metric, some)
-    twist = residuals(mechanism, poses)
+    known = Poses(poses[some], skeleton.joints[some], metric, noise)
+    chosen = choose_joints(known, skeleton.tree, may_unite=parts_found is None)[0]
+    mechanism = _over_the_film(_at_the_joints(chosen, known.joints), poses, metric, some)
+    links = bodies(mechanism)
+    off = _off(part_poses(mechanism, len(poses)), poses, learned, skeleton.node_of_part, own_metric)
+    return FittedMechanism(skeleton.what, mechanism, links, links[skeleton.node_of_part], *off)
+
+
+def _off(
+    fitted: np.ndarray, poses: np.ndarray, learned: np.ndarray, node_of_part: np.ndarray, metric: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Residuals (P,) of the parts, as `FittedMechanism` has them.
+
+    Args:
+        fitted, poses: (T, N, 4, 4) of the nodes, by the mechanism and as they are.
+        learned: (T, P, 4, 4) of the parts, each at its mean place on its node.
+        metric: (P, 6, 6) of the parts.
+    """
+    on_node = mean_motion(np.swapaxes(inverse(poses)[:, node_of_part] @ learned, 0, 1))
+    twist = logarithm(inverse(learned) @ fitted[:, node_of_part] @ on_node)
 
     def rms(square: np.ndarray) -> np.ndarray:
         return np.sqrt(square.mean(axis=0))
 
-    return FittedMechanism(
-        mechanism,
-        bodies(mechanism),
-        np.degrees(rms((twist[..., 3:] ** 2).sum(-1))),
-        rms((twist[..., :3] ** 2).sum(-1)),
-        rms(np.einsum("tpi,pij,tpj->tp", twist, metric, twist)),
-    )
+    turn, shift = (rms((half**2).sum(-1)) for half in (twist[..., 3:], twist[..., :3]))
+    return np.degrees(turn), shift, rms(np.einsum("tpi,pij,tpj->tp", twist, metric, twist))
 
 
 def _at_the_joints(mechanism: Mechanism, joints: np.ndarray) -> Mechanism:

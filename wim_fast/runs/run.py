@@ -21,6 +21,7 @@ from wim_fast.model.motion import Motion
 from wim_fast.ops.backend import select_backend
 from wim_fast.posing.body_structure import BodyStructure
 from wim_fast.posing.repose import Axes
+from wim_fast.posing.skeleton import PartsFound
 from wim_fast.posing.tree import RootedTree
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.runs.baseline_run import method_checked
@@ -32,6 +33,7 @@ from wim_fast.runs.merge import Merging, merge_parts
 from wim_fast.runs.opened_run import check_frame
 from wim_fast.runs.render import TURNTABLE_PICTURES, render_picture, render_turntable
 from wim_fast.runs.repose import repose_frame
+from wim_fast.runs.skeleton import tree_of
 from wim_fast.runs.trained_model import TrainedModel
 from wim_fast.scene.scene import Scene
 from wim_fast.training.checkpoint import load_checkpoint, trained_on
@@ -115,13 +117,14 @@ class Run(TrainedModel):
         """The kinematic tree, from a base that hardly moves, else from its middle."""
         return tree_of(self)
 
-    def list_joints(self, frame: int = 0) -> JointList:
-        """How each part was seen to turn about the joint to its parent: axes to re-pose it about.
+    def list_joints(self, frame: int = 0, *, parts_found: PartsFound = None) -> JointList:
+        """How each part or body was seen to turn about the joint to its parent: axes to re-pose it about.
 
         Args:
             frame: position among the frames trained on, 0..T-1, whose pose axes and angles are relative to.
+            parts_found: as for `repose`.
         """
-        return list_joints(self, frame)
+        return list_joints(self, frame, parts_found)
 
     @property
     def cameras(self) -> Cameras:
@@ -179,17 +182,28 @@ class Run(TrainedModel):
         root: int | None = None,
         axes: Axes = "world",
         root_translation: Sequence[float] = (0.0, 0.0, 0.0),
+        parts_found: PartsFound = None,
     ) -> Poses:
-        """A frame with some parts turned about their joints, as one pose (supplement A.8).
+        """A frame with some parts or bodies turned about their joints, as one pose (supplement A.8).
 
         Args:
-            rotations: {part: axis-angle (3,) in degrees}; what hangs from a part goes with it.
+            rotations: {part or body: axis-angle (3,) in degrees}; what hangs from it goes with it.
             frame: position among the frames trained on, 0..T-1.
-            root: the part that stays where it is; None: a base that hardly moves, else the middle of the tree.
-            axes: "world", or "part": the frame in which the axes are given.
+            root: the part or body that stays where it is; None: a base that hardly moves, else the middle of the tree.
+            axes: "world", or "part" or "body": the frame in which the axes are given.
             root_translation: (3,) moves the whole object, in the units of the recording's files.
+            parts_found: None: numbers are those of parts; else of bodies, so many of them or, with "auto", as many as
+                explain the motion best (as `bodies` counts them).
         """
-        motion = repose_frame(self, rotations, frame, root=root, axes=axes, root_translation=root_translation)
+        motion = repose_frame(
+            self,
+            rotations,
+            frame,
+            root=root,
+            axes=axes,
+            root_translation=root_translation,
+            parts_found=parts_found,
+        )
         return Poses(self, motion)
 
     def drive(

@@ -20,7 +20,7 @@ def joint_table(joints: JointList, coordinate_scale: float) -> Table:
     """A row per joint, in the order of the tree, lengths in the units of the recording's files."""
     title = f"frame {joints.frame}: position in scene units, main axis in the world, angles seen"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for heading in ("joint", "part", "on", "position", "axis", "angles"):
+    for heading in ("joint", joints.skeleton.what, "on", "position", "axis", "angles"):
         table.add_column(heading, justify="right", no_wrap=True)
     positions, tree = joints.positions * coordinate_scale, joints.tree
     size = np.ptp(positions, axis=0).max() if len(positions) > 1 else 1.0
@@ -100,9 +100,9 @@ def bends_table(bends: Sequence[Bend]) -> Table:
     torn = sum(bend.pieces > bends[0].pieces for bend in bends)
     title = f"{torn} of {len(bends) - 1} bends tear the object"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for heading in ("part", "on", "turned by", "pieces", "volume"):
+    for heading in (bends[0].what, "on", "turned by", "pieces", "volume"):
         table.add_column(heading, justify="right")
     for bend in bends:
-        names = ("-", "-", "-") if bend.part < 0 else (str(bend.part), str(bend.on), f"{bend.degrees:+.0f}°")
+        names = ("-", "-", "-") if bend.node < 0 else (str(bend.node), str(bend.on), f"{bend.degrees:+.0f}°")
         table.add_row(*names, str(bend.pieces), f"{bend.volume:.1%}")
     return table
