@@ -19,17 +19,23 @@ def pixels(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path)).astype(int)
 
 
-def test_list_joints(tiny_run: TinyRun, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The example that it prints can be rendered as it stands, and its part turns."""
-    run = str(tiny_run.path)
-    assert main(["render-novel-pose", run, "--list-joints", "--size", "32", "--output", str(tmp_path)]) == 0
+@pytest.mark.parametrize(
+    ("found", "what", "count", "picture"), [("all", "part", 3, "parts.png"), ("2", "body", 2, "bodies.png")]
+)
+def test_list_joints(
+    tiny_run: TinyRun, found: str, what: str, count: int, picture: str, tmp_path, capsys
+) -> None:
+    """The example that it prints can be rendered as it stands, and its part or body turns."""
+    run, flags = str(tiny_run.path), ["--size", "32", "--output", str(tmp_path)]
+    assert main(["render-novel-pose", run, "--list-joints", "--parts-found", found, *flags]) == 0
     output = capsys.readouterr().out
     example = tmp_path / "example.yaml"
     assert example.read_text() in output
-    assert all(f"part {part}" in output for part in range(3))
-    assert all(f"(joint {joint})" in output for joint in range(2))
-    assert str(tmp_path / "parts.png") in output
-    assert min(Image.open(tmp_path / "parts.png").size) >= 2 * 768
+    assert f"{{{what}: " in example.read_text()
+    assert all(f"{what} {node}" in output for node in range(count))
+    assert all(f"(joint {joint})" in output for joint in range(count - 1))
+    assert str(tmp_path / picture) in output
+    assert min(Image.open(tmp_path / picture).size) >= 2 * 768
 
     arguments = ["--pose", str(example), "--size", "24", "--camera", "1", "--fps", "3"]
     assert main(["render-novel-pose", run, *arguments]) == 0
@@ -131,6 +137,7 @@ def test_bad_points(
     ("text", "named"),
     [
         ("rotations: [{part: 3, axis_angle: [0, 0, 30]}]", "part 3"),
+        ("parts_found: 2\nrotations: [{body: 2, axis_angle: [0, 0, 30]}]", "body 2"),
         ("frame: 10\nroot_translation: [0, 0, 1]", "frame"),
     ],
 )

@@ -186,6 +186,19 @@ def test_a_run_is_written_with_meshes_and_film(tiny_run, tmp_path, format: str, 
         assert (tmp_path / name).is_file()
 
 
+@pytest.mark.parametrize("found", [2, 3])
+def test_a_link_for_each_body(tiny_run, tmp_path, found: int) -> None:
+    run = load_run(tiny_run.path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = export_run(run, "mjcf", tmp_path / "tiny.xml", faces=400, parts_found=found).asset.links
+    assert sorted(link.name for link in model.links) == [f"body_{k:02d}" for k in range(found)]
+    bodies = run.bodies(found).body_of_part
+    assert all({int(bodies[part]) for part in link.parts} == {int(link.name[-2:])} for link in model.links)
+    assert all(joint.kind != "fixed" for joint in model.joints[1:])
+    assert model.joints[1].name == f"{model.links[1].name}_on_{model.links[0].name[-2:]}"
+
+
 @pytest.mark.parametrize("wrong", [{"density": 0.0}, {"collision": "none"}])
 def test_what_a_simulator_cannot_use(tiny_run, tmp_path, wrong) -> None:
     with warnings.catch_warnings():

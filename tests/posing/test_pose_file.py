@@ -22,15 +22,17 @@ vectors = st.tuples(numbers, numbers, numbers)
     root=st.none() | st.integers(0, 9),
     frame=st.integers(0, 59),
     sequence=st.sampled_from(["together", "one_after_another"]),
-    axes=st.sampled_from(["world", "part"]),
+    own_axes=st.booleans(),
+    parts_found=st.sampled_from([None, "auto", 10]),
     seconds=st.floats(0.1, 100),
     fps=st.integers(1, 120),
     shift=vectors,
 )
 def test_written_is_read(
-    tmp_path_factory, rotations, root, frame, sequence, axes, seconds, fps, shift
+    tmp_path_factory, rotations, root, frame, sequence, own_axes, seconds, fps, shift, parts_found
 ) -> None:
-    pose = PoseFile(tuple(rotations), root, frame, sequence, axes, seconds, fps, shift)
+    axes = "world" if not own_axes else "body" if parts_found else "part"
+    pose = PoseFile(tuple(rotations), root, frame, sequence, axes, seconds, fps, shift, parts_found)
     path = tmp_path_factory.getbasetemp() / "pose.yaml"
     write_pose_file(path, pose)
     assert read_pose_file(path, num_parts=10, num_frames=60) == pose
@@ -80,6 +82,12 @@ def test_defaults(tmp_path: Path) -> None:
         (f"seconds: {'9' * 400}\nrotations: [{{part: 1, axis_angle: [0, 0, 1]}}]", "seconds is 999"),
         ("rotations: [{part: 1, axis_angle: [0, 0, 1e300]}]", "axis_angle"),
         ("root_translation: [1e300, 0, 0]", "root_translation"),
+        ("rotations: [{body: 1, axis_angle: [0, 0, 1]}, {part: 1, axis_angle: [0, 0, 1]}]", "names a part"),
+        ("rotations: [{body: 1, part: 1, axis_angle: [0, 0, 1]}]", "names a part"),
+        ("rotations: [{body: -1, axis_angle: [0, 0, 1]}]", "body -1"),
+        ("parts_found: 9\nrotations: [{part: 1, axis_angle: [0, 0, 1]}]", "names a part"),
+        ("parts_found: 11\nrotations: [{body: 1, axis_angle: [0, 0, 1]}]", "parts_found is 11"),
+        ("axes: part\nrotations: [{body: 1, axis_angle: [0, 0, 1]}]", "axes is 'part'"),
         ("axes: camera\nrotations: [{part: 1, axis_angle: [0, 0, 1]}]", "axes is 'camera'"),
     ],
 )
@@ -101,3 +109,12 @@ def test_numbers_are_those_of_yaml_1_2(tmp_path: Path) -> None:
     pose = read_pose_file(path, num_parts=11)
     assert pose.root == 10
     assert pose.rotations == (JointRotation(5, (0.0, 0.0, 1e-3)),)
+
+
+def test_bodies_are_counted_as_found_unless_the_file_says_how_many(tmp_path: Path) -> None:
+    path = tmp_path / "pose.yaml"
+    for more, count in (("", "auto"), ("parts_found: auto\n", "auto"), ("parts_found: 3\n", 3)):
+        path.write_text(f"{more}root: 0\nrotations: [{{body: 2, axis_angle: [0, 0, 45]}}]\n")
+        pose = read_pose_file(path, num_parts=10)
+        assert pose == PoseFile((JointRotation(2, (0.0, 0.0, 45.0)),), root=0, parts_found=count)
+        assert pose.what == "body"

@@ -12,10 +12,10 @@ from tiny_scene import ring, view_matrix
 from wim_fast.model.motion import Motion
 from wim_fast.posing.joint_motion import JointMotion
 from wim_fast.posing.pose_file import read_pose_file
-from wim_fast.posing.tree import rooted
+from wim_fast.posing.skeleton import Skeleton
 from wim_fast.recordings.cameras import Cameras, project
 from wim_fast.runs.camera_path import FILL, fitted, zoomed
-from wim_fast.runs.joints import example_pose
+from wim_fast.runs.joints import JointList, example_pose
 from wim_fast.runs.trained_model import extreme_points
 
 
@@ -57,13 +57,16 @@ def test_fitted_cameras_keep_a_point_in_the_middle_and_all_in_sight() -> None:
 
 def test_the_example_can_be_read(tmp_path: Path) -> None:
     """Half of what was seen, about the main axis; a lone part turns as a whole."""
-    tree = rooted(np.array([[0, 1], [1, 2]]), 1)
+    still = Motion(np.tile(np.eye(3), (5, 3, 1, 1)), np.zeros((5, 3, 3)))
+    skeleton = Skeleton("body", np.arange(3), np.array([[0, 1], [1, 2]]), np.zeros((5, 2, 3)), still, 1)
     turns = {0: JointMotion((0.0, 0.6, 0.8), -10.0, 50.0), 2: JointMotion((1.0, 0.0, 0.0), -1.0, 1.0)}
-    (tmp_path / "pose.yaml").write_text(example_pose(tree, turns, 4))
+    (tmp_path / "pose.yaml").write_text(example_pose(JointList(4, skeleton, turns), 3))
     pose = read_pose_file(tmp_path / "pose.yaml", 3, 5)
-    assert (pose.root, pose.frame) == (1, 4)
+    assert (pose.root, pose.frame, pose.what, pose.parts_found) == (1, 4, "body", 3)
     assert [turn.node for turn in pose.rotations] == [0, 2]
     assert pose.rotations[0].axis_angle == pytest.approx((0, 15, 20))
     assert pose.rotations[1].axis_angle == pytest.approx((30, 0, 0))  # hardly turned: something to be seen
-    (tmp_path / "lone.yaml").write_text(example_pose(rooted(np.zeros((0, 2)), 0), {}, 0))
-    assert [turn.node for turn in read_pose_file(tmp_path / "lone.yaml", 1, 1).rotations] == [0]
+    alone = Skeleton("part", np.zeros(1, int), np.zeros((0, 2), int), np.zeros((1, 0, 3)), still.at([0]), 0)
+    (tmp_path / "lone.yaml").write_text(example_pose(JointList(0, alone, {})))
+    lone = read_pose_file(tmp_path / "lone.yaml", 1, 1)
+    assert (lone.what, [turn.node for turn in lone.rotations]) == ("part", [0])

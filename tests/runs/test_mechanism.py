@@ -12,16 +12,17 @@ from wim_fast.posing.mechanism import part_poses, stage_frames
 from wim_fast.runs import mechanism as module
 
 
-@pytest.mark.parametrize("frames", [60, 4])
-def test_it_follows_the_learned_poses(tiny_run, monkeypatch, frames: int) -> None:
+@pytest.mark.parametrize(("frames", "parts_found"), [(60, None), (4, None), (60, 3)])
+def test_it_follows_the_learned_poses(tiny_run, monkeypatch, frames: int, parts_found: int | None) -> None:
     monkeypatch.setattr(module, "FRAMES", frames)
     run = load_run(tiny_run.path)
-    fitted = module.fit_run(run)
+    fitted = module.fit_run(run, parts_found)
     poses = part_poses(fitted.mechanism, len(run.frame_ids))
     off = np.linalg.norm(poses[..., :3, 3] - run.motion.translation, axis=-1)
     assert np.sqrt((off**2).mean(axis=0)) == pytest.approx(fitted.shift_residual, rel=1e-2, abs=1e-4)
     assert fitted.surface_residual.max() < 3 * module.NOISE * run.config.render.inv_s_pixels / run.inv_s
-    assert (fitted.body_of_part <= len(run.semi_axes)).all()
+    assert (fitted.link_of_part <= len(run.semi_axes)).all()
+    assert parts_found is None or (fitted.link_of_part == np.arange(parts_found)).all()
     assert fitted.mechanism.kinds[fitted.mechanism.tree.root] in ("fixed", "free")
 
 

@@ -112,6 +112,24 @@ def test_repose_turns_a_part_about_its_joint(run: wim_fast.Run) -> None:
     assert posed.render(camera=1, size=20).shape == (20, 20, 4)
 
 
+def test_repose_turns_a_body_and_its_parts_together(run: wim_fast.Run) -> None:
+    bodies = run.bodies(2)
+    tree = run.list_joints(frame=5, parts_found=2).tree
+    moves = [bodies.body_of_part == 1 - tree.root, bodies.body_of_part == tree.root]
+    posed = run.repose({1 - tree.root: (0, 0, 40)}, frame=5, parts_found=2)
+    turn, joint = rotation_matrix((0, 0, 40)), bodies.joints[5, 0]
+    for who, rotation in zip(moves, (turn, np.eye(3)), strict=True):
+        start = run.parts.rotation[5, who], run.parts.translation[5, who]
+        np.testing.assert_allclose(posed.rotation[0, who], rotation @ start[0], atol=1e-6)
+        np.testing.assert_allclose(
+            posed.translation[0, who], joint + (start[1] - joint) @ rotation.T, atol=1e-6
+        )
+    other = run.repose({tree.root: (0, 0, 40)}, frame=5, parts_found=2, root=1 - tree.root)
+    np.testing.assert_allclose(other.translation[0, moves[0]], run.parts.translation[5, moves[0]], atol=1e-6)
+    with pytest.raises(wim_fast.UserError, match="body 2: there are 2 bodies"):
+        run.repose({2: (0, 0, 40)}, parts_found=2)
+
+
 def test_axes_to_turn_about(run: wim_fast.Run) -> None:
     listed = run.list_joints(frame=5)
     assert set(listed.motions) == {0, 1, 2} - {run.tree.root}

@@ -6,9 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wim_fast.model.articulated_model import ArticulatedModel
+from wim_fast.model.motion import Motion, semi_axes_of
+from wim_fast.ops.backend import Backend
 from wim_fast.posing.bodies import Union, body_criterion, union_sequence, united
 from wim_fast.posing.body_tree import body_tree
 from wim_fast.posing.ellipsoids import Contacts, part_contacts, surface_metric
+from wim_fast.posing.rigid import rigid
+from wim_fast.posing.seams import Seams, find_seams
 
 NOISE = 0.35
 """By how many pixels at the object poses are taken to be off, as far as the learned surface's sharpness follows them.
@@ -112,17 +117,30 @@ def some_frames(count: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, FRAMES)).round().astype(int))
 
 
-def find_bodies(poses: np.ndarray, semi_axes: np.ndarray, noise: float) -> BodySequence:
+def bodies_of_model(
+    model: ArticulatedModel, motion: Motion, inv_s: float, inv_s_pixels: float, backend: Backend
+) -> BodySequence:
+    """The bodies of a trained model in the frames of its motion. `inv_s`, `inv_s_pixels`: see `pose_noise`."""
+    poses = rigid(motion.rotation, motion.translation)
+    seams = find_seams(model, motion, backend)
+    return find_bodies(poses, semi_axes_of(model), pose_noise(inv_s, inv_s_pixels), seams)
+
+
+def find_bodies(
+    poses: np.ndarray, semi_axes: np.ndarray, noise: float, seams: Seams | None = None
+) -> BodySequence:
     """The bodies of parts that moved.
 
     Args:
         poses: (T, P, 4, 4) part to world.
         semi_axes: (P, 3).
         noise: see `body_criterion`.
+        seams: where the bodies' joints may be; None: where ellipsoids are near each other.
     """
     contacts = part_contacts(poses, semi_axes)
     seen = np.clip(contacts.exposed / contacts.exposed.mean(), LEAST_EXPOSED, 1.0)
     metric = surface_metric(semi_axes) * seen[:, None, None]
     some = some_frames(len(poses))
     steps = union_sequence(poses[some], metric, contacts.touching)
-    return BodySequence(poses, metric, contacts, steps, body_criterion(steps, len(some), noise))
+    criterion = body_criterion(steps, len(some), noise)
+    return BodySequence(poses, metric, seams.instead(contacts) if seams else contacts, steps, criterion)

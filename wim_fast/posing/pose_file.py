@@ -170,7 +170,7 @@ class _Checker:
         if isinstance(value, bool) or not isinstance(value, int):
             self.fail(f"{where} must be a number, not {value!r:.80}", shown)
         if value < 0 or (what == "part" and value >= self.num_parts):
-            self.fail(f"{where} {value!r:.80} is not there", f"There are {self.num_parts} parts; {shown}")
+            self.fail(f"{where} {value!r:.80} is not there", shown)
         return value
 
     def integer(self, value: Any, where: str, low: int, high: int | None) -> int:

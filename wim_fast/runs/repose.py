@@ -58,13 +58,14 @@ def repose_frame(
     return skeleton.carried(frame, Motion(nodes[0][None], nodes[1][None]), run.motion.at([frame]))
 
 
-def pose_file_motion(run: TrainedModel, pose: PoseFile) -> Motion:
+def pose_file_motion(run: TrainedModel, pose: PoseFile, file: Path | None = None) -> Motion:
     """The motion that a pose file describes, from the learned pose of its frame to the posed one.
 
-    UserError for a body that is not there.
+    UserError, that names the `file`, for a body that is not there.
     """
     skeleton = skeleton_of(run, pose.parts_found)
-    check_nodes(skeleton, [*(r.node for r in pose.rotations), *([] if pose.root is None else [pose.root])])
+    named = [*(r.node for r in pose.rotations), *([] if pose.root is None else [pose.root])]
+    check_nodes(skeleton, named, file)
     nodes = repose_sequence(
         skeleton.motion.rotation[pose.frame],
         skeleton.motion.translation[pose.frame],
@@ -80,13 +81,13 @@ def pose_file_motion(run: TrainedModel, pose: PoseFile) -> Motion:
     return skeleton.carried(pose.frame, Motion(*nodes), run.motion.at([pose.frame]))
 
 
-def check_nodes(skeleton: Skeleton, nodes: Iterable[int]) -> None:
-    """UserError for a part or body that is not there."""
-    what = skeleton.what
+def check_nodes(skeleton: Skeleton, nodes: Iterable[int], file: Path | None = None) -> None:
+    """UserError for a part or body that is not there; `file`: where it is named."""
     for node in nodes:
         if not 0 <= node < skeleton.count:
-            there = f"there are {skeleton.count} {'parts' if what == 'part' else 'bodies'}"
-            raise UserError(f"{what} {node}", there, f"choose one from 0 to {skeleton.count - 1}")
+            where = f"{skeleton.what} {node}" if file is None else f"{file}: {skeleton.what} {node}"
+            there = f"there are {skeleton.count} {'parts' if skeleton.what == 'part' else 'bodies'}"
+            raise UserError(where, there, f"choose one from 0 to {skeleton.count - 1}")
 
 
 def write_pose_video(
@@ -111,7 +112,7 @@ def write_pose_video(
     pose = read_pose_file(file, len(run.semi_axes), len(run.motion))
     if fps is not None:
         pose = dataclasses.replace(pose, fps=max(1, round(fps)))
-    motion = pose_file_motion(run, pose)
+    motion = pose_file_motion(run, pose, file)
     path = choose_path(run, motion, range(len(motion)), camera=camera, circle=circle, size=size)
     with output_folder(output or run.path / "novel_pose" / file.stem) as folder:
         return write_pictures(view_of(run, parts, joints), motion, path, folder, pose.fps, on_progress)

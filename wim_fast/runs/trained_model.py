@@ -10,10 +10,9 @@ import torch
 
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.model.motion import Motion, edges_of, joints_of, learned_motion, posed_at, semi_axes_of
-from wim_fast.posing.body_structure import BodySequence, find_bodies, pose_noise
+from wim_fast.posing.body_structure import BodySequence, bodies_of_model
 from wim_fast.posing.drive import part_poses
 from wim_fast.posing.regression import part_points
-from wim_fast.posing.rigid import rigid
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.rendering.image import Image, render_image
 from wim_fast.runs.opened_run import OpenedRun
@@ -38,8 +37,8 @@ class TrainedModel(OpenedRun):
     @cached_property
     def body_sequence(self) -> BodySequence:
         """Its rigid bodies by their number, in the T frames."""
-        poses = rigid(self.motion.rotation, self.motion.translation)
-        return find_bodies(poses, self.semi_axes, pose_noise(self.inv_s, self.config.render.inv_s_pixels))
+        pixels = self.config.render.inv_s_pixels
+        return bodies_of_model(self.model, self.motion, self.inv_s, pixels, self.backend)
 
     @property
     def semi_axes(self) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,15 +12,20 @@ import torch
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.camera_corrections import FoundCameras
 from wim_fast.model.motion import edges_of, joints_of, learned_motion, semi_axes_of
-from wim_fast.posing.body_structure import find_bodies
-from wim_fast.posing.rigid import rigid
+from wim_fast.ops.backend import Backend
+from wim_fast.posing.body_structure import bodies_of_model
 from wim_fast.recordings.calibration.raw_json import raw_camera
 from wim_fast.recordings.cameras import Cameras, project
 
 
 @torch.no_grad()
 def trajectory_file(
-    model: ArticulatedModel, frame_ids: Sequence[int], scale: float, mlp: Callable, noise: float
+    model: ArticulatedModel,
+    frame_ids: Sequence[int],
+    scale: float,
+    backend: Backend,
+    inv_s: float,
+    inv_s_pixels: float,
 ) -> bytes:
     """Poses and joints of every frame trained on, in the units of the scene's files.
 
@@ -32,11 +37,11 @@ def trajectory_file(
 
     Args:
         scale: units of the files per world unit.
-        mlp: what computes the pose network, the backend's.
-        noise: by which poses are off, world units (`posing/body_structure.py`).
+        inv_s, inv_s_pixels: say by how far poses are off (`posing/body_structure.py`).
     """
-    motion, edges, semi_axes = learned_motion(model, mlp), edges_of(model), semi_axes_of(model)
-    bodies = find_bodies(rigid(motion.rotation, motion.translation), semi_axes, noise).at()
+    motion = learned_motion(model, backend.pose_mlp)
+    edges, semi_axes = edges_of(model), semi_axes_of(model)
+    bodies = bodies_of_model(model, motion, inv_s, inv_s_pixels, backend).at()
     return npz_file(
         part_rotation=motion.rotation.astype(np.float32),
         part_translation=(motion.translation * scale).astype(np.float32),

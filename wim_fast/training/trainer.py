@@ -16,7 +16,6 @@ from wim_fast.model.camera_corrections import AS_GIVEN, CameraCorrections, Found
 from wim_fast.model.motion import learned_motion
 from wim_fast.model.structure import spanning_tree
 from wim_fast.ops.backend import Backend
-from wim_fast.posing.body_structure import pose_noise
 from wim_fast.processes import ALONE, Processes
 from wim_fast.scene.lateness import late_frames
 from wim_fast.scene.scene import Scene
@@ -230,11 +229,11 @@ class Trainer:
 
     def result_files(self, frame_ids: Sequence[int], coordinate_scale: float) -> dict[str, bytes]:
         """trajectory.npz; and cameras.json, unless all cameras are believed."""
-        model, mlp, found = self.model, self.backend.pose_mlp, self.found
-        noise = pose_noise(self.inv_s, self.config.render.inv_s_pixels)
-        files = {"trajectory.npz": trajectory_file(model, frame_ids, coordinate_scale, mlp, noise)}
+        model, found, pixels = self.model, self.found, self.config.render.inv_s_pixels
+        arguments = model, frame_ids, coordinate_scale, self.backend, self.inv_s, pixels
+        files = {"trajectory.npz": trajectory_file(*arguments)}
         if found.correction is not None:
-            centers = learned_motion(model, mlp).translation
+            centers = learned_motion(model, self.backend.pose_mlp).translation
             files["cameras.json"] = cameras_file(found, self.cameras, centers, coordinate_scale)
         return files
 
