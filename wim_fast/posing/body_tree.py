@@ -2,6 +2,7 @@
 
 The joint of two bodies is the point of either that stay together best over time, near where their surfaces do: least
 squares, in which the directions that the motion leaves open follow the place of contact (`joint_start.turning_point`).
+A quarter of the frames need not agree (least trimmed squares): limbs that cross are learned as each other for a while.
 Nothing of the tree that was trained is asked: the joint loss pulls the parts of its edges together, right or wrong.
 """
 
@@ -14,6 +15,9 @@ from wim_fast.posing.bodies import Bodies
 from wim_fast.posing.ellipsoids import Contacts
 from wim_fast.posing.joint_start import turning_point
 from wim_fast.posing.rigid import inverse, moved
+
+KEPT = 0.75  # of the frames, those in which a joint gapes least
+ROUNDS = 5  # of choosing them
 
 
 def body_tree(poses: np.ndarray, contacts: Contacts, bodies: Bodies) -> tuple[np.ndarray, np.ndarray]:
@@ -45,10 +49,15 @@ def _joint(
     contact = 0.5 * (moved(poses[:, i], contacts.nearest[i, j]) + moved(poses[:, j], contacts.nearest[j, i]))
     motion = bodies.motion[:, first], bodies.motion[:, second]
     in_first, in_second = (moved(inverse(m), contact) for m in motion)
-    points = turning_point(inverse(motion[0]) @ motion[1], in_first, CENTER_WEIGHT)
-    ends = [moved(m, point) for m, point in zip(motion, points, strict=True)]
-    away = ((points[0] - in_first.mean(axis=0)) ** 2).sum() + (
-        (points[1] - in_second.mean(axis=0)) ** 2
-    ).sum()
-    gape = ((ends[0] - ends[1]) ** 2).sum(axis=1).mean()
-    return float(gape + CENTER_WEIGHT * (away + max(gap.min(), 0.0) ** 2)), 0.5 * (ends[0] + ends[1])
+    relative, kept = inverse(motion[0]) @ motion[1], np.arange(len(poses))
+    for _ in range(ROUNDS):
+        points = turning_point(relative[kept], in_first[kept], CENTER_WEIGHT)
+        ends = [moved(m, point) for m, point in zip(motion, points, strict=True)]
+        gape = ((ends[0] - ends[1]) ** 2).sum(axis=1)
+        kept = gape.argsort()[: max(round(KEPT * len(gape)), 1)]
+    away = sum(
+        ((p - there[kept].mean(axis=0)) ** 2).sum()
+        for p, there in zip(points, (in_first, in_second), strict=True)
+    )
+    cost = gape[kept].mean() + CENTER_WEIGHT * (away + max(gap.min(), 0.0) ** 2)
+    return float(cost), 0.5 * (ends[0] + ends[1])

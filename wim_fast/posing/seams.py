@@ -53,9 +53,9 @@ def find_seams(model: ArticulatedModel, motion: Motion, backend: Backend) -> Sea
     frames = np.unique(np.linspace(0, len(motion) - 1, min(len(motion), LOOKS)).round().astype(int))
     found = [_seams_in(model, motion, frame, backend) for frame in frames.tolist()]
     size, places = (np.stack(values) for values in zip(*found, strict=True))
-    met = np.asarray(size > 0)
-    median = np.nanmedian(np.where(met.any(axis=0)[..., None], places, 0.0), axis=0)
-    return Seams(met.mean(axis=0), size.mean(axis=0), median)
+    share = np.asarray((size > 0).mean(axis=0))
+    median = np.nanmedian(np.where((share > 0)[..., None], places, 0.0), axis=0)
+    return Seams(share, size.mean(axis=0), median)
 
 
 def _seams_in(
