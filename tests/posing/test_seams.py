@@ -40,6 +40,13 @@ def test_neighbours_meet_where_they_pass_into_each_other(gap: float, share: floa
     assert (seams.size > 0).tolist() == (seams.share > 0).tolist()
 
 
+def test_a_part_astray_takes_no_more_memory() -> None:
+    model = ArticulatedModel(ModelConfig(parts=3, hash_log2_entries=6, decoder_width=16), 2)
+    motion = in_a_row(1e4, 2)
+    model.start_at(*(torch.from_numpy(x).float() for x in (motion.rotation[1], motion.translation[1], AXES)))
+    assert find_seams(model.requires_grad_(False), motion, select_backend("torch")).share[0, 1] >= 0.5
+
+
 def test_where_there_are_seams_ellipsoids_say_nothing() -> None:
     motion = in_a_row(0.0, 3)
     contacts = part_contacts(rigid(motion.rotation, motion.translation), AXES)

@@ -14,12 +14,13 @@ import torch
 
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.distance_grid import distance_grid
-from wim_fast.model.motion import Motion, posed_at
+from wim_fast.model.motion import Motion, posed_at, semi_axes_of
 from wim_fast.ops.backend import Backend
 from wim_fast.posing.ellipsoids import Contacts
 from wim_fast.posing.rigid import inverse, moved, rigid
 
 CELL = 0.02  # of the grid, world units: an object is about 1.2 long
+MOST_CELLS = 128  # a side: cells are larger where parts have gone astray
 LOOKS = 9  # frames, spread over the film
 OFTEN = 0.5  # a share of the frames: parts that meet in so many hang together, others cross
 APART = 1.5  # world units: so far apart are parts taken to be that never meet
@@ -31,7 +32,7 @@ class Seams:
 
     Attributes:
         share: (P, P) of the frames in which two parts meet.
-        size: (P, P) of the seam, faces of grid cells, mean over the frames.
+        size: (P, P) of the seam, square world units, mean over the frames.
         place: (P, P, 3) its middle in part i's frame, median over the frames in which they meet; 0 where they never do.
     """
 
@@ -42,7 +43,7 @@ class Seams:
     def instead(self, contacts: Contacts) -> Contacts:
         """Contacts whose gaps and nearest points are those of the seams; the larger a seam, the less the gap."""
         rare = np.maximum(1.0 - self.share / OFTEN, 0.0)
-        gap = np.where(rare > 0, APART * rare, -CELL * self.size)
+        gap = np.where(rare > 0, APART * rare, -self.size)
         np.fill_diagonal(gap, 0.0)
         met = self.share[..., None] > 0
         return replace(contacts, gap=gap, nearest=np.where(met, self.place, contacts.nearest))
@@ -63,17 +64,19 @@ def _seams_in(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Size (P, P) and middle (P, P, 3) of each seam in a frame, in part i's frame; NaN where there is none."""
     count = motion.translation.shape[1]
-    parts, low = _parts_inside(model, motion, frame, backend)
+    extent = np.ptp(motion.translation[frame], axis=0).max() + 2.0 * semi_axes_of(model).max()
+    cell = max(CELL, float(extent) / MOST_CELLS)
+    parts, low = _parts_inside(model, motion, frame, cell, backend)
     size, middle = np.zeros((count, count)), np.zeros((count, count, 3))
     for axis in range(3):
         step = np.eye(3, dtype=int)[axis]
         first = np.argwhere(np.delete(parts, -1, axis) >= 0)
         i, j = parts[tuple(first.T)], parts[tuple((first + step).T)]
         differ = (i != j) & (j >= 0)
-        i, j, at = i[differ], j[differ], low + CELL * (first[differ] + 0.5 * step)
+        i, j, at = i[differ], j[differ], low + cell * (first[differ] + 0.5 * step)
         for pair in ((i, j), (j, i)):
-            np.add.at(size, pair, 1.0)
-            np.add.at(middle, pair, at)
+            np.add.at(size, pair, cell**2)
+            np.add.at(middle, pair, cell**2 * at)
     with np.errstate(invalid="ignore"):
         middle /= size[..., None]
     to_parts = inverse(rigid(motion.rotation[frame], motion.translation[frame]))
@@ -82,14 +85,14 @@ def _seams_in(
 
 @torch.no_grad()
 def _parts_inside(
-    model: ArticulatedModel, motion: Motion, frame: int, backend: Backend
+    model: ArticulatedModel, motion: Motion, frame: int, cell: float, backend: Backend
 ) -> tuple[np.ndarray, np.ndarray]:
     """The part at each point of a grid (X, Y, Z), -1 outside of the surface, and the world position of its first point."""
     posed = posed_at(model, motion, frame)
     with backend.computing():
-        grid = distance_grid(model, posed, CELL, backend)
+        grid = distance_grid(model, posed, cell, backend)
         inside = np.argwhere(grid.sdf < 0)
-        at = torch.as_tensor(grid.low + CELL * inside, dtype=torch.float32, device=backend.device)
+        at = torch.as_tensor(grid.low + cell * inside, dtype=torch.float32, device=backend.device)
         ids = torch.zeros(len(at), dtype=torch.int32, device=backend.device)
         nearest = backend.articulated_lookup(at, ids, *posed, 1).part_ids[:, 0]
     parts = np.full(grid.sdf.shape, -1)
