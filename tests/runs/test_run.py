@@ -126,6 +126,8 @@ def test_repose_turns_a_body_and_its_parts_together(run: wim_fast.Run) -> None:
         )
     other = run.repose({tree.root: (0, 0, 40)}, frame=5, parts_found=2, root=1 - tree.root)
     np.testing.assert_allclose(other.translation[0, moves[0]], run.parts.translation[5, moves[0]], atol=1e-6)
+    with pytest.raises(wim_fast.UserError, match="axes part"):
+        run.repose({0: (0, 0, 40)}, axes="part", parts_found=2)
     with pytest.raises(wim_fast.UserError, match="body 2: there are 2 bodies"):
         run.repose({2: (0, 0, 40)}, parts_found=2)
 

@@ -166,11 +166,15 @@ class _Checker:
 
     def node(self, value: Any, where: str, what: Node) -> int:
         """The number of a part, or of a body that may not be there."""
-        shown = f"--list-joints shows which {what} has which number"
+        known = "--list-joints shows which body has which number"
+        if what == "part":
+            known = (
+                f"Parts are numbered 0 to {self.num_parts - 1}; --list-joints --parts-found all shows them"
+            )
         if isinstance(value, bool) or not isinstance(value, int):
-            self.fail(f"{where} must be a number, not {value!r:.80}", shown)
+            self.fail(f"{where} must be a {what}'s number, not {value!r:.80}", known)
         if value < 0 or (what == "part" and value >= self.num_parts):
-            self.fail(f"{where} {value!r:.80} is not there", shown)
+            self.fail(f"{where} {value!r:.80} is not there", known)
         return value
 
     def integer(self, value: Any, where: str, low: int, high: int | None) -> int:

@@ -45,6 +45,9 @@ def repose_frame(
     check_frame(run, frame)
     skeleton = skeleton_of(run, parts_found)
     check_nodes(skeleton, [*rotations, *([] if root is None else [root])])
+    if axes not in ("world", skeleton.what):
+        remedy = f"choose world or {skeleton.what}"
+        raise UserError(f"axes {axes}", "are not of the world, nor of what turns", remedy)
     nodes = repose(
         skeleton.motion.rotation[frame],
         skeleton.motion.translation[frame],
