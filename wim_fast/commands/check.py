@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from wim_fast.commands.flags import add_parts_found
+from wim_fast.commands.model_flags import add_parts_found
 from wim_fast.errors import UserError
 from wim_fast.ops.backend import BACKENDS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from wim_fast.ops.backend import BACKENDS
 from wim_fast.runs.defaults import FPS, LEAST_SIZE
@@ -37,27 +37,6 @@ def view_arguments(args: argparse.Namespace) -> dict[str, Any]:
     """What `add_view_arguments` parsed, as arguments of `runs.render.write_render` and its like."""
     given = {name: getattr(args, name) for name in ("camera", "size", "parts", "joints", "fps")}
     return {**given, "circle": args.turntable}
-
-
-def add_parts_found(parser: argparse.ArgumentParser, default: Literal["auto"] | None, what: str) -> None:
-    """--parts-found, for a command that takes bodies or parts; `what` it does with N bodies."""
-    named = "all" if default is None else default
-    parser.add_argument(
-        "--parts-found",
-        type=parts_found,
-        default=default,
-        metavar="N",
-        help=f"{what} (auto: as many as were found, all: every part by itself; default: {named})",
-    )
-
-
-def parts_found(text: str) -> int | Literal["auto"] | None:
-    """A number of bodies, auto, or None for "all"; argparse says which flag is wrong."""
-    if text in ("auto", "all"):
-        return "auto" if text == "auto" else None
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number, nor auto or all")
-    return int(text)
 
 
 def add_size_argument(parser: argparse.ArgumentParser, default: str) -> None:

@@ -1,11 +1,11 @@
-"""Flags of the commands that show a run in a browser, or export it. Nothing heavy is imported here."""
+"""Flags of the commands that show a run in a browser, export or pose it. Nothing heavy is imported here."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, Literal
 
-from wim_fast.commands.flags import add_parts_found, positive
+from wim_fast.commands.flags import positive
 from wim_fast.ops.backend import BACKENDS
 from wim_fast.viewer.server import HOST, PORT
 
@@ -36,6 +36,27 @@ def add_mesh_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fps", type=positive, default=30.0, metavar="X", help="frames per second of the film (default: 30)"
     )
+
+
+def add_parts_found(parser: argparse.ArgumentParser, default: Literal["auto"] | None, what: str) -> None:
+    """--parts-found, for a command that takes bodies or parts; `what` it does with N bodies."""
+    named = "all" if default is None else default
+    parser.add_argument(
+        "--parts-found",
+        type=parts_found,
+        default=default,
+        metavar="N",
+        help=f"{what} (auto: as many as were found, all: every part by itself; default: {named})",
+    )
+
+
+def parts_found(text: str) -> int | Literal["auto"] | None:
+    """A number of bodies, auto, or None for "all"; argparse says which flag is wrong."""
+    if text in ("auto", "all"):
+        return "auto" if text == "auto" else None
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number, nor auto or all")
+    return int(text)
 
 
 def mesh_arguments(args: argparse.Namespace) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from wim_fast.commands.flags import add_parts_found, add_run_arguments, add_view_arguments, view_arguments
+from wim_fast.commands.flags import add_run_arguments, add_view_arguments, view_arguments
+from wim_fast.commands.model_flags import add_parts_found
 from wim_fast.errors import UserError
 
 
