@@ -20,9 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--pose", type=Path, metavar="FILE", help="YAML of what turns (docs/poses.md)")
     what.add_argument("--drive", type=Path, metavar="FILE", help="npz file of points that drive the parts")
     what.add_argument(
-        "--list-joints",
-        action="store_true",
-        help="show which number is which body and joint, with an example",
+        "--list-joints", action="store_true", help="which number is which body, with an example"
     )
     add_view_arguments(parser)
     parser.add_argument(
