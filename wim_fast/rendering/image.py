@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d, pad
+from torch.nn.functional import pad
 
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.ops.backend import Backend
@@ -31,6 +31,10 @@ ROOM = 8  # samples per ray, on average, that arrays of fixed size have room for
 SHARPENING = (
     1.5  # of the surface, where several rays per edge pixel smooth what its softness smoothed in training
 )
+TWO_RAYS = (
+    (-0.25, -0.1),
+    (0.25, 0.1),
+)  # through an edge pixel: upright edges meet one after the other, and level ones
 EDGE_CONTRAST = 0.2  # pixels whose neighbourhood varies by more, in colour or opacity, get more rays
 
 
@@ -110,7 +114,7 @@ def render_image(
     index: int,
     inv_s: float,
     backend: Backend,
-    rays_per_edge_pixel: int = 4,
+    rays_per_edge_pixel: int = 2,
 ) -> Image:
     """The picture that camera number `index` takes of the first pose in `posed` (F = 1).
 
@@ -119,7 +123,8 @@ def render_image(
 
     Args:
         inv_s: sharpness of the surface, as it was trained; for edge pixels with several rays it is raised by `SHARPENING`.
-        rays_per_edge_pixel: rays through a pixel with an edge, on a square grid (rounded to a square number); 1 for none.
+        rays_per_edge_pixel: rays through a pixel with an edge: 2, or a square number of them (to which others are rounded) on a
+            grid; 1 for none.
     """
     height, width = cameras.height, cameras.width
     device = backend.device
@@ -127,9 +132,7 @@ def render_image(
         cameras.intrinsics[index : index + 1], cameras.T_camera_world[index : index + 1]
     ).to(device)
     view = _View(model, posed, calibration, inv_s, backend)
-    side = max(1, round(rays_per_edge_pixel**0.5))
-    shift = (torch.arange(side, device=device) + 0.5) / side - 0.5
-    shifts = torch.cartesian_prod(shift, shift)  # (side^2, 2) pixels
+    shifts = _shifts(rays_per_edge_pixel).to(device)
     # what a pixel's rays are apart at distance 1: its centre's ray knows the surface to within that
     spread = float(shifts.norm(dim=-1).max()) / cameras.intrinsics[index].diagonal()[:2].min()
     y, x = torch.meshgrid(
@@ -142,6 +145,15 @@ def render_image(
     depth = torch.where(opacity > 1e-3, color[..., 4] / opacity.clamp_min(1e-3), 0.0)
     part = torch.where(opacity > 0.5, part, -1)
     return Image(*(x.cpu().numpy() for x in (color[..., :3], opacity, depth, part)))
+
+
+def _shifts(rays: int) -> Tensor:
+    """(k, 2) pixels from the centre of a pixel to the k rays through it; k is 2, or `rays` as a square number."""
+    if rays == 2:
+        return torch.tensor(TWO_RAYS)
+    side = max(1, round(rays**0.5))
+    shift = (torch.arange(side) + 0.5) / side - 0.5
+    return torch.cartesian_prod(shift, shift)
 
 
 def _look_along(view: _View, centers: Tensor, shifts: Tensor, spread: float) -> tuple[Tensor, Tensor]:
@@ -279,8 +291,17 @@ def _part_seen(values: RayValues, offsets: Tensor, color: Tensor) -> Tensor:
 def _edges(color: Tensor, band: slice) -> Tensor:
     """(N,) bool of the pixels in these rows: whether colour or opacity (H, W, C) varies in the 3 x 3 neighbourhood."""
     top = max(band.start - 1, 0)
-    planes = color[top : band.stop + 1].permute(2, 0, 1)[None]
-    high = max_pool2d(planes, 3, stride=1, padding=1)
-    low = -max_pool2d(-planes, 3, stride=1, padding=1)
-    varies = ((high - low) > EDGE_CONTRAST).any(1)[0]
-    return varies[band.start - top : band.stop - top].reshape(-1)
+    pixels = color[top : band.stop + 1]
+    spread = _among_neighbours(pixels, torch.maximum) - _among_neighbours(pixels, torch.minimum)
+    return (spread > EDGE_CONTRAST).any(-1)[band.start - top : band.stop - top].reshape(-1)
+
+
+def _among_neighbours(pixels: Tensor, extreme: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """(H, W, C) the greatest or least value in the 3 x 3 neighbourhood: `extreme` is the greater or lesser of two."""
+    for axis in (0, 1):
+        found, last = pixels.clone(), pixels.shape[axis] - 1
+        for here, other in ((0, 1), (1, 0)):
+            side = found.narrow(axis, here, last)
+            side.copy_(extreme(side, pixels.narrow(axis, other, last)))
+        pixels = found
+    return pixels
