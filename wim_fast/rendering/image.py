@@ -31,10 +31,6 @@ ROOM = 8  # samples per ray, on average, that arrays of fixed size have room for
 SHARPENING = (
     1.5  # of the surface, where several rays per edge pixel smooth what its softness smoothed in training
 )
-TWO_RAYS = (
-    (-0.25, -0.1),
-    (0.25, 0.1),
-)  # through an edge pixel: upright edges meet one after the other, and level ones
 EDGE_CONTRAST = 0.2  # pixels whose neighbourhood varies by more, in colour or opacity, get more rays
 
 
@@ -114,7 +110,7 @@ def render_image(
     index: int,
     inv_s: float,
     backend: Backend,
-    rays_per_edge_pixel: int = 2,
+    rays_per_edge_pixel: int = 4,
 ) -> Image:
     """The picture that camera number `index` takes of the first pose in `posed` (F = 1).
 
@@ -123,8 +119,7 @@ def render_image(
 
     Args:
         inv_s: sharpness of the surface, as it was trained; for edge pixels with several rays it is raised by `SHARPENING`.
-        rays_per_edge_pixel: rays through a pixel with an edge: 2, or a square number of them (to which others are rounded) on a
-            grid; 1 for none.
+        rays_per_edge_pixel: rays through a pixel with an edge, on a square grid (rounded to a square number); 1 for none.
     """
     height, width = cameras.height, cameras.width
     device = backend.device
@@ -132,7 +127,9 @@ def render_image(
         cameras.intrinsics[index : index + 1], cameras.T_camera_world[index : index + 1]
     ).to(device)
     view = _View(model, posed, calibration, inv_s, backend)
-    shifts = _shifts(rays_per_edge_pixel).to(device)
+    side = max(1, round(rays_per_edge_pixel**0.5))
+    shift = (torch.arange(side, device=device) + 0.5) / side - 0.5
+    shifts = torch.cartesian_prod(shift, shift)  # (side^2, 2) pixels
     # what a pixel's rays are apart at distance 1: its centre's ray knows the surface to within that
     spread = float(shifts.norm(dim=-1).max()) / cameras.intrinsics[index].diagonal()[:2].min()
     y, x = torch.meshgrid(
@@ -145,15 +142,6 @@ def render_image(
     depth = torch.where(opacity > 1e-3, color[..., 4] / opacity.clamp_min(1e-3), 0.0)
     part = torch.where(opacity > 0.5, part, -1)
     return Image(*(x.cpu().numpy() for x in (color[..., :3], opacity, depth, part)))
-
-
-def _shifts(rays: int) -> Tensor:
-    """(k, 2) pixels from the centre of a pixel to the k rays through it; k is 2, or `rays` as a square number."""
-    if rays == 2:
-        return torch.tensor(TWO_RAYS)
-    side = max(1, round(rays**0.5))
-    shift = (torch.arange(side) + 0.5) / side - 0.5
-    return torch.cartesian_prod(shift, shift)
 
 
 def _look_along(view: _View, centers: Tensor, shifts: Tensor, spread: float) -> tuple[Tensor, Tensor]:
