@@ -172,3 +172,21 @@ def test_lpips_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     (tmp_path / "checkpoints" / "vgg16-1.pth").touch()
     assert callable(load_lpips("vgg"))
     assert asked == ["alex", "vgg"]
+
+
+@pytest.mark.parametrize(
+    "place", [(slice(20, 40), slice(5, 35)), (slice(0, 3), slice(47, 50)), (slice(0, 0), slice(0, 0))]
+)
+def test_windows_without_a_difference_need_not_be_looked_at(place: tuple[slice, slice]) -> None:
+    """scikit-image on the whole picture says the same of one that differs from the truth in some place."""
+    from skimage.metrics import structural_similarity
+
+    generator = np.random.default_rng(3)
+    truth = generator.random((44, 50, 3))
+    image = truth.copy()
+    image[place] = generator.random(image[place].shape)
+    gaussian = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    whole = structural_similarity(image, truth, channel_axis=-1, data_range=1.0, **gaussian)
+    assert ssim(image, truth) == pytest.approx(whole, abs=1e-12)
+    published = structural_similarity(image, truth, channel_axis=-1, data_range=np.ptp(truth))
+    assert ssim_as_published(image, truth) == pytest.approx(published, abs=1e-12)

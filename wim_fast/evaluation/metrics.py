@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -48,20 +48,13 @@ def psnr(image: np.ndarray, truth: np.ndarray, valid: np.ndarray | None = None) 
 
 def ssim(image: np.ndarray, truth: np.ndarray) -> float:
     """Structural similarity, Gaussian window (Wang et al. 2004), data range 1; NaN under 11 pixels."""
-    from skimage.metrics import structural_similarity
+    return _mean_inside(similarity(image, truth), SSIM_WINDOW)
 
-    if min(np.shape(truth)[:2]) < SSIM_WINDOW:
-        return float("nan")
-    value = structural_similarity(
-        np.asarray(image, float),
-        np.asarray(truth, float),
-        channel_axis=-1,
-        data_range=1.0,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-    )
-    return float(value)
+
+def similarity(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(H, W, 3) the same of the window round each pixel."""
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    return _similarity(image, truth, SSIM_WINDOW, data_range=1.0, **options)
 
 
 def ssim_as_published(image: np.ndarray, truth: np.ndarray) -> float:
@@ -69,13 +62,42 @@ def ssim_as_published(image: np.ndarray, truth: np.ndarray) -> float:
 
     Windows are uniform, 7 x 7. NaN under 7 pixels, and for a truth of one value.
     """
+    data_range = float(np.ptp(truth)) if np.size(truth) else 0.0
+    if not data_range:
+        return float("nan")
+    of_windows = _similarity(image, truth, PAPER_SSIM_WINDOW, data_range=data_range)
+    return _mean_inside(of_windows, PAPER_SSIM_WINDOW)
+
+
+def _similarity(image: np.ndarray, truth: np.ndarray, window: int, **options: Any) -> np.ndarray:
+    """scikit-image's structural similarity (H, W, 3); not valid where windows leave the picture.
+
+    It is 1 where a window sees no difference, so that most of a picture of an object need not be looked at.
+    """
     from skimage.metrics import structural_similarity
 
     image, truth = np.asarray(image, float), np.asarray(truth, float)
-    data_range = float(np.ptp(truth)) if truth.size else 0.0
-    if min(truth.shape[:2]) < PAPER_SSIM_WINDOW or not data_range:
+    found = np.ones(truth.shape)
+    differing = mask_box((image != truth).any(-1), least=1)
+    if differing is None or min(truth.shape[:2]) < window:
+        return found
+    # windows that see a difference have their centres within a radius of it, and see what is within two
+    radius = window // 2
+    rows, columns = (slice(max(side.start - 2 * radius, 0), side.stop + 2 * radius) for side in differing)
+    _, of_windows = structural_similarity(
+        image[rows, columns], truth[rows, columns], channel_axis=-1, full=True, **options
+    )
+    inner = slice(radius, -radius)
+    found[rows, columns][inner, inner] = of_windows[inner, inner]
+    return found
+
+
+def _mean_inside(of_windows: np.ndarray, window: int) -> float:
+    """Of the windows that do not leave the picture, or the part of it that this is; NaN if there is none."""
+    if min(of_windows.shape[:2]) < window:
         return float("nan")
-    return float(structural_similarity(image, truth, channel_axis=-1, data_range=data_range))
+    inner = slice(window // 2, -(window // 2))
+    return float(of_windows[inner, inner].mean())
 
 
 def mask_iou(mask: np.ndarray, truth: np.ndarray, valid: np.ndarray | None = None) -> float:
@@ -129,16 +151,17 @@ def image_metrics(
     if valid is not None:
         image = np.where(valid[..., None], image, truth)
         true_mask = true_mask & valid
+    of_windows = similarity(image, truth)
     result = {
         "psnr": psnr(image, truth, valid),
-        "ssim": ssim(image, truth),
+        "ssim": _mean_inside(of_windows, SSIM_WINDOW),
         "ssim_paper": ssim_as_published(image, truth),
         "iou": mask_iou(mask, true_mask, valid),
     }
     box = mask_box(true_mask)
     inside = None if valid is None or box is None else valid[box]
     result["psnr_box"] = float("nan") if box is None else psnr(image[box], truth[box], inside)
-    result["ssim_box"] = float("nan") if box is None else ssim(image[box], truth[box])
+    result["ssim_box"] = float("nan") if box is None else _mean_inside(of_windows[box], SSIM_WINDOW)
     return result | {name: measure(image, truth) for name, measure in (lpips or {}).items()}
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d, pad
+from torch.nn.functional import pad
 
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.ops.backend import Backend
@@ -279,8 +279,17 @@ def _part_seen(values: RayValues, offsets: Tensor, color: Tensor) -> Tensor:
 def _edges(color: Tensor, band: slice) -> Tensor:
     """(N,) bool of the pixels in these rows: whether colour or opacity (H, W, C) varies in the 3 x 3 neighbourhood."""
     top = max(band.start - 1, 0)
-    planes = color[top : band.stop + 1].permute(2, 0, 1)[None]
-    high = max_pool2d(planes, 3, stride=1, padding=1)
-    low = -max_pool2d(-planes, 3, stride=1, padding=1)
-    varies = ((high - low) > EDGE_CONTRAST).any(1)[0]
-    return varies[band.start - top : band.stop - top].reshape(-1)
+    pixels = color[top : band.stop + 1]
+    spread = _among_neighbours(pixels, torch.maximum) - _among_neighbours(pixels, torch.minimum)
+    return (spread > EDGE_CONTRAST).any(-1)[band.start - top : band.stop - top].reshape(-1)
+
+
+def _among_neighbours(pixels: Tensor, extreme: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """(H, W, C) the greatest or least value in the 3 x 3 neighbourhood: `extreme` is the greater or lesser of two."""
+    for axis in (0, 1):
+        found, last = pixels.clone(), pixels.shape[axis] - 1
+        for here, other in ((0, 1), (1, 0)):
+            side = found.narrow(axis, here, last)
+            side.copy_(extreme(side, pixels.narrow(axis, other, last)))
+        pixels = found
+    return pixels

@@ -32,6 +32,7 @@ from wim_fast.ops.ellipsoid.cpu import (
     distance_bounds,
     distances,
     ellipsoid_shapes,
+    padded,
     take_near,
 )
 
@@ -43,7 +44,7 @@ _ONE = np.float32(1.0)
 @device
 def local_coordinates(px, py, pz, pose, w, m):
     """Rows X, Y, Z of a scratch array: a world point in the frames of the parts; `pose` is a row of `pose_rows`."""
-    for p in range(m):
+    for p in range(padded(m)):
         dx = px - pose[9 * PITCH + p]
         dy = py - pose[10 * PITCH + p]
         dz = pz - pose[11 * PITCH + p]

@@ -15,7 +15,7 @@ from wim_fast.ops.compiled import device
 from wim_fast.ops.ellipsoid.reference import NEWTON_STEPS, OFF_PLANE
 
 PITCH = 272  # columns of a scratch array, more than ModelConfig.parts allows; a power of two would crowd the cache
-LANES = 16  # ellipsoids are worked on in so many at once: what is left over would be done one after another
+LANES = 8  # ellipsoids are worked on in so many at once: what is left over would be done one after another
 X, Y, Z = (k * PITCH for k in range(3))  # the point in the frame of each ellipsoid
 RX, RY, RZ, IX, IY, IZ, R_MAX, R_MIN = (k * PITCH for k in range(3, 11))  # semi-axes, 1 / semi-axes
 LOWER, UPPER = 11 * PITCH, 12 * PITCH  # bounds of the distance
@@ -50,15 +50,21 @@ def ellipsoid_shapes(semi_axes: np.ndarray) -> np.ndarray:
 
 
 @device
+def padded(m):
+    """`m` columns, and those that fill up the last `LANES`."""
+    return (m + LANES - 1) // LANES * LANES
+
+
+@device
 def distance_bounds(w, m):
-    """Rows LOWER and UPPER of the first `m` columns from their point and semi-axes.
+    """Rows LOWER and UPPER of the first `m` columns (and some more) from their point and semi-axes.
 
     From below: a convex body lies behind each of its supporting planes. The plane whose normal is that of the level set
     through the point, ``x / r^2``, gives ``k0 (k0 - 1) / k1`` with ``k0 = |x / r|``, ``k1 = |x / r^2|``; the sphere round
     it ``|x| - max(r)``. From above: the surface point on the way to the centre is ``|x| (1 - 1 / k0)`` away; from inside
     the ellipsoid through the point, no surface point is nearer than ``min(r) (1 - k0)``.
     """
-    for p in range(m):
+    for p in range(padded(m)):
         x = w[X + p]
         y = w[Y + p]
         z = w[Z + p]
@@ -87,7 +93,7 @@ def distances(w, m):
 
     The same solve as ``reference.closest_point``.
     """
-    m = (m + LANES - 1) // LANES * LANES
+    m = padded(m)
     for p in range(m):
         px = w[RX + p] * max(abs(w[X + p]), _OFF_PLANE * w[RX + p])
         py = w[RY + p] * max(abs(w[Y + p]), _OFF_PLANE * w[RY + p])

@@ -32,6 +32,7 @@ from wim_fast.ops.ellipsoid.cpu import (
     distances,
     ellipsoid_shapes,
     inflated_semi_axes,
+    padded,
     take_near,
 )
 from wim_fast.ops.march.reference import MAX_SAMPLES_PER_RAY, Samples
@@ -63,11 +64,11 @@ def _march_chunk(chunk, origins, directions, pose_ids, poses, shapes, inflated, 
         pose = poses[pose_ids[ray]]
         local_coordinates(origins[ray, 0], origins[ray, 1], origins[ray, 2], pose, start, n_parts)
         dx, dy, dz = directions[ray, 0], directions[ray, 1], directions[ray, 2]
-        for p in range(n_parts):
+        for p in range(padded(n_parts)):
             along[X + p] = pose[p] * dx + pose[3 * PITCH + p] * dy + pose[6 * PITCH + p] * dz
             along[Y + p] = pose[PITCH + p] * dx + pose[4 * PITCH + p] * dy + pose[7 * PITCH + p] * dz
             along[Z + p] = pose[2 * PITCH + p] * dx + pose[5 * PITCH + p] * dy + pose[8 * PITCH + p] * dz
-        for p in range(n_parts):
+        for p in range(padded(n_parts)):
             # where the ray is inside the inflated ellipsoid: from its point next to the centre, so that rounding does
             # not grow with the distance of the camera
             ux, uy, uz = along[X + p], along[Y + p], along[Z + p]
@@ -102,7 +103,7 @@ def _march_chunk(chunk, origins, directions, pose_ids, poses, shapes, inflated, 
             t = (np.float32(k) + jitter[ray]) * step
             if t > far_t:
                 break
-            for p in range(m):
+            for p in range(padded(m)):
                 w[X + p] = ray_start[X + p] + t * ray_along[X + p]
                 w[Y + p] = ray_start[Y + p] + t * ray_along[Y + p]
                 w[Z + p] = ray_start[Z + p] + t * ray_along[Z + p]
