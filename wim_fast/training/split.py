@@ -22,6 +22,7 @@ from wim_fast.scene.load import check_trainable, find_scene, load_scene, scene_n
 from wim_fast.scene.scene import Scene
 from wim_fast.sections import FILES_OF_METHODS, OURS
 from wim_fast.training.checkpoint import TrainedOn
+from wim_fast.training.initialization import enough_parts
 from wim_fast.training.trainer import pixel_size
 
 PIXELS_PER_PART = 4  # of an image, at the least
@@ -32,7 +33,7 @@ VIEW_FRAMES = 10  # of the frames trained on, for previews and the table at the 
 class Split:
     """The views of a recording that a run is trained on, and some to look at and to test with."""
 
-    config: Config  # with cameras and scale resolved
+    config: Config  # with cameras, scale and number of parts resolved
     scene: Scene  # trained on
     views: Scene  # trained and test cameras, a few of the frames trained on
     view_positions: list[int]  # where these are among the frames trained on
@@ -89,7 +90,9 @@ def read_split(config: Config) -> Split:
     scene = read_views(wanted, train, recording=recording)
     check_trainable(scene)
     if config.baseline.method == OURS:
-        check_parts(scene, config.model.parts)
+        if config.model.parts is None:
+            config = config_module.replace(config, parts=enough_parts(scene, config))
+        check_parts(scene, config.model.num_parts)
 
     count = len(recording.frame_ids)
     frames = range(count)[parse_frames(wanted.frames, count) if wanted.frames else slice(None)]
