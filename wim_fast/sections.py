@@ -23,7 +23,7 @@ FILES_OF_METHODS = {
     KUNDU: ("smpl", "template", "pose_prior"),
     SCHMIDTKE: ("template", "vgg_weights"),
 }
-LEAST_AUTO, MOST_AUTO = 10, 40  # parts, where their number is left open
+LEAST_AUTO, MOST_AUTO = 20, 40  # parts, where their number is left open
 MOST_TOP_PARTS = 8  # what the kernels have room for: ops.articulated.reference.MAX_CANDIDATES
 
 

@@ -19,7 +19,7 @@ Ellipsoids = tuple[
 
 HULL_CELLS = 96  # along the longest side of the visual hull
 MOST_EXCESS = 1.2  # of the volume of first parts against that of the hull which they share out
-AUTO_STEP = 3  # parts between those that are tried
+AUTO_STEP = 4  # parts between those that are tried
 
 RANDOM_SPREAD = 0.1  # world units: an object is about 1.2 long
 RANDOM_SEMI_AXIS = 0.07  # world units

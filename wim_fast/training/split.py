@@ -91,7 +91,8 @@ def read_split(config: Config) -> Split:
     check_trainable(scene)
     if config.baseline.method == OURS:
         if config.model.parts is None:
-            config = config_module.replace(config, parts=enough_parts(scene, config))
+            enough = min(enough_parts(scene, config), most_parts(scene))
+            config = config_module.replace(config, parts=max(enough, config.model.top_parts))
         check_parts(scene, config.model.num_parts)
 
     count = len(recording.frame_ids)
@@ -120,12 +121,21 @@ def read_split(config: Config) -> Split:
     return Split(config, scene, views, positions, test)
 
 
+def largest_image(scene: Scene) -> int:
+    """Pixels of the object in the image where it covers most."""
+    return int(scene.footage.counts[..., OBJECT].max())
+
+
+def most_parts(scene: Scene) -> int:
+    """That pictures could tell apart."""
+    return largest_image(scene) // PIXELS_PER_PART
+
+
 def check_parts(scene: Scene, parts: int) -> None:
     """UserError for more parts than the pictures could ever tell apart."""
-    pixels = int(scene.footage.counts[..., OBJECT].max())
-    if pixels < PIXELS_PER_PART * parts:
-        most = pixels // PIXELS_PER_PART
-        problem = f"the object covers at most {pixels} pixels, too few for {parts} parts"
+    most = most_parts(scene)
+    if parts > most:
+        problem = f"the object covers at most {largest_image(scene)} pixels, too few for {parts} parts"
         remedy = f"ask for at most {most} --parts" if most else "give larger pictures of the object"
         raise UserError(scene.path, problem, remedy)
 
