@@ -18,6 +18,7 @@ from wim_fast.config import (
     to_yaml,
 )
 from wim_fast.errors import UserError
+from wim_fast.sections import MOST_AUTO
 
 
 def parse(*arguments: str) -> dict:
@@ -90,10 +91,10 @@ def test_yaml_scalars_mean_what_people_mean(tmp_path):
         ("scene:\n  parts: 3", "scene.parts is in the wrong section. Move it to model."),
         ("scene: dog", "scene is 'dog'. It must hold settings"),
         ("- 1", "holds no sections"),
-        ("model:\n  parts: ten", "model.parts is 'ten'. It must be a whole number."),
-        ("model:\n  parts: 3.5", "model.parts is 3.5. It must be a whole number."),
+        ("model:\n  parts: ten", "model.parts is 'ten'. It must be a whole number, or null."),
+        ("model:\n  parts: 3.5", "model.parts is 3.5. It must be a whole number, or null."),
         ("model:\n  parts: true", "model.parts is True"),
-        ("model:\n  parts: null", "model.parts is None"),
+        ("model:\n  pose_width: null", "model.pose_width is None"),
         ("model:\n  parts: [3]", "model.parts is [3]"),
         ("model:\n  parts: 0", "model.parts is 0. It must be at least 1."),
         ("model:\n  hash_log2_entries: 99", "model.hash_log2_entries is 99. It must be at most 24."),
@@ -156,6 +157,10 @@ def test_flags():
         "allow_missing": True,
         "size": None,
     }
+    assert parse("--parts", "auto", "--frames", "auto") == {
+        "parts": None,
+        "frames": "auto",
+    }  # a text is a text
     with pytest.raises(SystemExit, match="2"):
         parse("--parts", "many")
 
@@ -167,6 +172,9 @@ def test_flags_over_file_over_defaults(tmp_path):
     assert (config.model.parts, config.model.top_parts, config.model.decoder_layers) == (9, 3, 1)
     assert (config.schedule.iterations, config.schedule.minutes) == (100, None)
     assert config.scene.scene == "folder/of/mine"
+    file.write_text("model:\n  parts: auto\n")
+    assert load_config("x", config_file=file).model.num_parts == MOST_AUTO
+    assert load_config("x", {"parts": "auto"}).model.parts is None
     with pytest.raises(UserError, match="command line: --parts is 0"):
         load_config("x", {"parts": 0})
     with pytest.raises(UserError, match="Give exactly one"):

@@ -162,7 +162,7 @@ def peak_mebibytes(device: torch.device) -> Results:
 def paper_results(subject: Subject, repeats: int) -> Results:
     """The paper's step and ours in turn, on rays drawn alike; ratios of neighbours in time."""
     trainer, device = subject.trainer, subject.trainer.backend.device
-    paper = PaperModel(trainer.config.model.parts, subject.scene.num_frames).to(device)
+    paper = PaperModel(trainer.config.model.num_parts, subject.scene.num_frames).to(device)
     with torch.no_grad():
         rotation, translation, semi_axes, *_ = trainer.model.pose(
             torch.tensor([0], device=device), trainer.backend

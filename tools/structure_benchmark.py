@@ -212,7 +212,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="folder of the scenes and runs")
     parser.add_argument("--robots", nargs="+", default=ROBOTS, metavar="ROBOT:SEED", help="see above")
-    parser.add_argument("--parts", type=int, default=24, help="of every run (default: 24)")
+    parser.add_argument("--parts", default="24", help="of every run, a number or auto (default: 24)")
     parser.add_argument("--iterations", type=int, default=1500, help="of every run (default: 1500)")
     parser.add_argument("--threads", type=int, default=1, help="of training (default: 1)")
     parser.add_argument("--json", type=Path, help="write the numbers there too")

@@ -23,6 +23,7 @@ FILES_OF_METHODS = {
     KUNDU: ("smpl", "template", "pose_prior"),
     SCHMIDTKE: ("template", "vgg_weights"),
 }
+LEAST_AUTO, MOST_AUTO = 20, 40  # parts, where their number is left open
 MOST_TOP_PARTS = 8  # what the kernels have room for: ops.articulated.reference.MAX_CANDIDATES
 
 
@@ -62,9 +63,10 @@ class SceneConfig:
 class ModelConfig:
     """What is learned."""
 
-    parts: int = field(
+    parts: int | None = field(
         20,
-        "number of parts P, about twice the bodies that move: these are found among them",
+        f"number of parts P, about twice the bodies that move: these are found among them; auto: {LEAST_AUTO} to "
+        f"{MOST_AUTO}, as many as describe the visual hull",
         minimum=1,
         maximum=256,
     )
@@ -115,6 +117,11 @@ class ModelConfig:
     initial_weight_sharpness: float = field(
         30.0, "sharpness a of the part weights, at first, 1 / world units", minimum=0.1, maximum=1e4
     )
+
+    @property
+    def num_parts(self) -> int:
+        """The number of parts; until the recording is read, the most there can be if it is left open."""
+        return MOST_AUTO if self.parts is None else self.parts
 
 
 @dataclass(frozen=True)
@@ -493,7 +500,7 @@ def check_together(config: Config, where: str) -> None:
         "leave it out, or choose another --method",
     )
     require(
-        model.top_parts <= model.parts,
-        f"model.top_parts {model.top_parts} is more than the {model.parts} of model.parts",
+        model.top_parts <= model.num_parts,
+        f"model.top_parts {model.top_parts} is more than the {model.num_parts} of model.parts",
         "lower top_parts or raise parts",
     )

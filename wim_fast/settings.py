@@ -14,6 +14,8 @@ from typing import Any
 
 from wim_fast.errors import UserError
 
+AUTO = "auto"  # in the place of a number: none is asked for
+
 
 def field(
     default: Any,
@@ -93,13 +95,18 @@ _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 def check(setting: Setting, value: Any, where: str, key: str) -> Any:
     """`value` in the setting's own type; UserError naming `key` in `where` if it is wrong or impossible."""
-    if value is None and setting.optional:
+    if setting.optional and (value is None or _left_open(setting, value)):
         return None
     if setting.is_tuple:
         if not isinstance(value, (list, tuple)):
             raise UserError(where, f"{key} is {value!r}", f"it must be {_wanted(setting)}")
         return tuple(_check_scalar(setting, v, where, key) for v in value)
     return _check_scalar(setting, value, where, key)
+
+
+def _left_open(setting: Setting, value: Any) -> bool:
+    """Whether a word says that the program is to choose; where any text may be meant, none does."""
+    return setting.kind is not str and isinstance(value, str) and value.lower() == AUTO
 
 
 def _wanted(setting: Setting) -> str:
@@ -156,7 +163,8 @@ def unknown_key(where: str, key: str, known: Collection[str]) -> UserError:
 def add_flags(parser: argparse.ArgumentParser, settings: Iterable[Setting]) -> None:
     """One flag per setting, grouped by section; flags not given leave no attribute (`argparse.SUPPRESS`).
 
-    Booleans are `--x` and `--no-x`, tuples take one or more values, and `none` unsets what may be unset.
+    Booleans are `--x` and `--no-x`, tuples take one or more values. `none` unsets what may be unset, and so does `auto`
+    in the place of a number.
     """
     groups: dict[str, Any] = {}
     for setting in settings:
@@ -182,7 +190,8 @@ def add_flags(parser: argparse.ArgumentParser, settings: Iterable[Setting]) -> N
 
 def _flag_type(setting: Setting) -> Any:
     def parse(text: str) -> Any:
-        return None if setting.optional and text.lower() in ("none", "null") else setting.kind(text)
+        unset = text.lower() in ("none", "null") or _left_open(setting, text)
+        return None if setting.optional and unset else setting.kind(text)
 
     # argparse says "invalid <this> value"
     parse.__name__ = {int: "whole number", float: "number", str: "text"}[setting.kind]

@@ -118,6 +118,13 @@ def test_test_cameras_are_not_trained_on(scene):
     assert load_run("runs/tiny_1").camera_ids == (0, 3, 4)
 
 
+@pytest.mark.usefixtures("bare_training")
+def test_the_number_of_parts_is_chosen_once(scene, capsys):
+    assert train(scene, iterations=1, parts="auto") == 0
+    assert from_yaml(Path("runs/tiny_1/config.yaml")).model.parts == 12  # its pictures tell no more apart
+    assert "; 12 parts" in capsys.readouterr().out
+
+
 def test_without_test_cameras_there_is_no_test_column(scene):
     assert train(scene, "--train-cameras", *"01234", iterations=2) == 0
     evaluation = json.loads(Path("runs/tiny_1/evaluation.json").read_text())

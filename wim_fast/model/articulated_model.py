@@ -50,7 +50,7 @@ class ArticulatedModel(nn.Module):
 
     def __init__(self, config: ModelConfig, num_frames: int) -> None:
         super().__init__()
-        parts = config.parts
+        parts = config.num_parts
         self.minimum_semi_axis = config.minimum_semi_axis
         self.top_parts = config.top_parts
         self.candidate_share = config.candidate_share

@@ -172,7 +172,10 @@ def run_content(run: RunContent, media: Media) -> Markup:
 def run_facts(run: RunContent) -> str:
     """What was trained, on a line."""
     scene, schedule = run.config.scene, run.config.schedule
-    told = [f"Scene {run.scene}", f"{run.config.model.parts} parts" if method(run) == OURS else method(run)]
+    told = [
+        f"Scene {run.scene}",
+        f"{run.config.model.num_parts} parts" if method(run) == OURS else method(run),
+    ]
     if scene.train_cameras is not None:
         told.append(f"trained on {len(scene.train_cameras)} cameras")
     if scene.test_cameras:

@@ -59,7 +59,7 @@ def overview_row(run: RunContent) -> list[str]:
         run.name,
         run.scene,
         method(run),
-        str(run.config.model.parts) if method(run) == OURS else "",
+        str(run.config.model.num_parts) if method(run) == OURS else "",
         str(run.steps or ""),
         minutes,
         *views,

@@ -189,7 +189,7 @@ def rescued(trainer: Learner, folder: RunFolder, trained_on: TrainedOn) -> UserE
 def what_is_trained(config: Config) -> str:
     """In a few words."""
     method = config.baseline.method
-    return f"{config.model.parts} parts" if method == OURS else f"baseline {method}"
+    return f"{config.model.num_parts} parts" if method == OURS else f"baseline {method}"
 
 
 def describe(backend: Backend, processes: Processes) -> str:

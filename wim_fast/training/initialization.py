@@ -10,11 +10,16 @@ import numpy as np
 from wim_fast.config import Config
 from wim_fast.errors import UserError
 from wim_fast.scene.scene import Scene
-from wim_fast.scene.visual_hull import look_at, visual_hull
+from wim_fast.scene.visual_hull import hull_bounds, look_at, visual_hull
+from wim_fast.sections import LEAST_AUTO, MOST_AUTO
 
 Ellipsoids = tuple[
     np.ndarray, np.ndarray, np.ndarray
 ]  # rotation (P, 3, 3), translation (P, 3), semi_axes (P, 3)
+
+HULL_CELLS = 96  # along the longest side of the visual hull
+MOST_EXCESS = 1.2  # of the volume of first parts against that of the hull which they share out
+AUTO_STEP = 4  # parts between those that are tried
 
 RANDOM_SPREAD = 0.1  # world units: an object is about 1.2 long
 RANDOM_SEMI_AXIS = 0.07  # world units
@@ -24,13 +29,39 @@ def initial_parts(scene: Scene, config: Config) -> Ellipsoids:
     """Ellipsoids that share out the visual hull of one frame, see `starting_frame`; or random ones at its middle."""
     frame, model = starting_frame(scene, config.schedule.initial_frames), config.model
     if not model.hull_start:
-        return random_parts(look_at(scene.cameras, scene.mask[:, frame]), model.parts, config.schedule.seed)
-    points = visual_hull(scene.cameras, scene.mask[:, frame], resolution=96)
-    if len(points) < 4 * model.parts:
-        problem = f"the visual hull of frame {scene.frame_ids[frame]} has too few points ({len(points)}) for {model.parts} parts"
+        return random_parts(
+            look_at(scene.cameras, scene.mask[:, frame]), model.num_parts, config.schedule.seed
+        )
+    points = visual_hull(scene.cameras, scene.mask[:, frame], resolution=HULL_CELLS)
+    if len(points) < 4 * model.num_parts:
+        hull = f"the visual hull of frame {scene.frame_ids[frame]}"
+        problem = f"{hull} has too few points ({len(points)}) for {model.num_parts} parts"
         raise UserError("parts", problem, "ask for fewer --parts, or check masks and cameras")
     seed = config.schedule.seed
-    return parts_from_points(points, model.parts, model.minimum_semi_axis, model.initial_shrink, seed)
+    return parts_from_points(points, model.num_parts, model.minimum_semi_axis, model.initial_shrink, seed)
+
+
+def enough_parts(scene: Scene, config: Config) -> int:
+    """So many parts that their ellipsoids are hardly larger than the pieces of the visual hull that they stand for.
+
+    A piece that bends, forks or has corners is smaller than the ellipsoid of its moments: an arm of straight links takes
+    few parts to be described, an animal with a trunk and thin legs takes many.
+    """
+    frame = starting_frame(scene, config.schedule.initial_frames)
+    bounds = hull_bounds(scene.cameras, scene.mask[:, frame])
+    points = visual_hull(scene.cameras, scene.mask[:, frame], HULL_CELLS, bounds)
+    if bounds is None or len(points) < 4 * MOST_AUTO:
+        return LEAST_AUTO
+    volume = len(points) * (np.ptp(bounds, axis=0).max() / HULL_CELLS) ** 3
+    tried = range(LEAST_AUTO, MOST_AUTO, AUTO_STEP)
+    enough = (n for n in tried if ellipsoid_volume(points, n, config.schedule.seed) <= MOST_EXCESS * volume)
+    return next(enough, MOST_AUTO)
+
+
+def ellipsoid_volume(points: np.ndarray, parts: int, seed: int) -> float:
+    """Volume of all ellipsoids that share out a solid, points (M, 3); at least the solid's own, up to sampling."""
+    _, _, semi_axes = parts_from_points(points, parts, 0.0, 1.0, seed)
+    return float(4 / 3 * np.pi * semi_axes.prod(axis=1).sum())
 
 
 def random_parts(middle: np.ndarray, parts: int, seed: int) -> Ellipsoids:

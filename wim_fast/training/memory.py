@@ -44,12 +44,12 @@ def step_bytes(config: Config) -> int:
     per_sample = 100 + KEPT * (32 + model.decoder_width * model.decoder_layers)
     images = render.images_per_step
     per_image = (
-        KEPT * (model.pose_width * model.pose_layers + 9 * model.parts)
-        + 16 * model.parts * sampling.surface_points
+        KEPT * (model.pose_width * model.pose_layers + 9 * model.num_parts)
+        + 16 * model.num_parts * sampling.surface_points
         + 16 * (sampling.mask_pixels + sampling.core_points)
     )
-    merged = sampling.merge_frames * 27 * model.parts
-    structure = (7 * model.parts) ** 2 * KEPT
+    merged = sampling.merge_frames * 27 * model.num_parts
+    structure = (7 * model.num_parts) ** 2 * KEPT
     return NUMBER * (
         32 * rays * render.marched_per_ray + per_sample * decoded + per_image * images + merged + structure
     )

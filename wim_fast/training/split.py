@@ -22,6 +22,7 @@ from wim_fast.scene.load import check_trainable, find_scene, load_scene, scene_n
 from wim_fast.scene.scene import Scene
 from wim_fast.sections import FILES_OF_METHODS, OURS
 from wim_fast.training.checkpoint import TrainedOn
+from wim_fast.training.initialization import enough_parts
 from wim_fast.training.trainer import pixel_size
 
 PIXELS_PER_PART = 4  # of an image, at the least
@@ -32,7 +33,7 @@ VIEW_FRAMES = 10  # of the frames trained on, for previews and the table at the 
 class Split:
     """The views of a recording that a run is trained on, and some to look at and to test with."""
 
-    config: Config  # with cameras and scale resolved
+    config: Config  # with cameras, scale and number of parts resolved
     scene: Scene  # trained on
     views: Scene  # trained and test cameras, a few of the frames trained on
     view_positions: list[int]  # where these are among the frames trained on
@@ -89,7 +90,10 @@ def read_split(config: Config) -> Split:
     scene = read_views(wanted, train, recording=recording)
     check_trainable(scene)
     if config.baseline.method == OURS:
-        check_parts(scene, config.model.parts)
+        if config.model.parts is None:
+            enough = min(enough_parts(scene, config), most_parts(scene))
+            config = config_module.replace(config, parts=max(enough, config.model.top_parts))
+        check_parts(scene, config.model.num_parts)
 
     count = len(recording.frame_ids)
     frames = range(count)[parse_frames(wanted.frames, count) if wanted.frames else slice(None)]
@@ -117,12 +121,21 @@ def read_split(config: Config) -> Split:
     return Split(config, scene, views, positions, test)
 
 
+def largest_image(scene: Scene) -> int:
+    """Pixels of the object in the image where it covers most."""
+    return int(scene.footage.counts[..., OBJECT].max())
+
+
+def most_parts(scene: Scene) -> int:
+    """That pictures could tell apart."""
+    return largest_image(scene) // PIXELS_PER_PART
+
+
 def check_parts(scene: Scene, parts: int) -> None:
     """UserError for more parts than the pictures could ever tell apart."""
-    pixels = int(scene.footage.counts[..., OBJECT].max())
-    if pixels < PIXELS_PER_PART * parts:
-        most = pixels // PIXELS_PER_PART
-        problem = f"the object covers at most {pixels} pixels, too few for {parts} parts"
+    most = most_parts(scene)
+    if parts > most:
+        problem = f"the object covers at most {largest_image(scene)} pixels, too few for {parts} parts"
         remedy = f"ask for at most {most} --parts" if most else "give larger pictures of the object"
         raise UserError(scene.path, problem, remedy)
 

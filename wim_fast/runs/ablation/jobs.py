@@ -89,7 +89,7 @@ def plan_jobs(
     def job(variant: Variant, seed: int) -> Job:
         values = {**base, **variant.settings, "seed": seed}
         if values.get("preset") == PAPER:  # it reads the features of all parts, however few there are
-            values["top_parts"] = min(MOST_TOP_PARTS, ours.model.parts)
+            values["top_parts"] = min(MOST_TOP_PARTS, ours.model.num_parts)
         config = load_config(None, values, config_file=config_file)
         return Job(variant, seed, config, RunFolder(output / variant.name / f"seed_{seed}"))
 
