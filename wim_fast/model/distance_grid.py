@@ -26,6 +26,15 @@ class DistanceGrid:
     low: np.ndarray  # (3,) world position of the first point
     cell: float  # between neighbours, world units
 
+    def zero_crossing(self) -> tuple[np.ndarray, np.ndarray]:
+        """Vertices (N, 3) float64, world, and faces (M, 3) int32, counter-clockwise from outside, of all surfaces."""
+        from skimage.measure import marching_cubes
+
+        if not (self.sdf < 0).any():
+            return np.zeros((0, 3)), np.zeros((0, 3), np.int32)
+        vertices, faces, _, _ = marching_cubes(self.sdf, 0.0)
+        return self.low + self.cell * vertices.astype(np.float64), faces.astype(np.int32)
+
 
 @torch.no_grad()
 def distance_grid(model: ArticulatedModel, posed: Posed, cell: float, backend: Backend) -> DistanceGrid:
@@ -37,7 +46,12 @@ def distance_grid(model: ArticulatedModel, posed: Posed, cell: float, backend: B
     reach = model.field.residual_max + float(
         union_reach(0.0, len(posed.semi_axes), posed.union_sharpness)
     )  # beyond the ellipsoids
-    low, shape = _bounds(posed, reach + MARGIN * cell, cell)
+    margin = reach + MARGIN * cell
+    low, high = bounds(posed)
+    low = low - margin
+    shape = [
+        BLOCK * int(np.ceil((n + 1) / BLOCK)) for n in np.ceil((high + margin - low) / cell)
+    ]  # whole blocks
     axes = [torch.arange(0, n, BLOCK, device=backend.device) for n in shape]
     corners = torch.cartesian_prod(*axes)
     origin = torch.as_tensor(low, dtype=torch.float32, device=backend.device)
@@ -58,14 +72,13 @@ def distance_grid(model: ArticulatedModel, posed: Posed, cell: float, backend: B
     return DistanceGrid(sdf.cpu().numpy(), low, cell)
 
 
-def _bounds(posed: Posed, margin: float, cell: float) -> tuple[np.ndarray, list[int]]:
-    """First point and number of points, whole blocks, of a grid that holds all ellipsoids and `margin` around them."""
+def bounds(posed: Posed) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest world coordinates (3,) of all ellipsoids of the first pose."""
     extent = (posed.rotation[0] * posed.semi_axes[:, None, :]).norm(
         dim=-1
     )  # (P, 3) half sides of their boxes
-    low = (posed.translation[0] - extent).amin(0).double().cpu().numpy() - margin
-    high = (posed.translation[0] + extent).amax(0).double().cpu().numpy() + margin
-    return low, [BLOCK * int(np.ceil((n + 1) / BLOCK)) for n in np.ceil((high - low) / cell)]
+    low, high = (posed.translation[0] - extent).amin(0), (posed.translation[0] + extent).amax(0)
+    return low.double().cpu().numpy(), high.double().cpu().numpy()
 
 
 def _chunked(function: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
