@@ -14,8 +14,12 @@ from wim_fast.ops.articulated.reference import union_reach
 from wim_fast.ops.backend import Backend
 
 BLOCK = 4  # grid points a side whose distances are bounded by that of one of them
-CHUNK = 1 << 18  # points at a time
+CHUNK = 1 << 15  # points at a time
 MARGIN = 2  # grid points left outside of all that the surface can reach
+
+
+def never() -> None:
+    """Go on."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,10 @@ class DistanceGrid:
 
 
 @torch.no_grad()
-def distance_grid(model: ArticulatedModel, posed: Posed, cell: float, backend: Backend) -> DistanceGrid:
-    """Of the first pose in `posed`.
+def distance_grid(
+    model: ArticulatedModel, posed: Posed, cell: float, backend: Backend, pause: Callable[[], None] = never
+) -> DistanceGrid:
+    """Of the first pose in `posed`. `pause` is called now and then; what it raises ends the work.
 
     The union of ellipsoids changes by no more than the way (its gradient is shorter than 1) and the residual is
     bounded: from one point of each block follows whether the surface can be in it.
@@ -46,12 +52,9 @@ def distance_grid(model: ArticulatedModel, posed: Posed, cell: float, backend: B
     reach = model.field.residual_max + float(
         union_reach(0.0, len(posed.semi_axes), posed.union_sharpness)
     )  # beyond the ellipsoids
-    margin = reach + MARGIN * cell
     low, high = bounds(posed)
-    low = low - margin
-    shape = [
-        BLOCK * int(np.ceil((n + 1) / BLOCK)) for n in np.ceil((high + margin - low) / cell)
-    ]  # whole blocks
+    low, high = low - reach - MARGIN * cell, high + reach + MARGIN * cell
+    shape = [BLOCK * int(np.ceil((n + 1) / BLOCK)) for n in np.ceil((high - low) / cell)]  # whole blocks
     axes = [torch.arange(0, n, BLOCK, device=backend.device) for n in shape]
     corners = torch.cartesian_prod(*axes)
     origin = torch.as_tensor(low, dtype=torch.float32, device=backend.device)
@@ -60,15 +63,14 @@ def distance_grid(model: ArticulatedModel, posed: Posed, cell: float, backend: B
         return origin + cell * index
 
     half = (BLOCK - 1) / 2
-    union = _chunked(lambda x: _union(model, posed, x, backend), at(corners + half))
+    union = _chunked(lambda x: _union(model, posed, x, backend), at(corners + half), pause)
     near = union.abs() < half * 3**0.5 * cell + model.field.residual_max
     sdf = torch.where(near, 0.0, union).view([len(a) for a in axes])
     for axis in range(3):
         sdf = sdf.repeat_interleave(BLOCK, axis)
     inside = torch.cartesian_prod(*[torch.arange(BLOCK, device=backend.device)] * 3)
     index = (corners[near][:, None] + inside).view(-1, 3)
-    values = _chunked(lambda x: _distance(model, posed, x, backend), at(index))
-    sdf[tuple(index.T)] = values
+    sdf[tuple(index.T)] = _chunked(lambda x: _distance(model, posed, x, backend), at(index), pause)
     return DistanceGrid(sdf.cpu().numpy(), low, cell)
 
 
@@ -81,8 +83,12 @@ def bounds(posed: Posed) -> tuple[np.ndarray, np.ndarray]:
     return low.double().cpu().numpy(), high.double().cpu().numpy()
 
 
-def _chunked(function: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
-    return torch.cat([function(chunk) for chunk in points.split(CHUNK)])
+def _chunked(function: Callable[[Tensor], Tensor], points: Tensor, pause: Callable[[], None]) -> Tensor:
+    values = []
+    for chunk in points.split(CHUNK):
+        pause()
+        values.append(function(chunk))
+    return torch.cat(values)
 
 
 def _pose_ids(points: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from wim_fast.drawing.annotate import part_palette
 from wim_fast.model.articulated_model import Posed
-from wim_fast.model.distance_grid import bounds, distance_grid
+from wim_fast.model.distance_grid import bounds, distance_grid, never
 from wim_fast.model.motion import Motion, edges_of, joints_of, semi_axes_of
 from wim_fast.posing.rigid import quaternion
 from wim_fast.posing.tree import joint_candidates
@@ -26,8 +27,10 @@ class Mesh(NamedTuple):
 
 
 @torch.no_grad()
-def surface_mesh(snapshot: Snapshot, posed: Posed, resolution: int = 64) -> Mesh:
-    """The field's surface in the first pose of `posed`, by marching cubes.
+def surface_mesh(
+    snapshot: Snapshot, posed: Posed, resolution: int = 64, pause: Callable[[], None] = never
+) -> Mesh:
+    """The field's surface in the first pose of `posed`, by marching cubes. `pause`: see `distance_grid`.
 
     Args:
         resolution: cells along the longest side of the box that holds the ellipsoids.
@@ -35,7 +38,7 @@ def surface_mesh(snapshot: Snapshot, posed: Posed, resolution: int = 64) -> Mesh
     backend = snapshot.backend
     low, high = bounds(posed)
     cell = float((high - low).max()) / resolution
-    vertices, faces = distance_grid(snapshot.model, posed, cell, backend).zero_crossing()
+    vertices, faces = distance_grid(snapshot.model, posed, cell, backend, pause).zero_crossing()
     points = torch.as_tensor(vertices, dtype=torch.float32, device=backend.device)
     pose_ids = torch.zeros(len(points), dtype=torch.int32, device=points.device)
     values = snapshot.model.evaluate(points, pose_ids, posed, backend)
