@@ -26,12 +26,13 @@ class Tab:
 
     def __init__(self, connection: Any) -> None:
         self.connection, self.number = connection, 0
+        self.patience = 60.0  # seconds for an answer
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         self.number += 1
         self.connection.send(json.dumps({"id": self.number, "method": method, "params": params}))
         while True:
-            answer = json.loads(self.connection.recv(timeout=60))
+            answer = json.loads(self.connection.recv(timeout=self.patience))
             if answer.get("id") == self.number:
                 assert "error" not in answer, answer
                 return answer["result"]

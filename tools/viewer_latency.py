@@ -33,6 +33,7 @@ from chromium import Tab, chromium
 from page_client import Message, PageClient, draws, page_client
 
 WIDTHS = (1360, 1000, 700)
+WINDOW = 800, 768  # pixels; the picture has about half of it
 TABS = ("Grid", "Object", "Ray", "Image", "Pose", "Export", "Help")
 PATIENCE = 60.0  # seconds for anything at all
 QUIET = 4.0  # seconds without news, after which nothing more is awaited
@@ -269,7 +270,8 @@ def ask_server(server: Server, frames: Sequence[int], part: int) -> None:
 
 def ask_browser(server: Server, profile: Path, frames: Sequence[int], part: int) -> None:
     """The same in Chromium, once it has drawn it."""
-    with chromium(f"http://127.0.0.1:{server.port}", profile, 1360, 768) as tab:
+    with chromium(f"http://127.0.0.1:{server.port}", profile, *WINDOW) as tab:
+        tab.patience = 10 * PATIENCE  # the page answers between two pictures
         tab.wait_for("document.body.innerText.includes('missed mass') && window.__viserSceneTree", PATIENCE)
         time.sleep(10)
 

@@ -65,6 +65,14 @@ def page(tiny_run: TinyRun) -> Iterator:
     page.close()
 
 
+@pytest.fixture
+def running(page):
+    """The page, drawn by its own thread from now on."""
+    if page._thread is None:
+        page.start()
+    return page
+
+
 def cells(page) -> np.ndarray:
     """Centres of the boxes drawn (N, 3), world."""
     node = page.server.scene.get_handle_by_name("/cells")
@@ -403,10 +411,11 @@ def drag_the_gizmo(page, tab) -> None:
     page.object.ellipsoids.value, page.grid.show.value, page.object.cameras.value = True, True, "trained on"
 
 
-def test_two_pages_share_one_server(page) -> None:
+def test_two_pages_share_one_server(running) -> None:
     """Both are drawn; what is moved in one shows in both; one that drags, or leaves, does not block the other."""
+    page = running
     drawn = {name: draws(name) for name in ("/ellipsoids", "/cells")}
-    thread, port = page.start(), page.server.get_port()
+    port = page.server.get_port()
     with page_client(port) as one:
         with page_client(port) as other:
             for client in (one, other):
@@ -424,16 +433,36 @@ def test_two_pages_share_one_server(page) -> None:
         start = time.monotonic()
         one.set("frame", 1)
         one.wait_for(draws("/ellipsoids"), start)
-    assert thread.is_alive()
+    assert page._thread.is_alive()
     assert not page.problem.visible
     page.grid.as_in_training()
     page.frame.value, page.pose.angle.value = 0, 0
 
 
+def test_a_drag_of_the_gizmo_as_a_page_sends_it(running) -> None:
+    """While it is held it stays where the hand has it; the part turns, in all pages."""
+    gizmo = {"name": "/gizmo", "owner": ""}
+    quarter = {"wxyz": (0.5**0.5, 0.0, 0.0, 0.5**0.5), "position": (0.0, 0.0, 0.0)}
+    with page_client(running.server.get_port()) as client:
+        client.wait_for(draws("/ellipsoids"))
+        client.set("part", "part 0")
+        client.wait_for(draws("/gizmo"))
+        start = time.monotonic()
+        client.send({"type": "TransformControlsDragStartMessage", **gizmo})
+        client.send({"type": "TransformControlsUpdateMessage", **gizmo, **quarter})
+        client.wait_for(draws("/ellipsoids", "batched_wxyzs"), start)
+        assert np.linalg.norm(running.pose.free[0]) == pytest.approx(90, abs=0.1)
+        assert running.pose._is_dragged
+        client.send({"type": "TransformControlsDragEndMessage", **gizmo})
+        client.wait_for(lambda m: m.get("name") == "/gizmo" and m["type"] == "SetOrientationMessage", start)
+    running.pose.back()
+    running.pose.part.value = "none"
+
+
 @pytest.mark.skipif(executable() is None, reason="there is no Chromium")
-def test_in_a_browser(page, tmp_path) -> None:
+def test_in_a_browser(running, tmp_path) -> None:
     """It loads, says its numbers, takes a click and a drag, and nothing ends when the browser leaves mid-way."""
-    thread = page.start()
+    page = running
     with chromium(f"http://127.0.0.1:{page.server.get_port()}", tmp_path / "profile", 640, 480) as tab:
         tab.wait_for("document.body.innerText.includes('missed mass')")
         tab.wait_for("document.querySelector('canvas') !== null")
@@ -441,7 +470,7 @@ def test_in_a_browser(page, tmp_path) -> None:
         tab.wait_for("document.body.innerText.includes('back to the learned pose')")
         page.frame.value = 5
         page.touch()
-        tab.wait_for("document.body.innerText.includes('frame 5 (number 5')")
+        tab.wait_for("document.body.innerText.includes('frame 5 (number 5')", 90)
         picture = np.asarray(Image.open(tab.screenshot(tmp_path / "page.png")).convert("RGB"))
         assert picture.std() > 10
         drag_the_gizmo(page, tab)
@@ -449,7 +478,7 @@ def test_in_a_browser(page, tmp_path) -> None:
     while page.server.get_clients() and time.monotonic() < end:
         time.sleep(0.05)
     assert not page.server.get_clients()
-    assert thread.is_alive()
+    assert page._thread.is_alive()
     page.frame.value = 0
 
 

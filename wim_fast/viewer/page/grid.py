@@ -124,7 +124,7 @@ class GridPanel:
             title=f"missed mass by frame, %; {MISSED_FLOOR:g}: or less",
             scales={
                 "x": uplot.Scale(time=False, range=(0.0, max(frames - 1.0, 1.0))),
-                "y": uplot.Scale(distr=3, auto=False, range=(0.5 * MISSED_FLOOR, 100.0)),
+                "y": uplot.Scale(distr=3, auto=False, range=(0.5 * MISSED_FLOOR, 200.0)),
             },
             axes=(
                 {"label": "frame", "incrs": (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)},
