@@ -235,6 +235,7 @@ def pictures(address: str, folder: Path, profile: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for width in WIDTHS:
         with chromium(address, profile, width, 768) as tab:
+            tab.patience = 10 * PATIENCE  # the page answers between two pictures
             tab.wait_for("document.body.innerText.includes('missed mass')", PATIENCE)
             time.sleep(6)
             for name in TABS:
