@@ -43,9 +43,7 @@ class Replayed:
 
 def take_step(scene: Path, processes: Processes, recorded: Any = None, steps: int = 1) -> dict[str, Any]:
     """The images drawn, the gradients, the distances of the joints and, after the step, the parameters."""
-    small = {
-        name: value for name, value in SETTINGS.items() if name not in ("checkpoint_minutes", "log_every")
-    }
+    small = {name: value for name, value in SETTINGS.items() if name != "log_every"}
     config = load_config(None, {**small, "images_per_step": 4, "clip_norm": 1e6})  # gradients as they are
     trainer = Trainer(load_scene(scene), config, SETTINGS["iterations"], select_backend("numba"), processes)
     trainer.step = SETTINGS["iterations"] // 2  # all frames

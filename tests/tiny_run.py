@@ -12,7 +12,8 @@ import torch
 from tiny_scene import ring, write_scene
 
 ITERATIONS = 120
-# small enough that a step takes a few milliseconds; several checkpoints a second
+OFTEN = 0.002  # minutes between checkpoints: several a second
+# small enough that a step takes a few milliseconds
 SETTINGS = {
     "parts": 3,
     "iterations": ITERATIONS,
@@ -22,7 +23,6 @@ SETTINGS = {
     "pose_width": 16,
     "decoder_width": 16,
     "log_every": 10,
-    "checkpoint_minutes": 0.002,
 }
 
 

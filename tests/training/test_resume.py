@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tiny_run import (
     ITERATIONS,
+    OFTEN,
     SETTINGS,
     differences,
     flags,
@@ -41,7 +42,7 @@ def uninterrupted(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def arguments(scene: Path, run: Path) -> list[str]:
     """Bit for bit the same needs the same number of threads."""
-    return ["train", "--scene", str(scene), "--output", str(run), *flags(threads=1)]
+    return ["train", "--scene", str(scene), "--output", str(run), *flags(threads=1, checkpoint_minutes=OFTEN)]
 
 
 def resume(run: Path) -> None:

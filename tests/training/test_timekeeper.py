@@ -140,6 +140,26 @@ def train(scene: Path, run: Path, *arguments: str, **changes: object) -> None:
     assert main(["train", "--scene", str(scene), "--output", str(run), *arguments, *flags(**settings)]) == 0
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock that minutes are kept by: a step takes `seconds(now)` of it, 20 ms unless a test says otherwise."""
+
+    class Clock:
+        now = 0.0
+        seconds = staticmethod(lambda now: 0.02)
+        monotonic = staticmethod(lambda: Clock.now)
+
+    step = Trainer.train_step
+
+    def timed(trainer: Trainer) -> StepReport:
+        Clock.now += Clock.seconds(Clock.now)
+        return step(trainer)
+
+    monkeypatch.setattr(Trainer, "train_step", timed)
+    monkeypatch.setattr(timekeeper, "time", Clock)
+    return Clock
+
+
 def test_a_run_can_be_repeated_from_its_config(scene, tmp_path, capsys):
     train(scene, tmp_path / "a", minutes=0.02)
     assert "0.02 minutes; writing to" in capsys.readouterr().out
@@ -161,7 +181,9 @@ def test_a_run_can_be_repeated_from_its_config(scene, tmp_path, capsys):
     assert differences(checkpoint, newest_checkpoint(tmp_path / "a")) == []
 
 
-def test_a_run_that_was_stopped_takes_the_rest_and_can_be_repeated(scene, tmp_path, capsys, monkeypatch):
+def test_a_run_that_was_stopped_takes_the_rest_and_can_be_repeated(
+    scene, tmp_path, capsys, monkeypatch, clock
+):
     run, step = tmp_path / "stopped", Trainer.train_step
     half = False
 
@@ -197,25 +219,16 @@ def test_hardly_any_time(scene, tmp_path, minutes):
     assert newest_checkpoint(tmp_path / "run")["step"] >= 1
 
 
-def test_steps_that_become_slower(scene, tmp_path, monkeypatch):
-    """Slower by half from the middle on; the machine of a test may be busy besides."""
-    clock = {"now": 0.0}
-    step = Trainer.train_step
-
-    def slow(trainer: Trainer) -> StepReport:
-        clock["now"] += 0.02 if clock["now"] < 1.5 else 0.03
-        return step(trainer)
-
-    monkeypatch.setattr(Trainer, "train_step", slow)
-    train_clock = type("Clock", (), {"monotonic": staticmethod(lambda: clock["now"])})
-    monkeypatch.setattr(timekeeper, "time", train_clock)
+def test_steps_that_become_slower(scene, tmp_path, monkeypatch, clock):
+    """By half from the middle on."""
+    clock.seconds = lambda now: 0.02 if now < 1.5 else 0.03
     before = []
     original = loop.Timekeeper
 
     def started(trainer: Trainer, minutes: float) -> timekeeper.Timekeeper:
-        before.append(clock["now"])
+        before.append(clock.now)
         return original(trainer, minutes)
 
     monkeypatch.setattr(loop, "Timekeeper", started)
     train(scene, tmp_path / "run")
-    assert clock["now"] - before[0] == pytest.approx(3.0, rel=0.05)
+    assert clock.now - before[0] == pytest.approx(3.0, rel=0.05)

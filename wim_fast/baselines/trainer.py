@@ -17,7 +17,7 @@ from wim_fast.ops.backend import Backend
 from wim_fast.processes import ALONE, Processes
 from wim_fast.scene.scene import Scene
 from wim_fast.training import schedule
-from wim_fast.training.optimizer import restore_optimizer
+from wim_fast.training.adamw import AdamW
 from wim_fast.training.pace import Pace
 from wim_fast.training.result_files import npz_file
 from wim_fast.training.room import EXACT, Room
@@ -48,11 +48,10 @@ class BaselineTrainer:
             {"params": weights, "weight_decay": rates.weight_decay},
             {"params": others},
         ]
-        self.optimizer = torch.optim.AdamW(
+        self.optimizer = AdamW(
             groups,
             lr=config.baseline.rate,
             betas=(rates.adam_beta1, rates.adam_beta2),
-            weight_decay=0.0,
         )
         self.generator = torch.Generator(backend.device).manual_seed(config.schedule.seed)
 
@@ -82,7 +81,7 @@ class BaselineTrainer:
         frame = self._draw_frames(count)
         batch = self.images.batch(camera, frame, self.progress)
         terms, squared_error = self.model.losses(batch, self.generator)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         values = torch.stack(list(terms.values()))
         values.sum().backward()
         torch.nn.utils.clip_grad_norm_(self.parameters(), config.optimizer.clip_norm)
@@ -115,7 +114,7 @@ class BaselineTrainer:
     def restore_learned(self, content: Mapping[str, Any]) -> None:
         """Put what `learned` gave back."""
         self.model.load_state_dict(content["model"])
-        restore_optimizer(self.optimizer, content["optimizer"])
+        self.optimizer.load_state_dict(content["optimizer"])
 
     def result_files(self, frame_ids: Sequence[int], coordinate_scale: float) -> dict[str, bytes]:
         """trajectory.npz."""

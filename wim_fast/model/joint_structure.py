@@ -23,8 +23,8 @@ class JointStructure(nn.Module):
         super().__init__()
         self.register_buffer("candidate_distance", torch.zeros(parts, parts, 6, 6))
         self.register_buffer("center_distance", torch.zeros(parts, parts))
-        chain = torch.arange(parts - 1)
-        self.register_buffer("edges", torch.stack([chain, chain + 1], dim=1))
+        chain = [[part, part + 1] for part in range(parts - 1)]
+        self.register_buffer("edges", torch.tensor(chain, dtype=torch.int64).reshape(-1, 2))
         self.register_buffer("edge_candidates", torch.zeros(parts - 1, 2, dtype=torch.int64))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 

@@ -17,6 +17,7 @@ from wim_fast.recordings.cameras import Cameras
 from wim_fast.rendering.rays import sample_rays
 from wim_fast.runs.trained_model import TrainedModel
 from wim_fast.scene.scene import Scene
+from wim_fast.training.adamw import AdamW
 from wim_fast.training.batch import Batch, TrainingImages
 from wim_fast.training.trainer import camera_corrections
 
@@ -37,7 +38,7 @@ def aligned_cameras(
     images = TrainingImages(chosen, run.config, run.backend.device)
     corrections = camera_corrections(chosen, images, np.zeros(chosen.num_cameras))
     corrections.free()
-    optimizer = torch.optim.Adam([corrections.calibration], lr=FIRST_RATE)
+    optimizer = AdamW([{"params": [corrections.calibration]}], lr=FIRST_RATE)
     steps = STEPS * len(chosen.cameras)
     decay = (LAST_RATE / FIRST_RATE) ** (1 / steps)
     generator = torch.Generator(images.device).manual_seed(0)

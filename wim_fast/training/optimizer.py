@@ -1,4 +1,4 @@
-"""AdamW over the kinds of parameters, their learning rates and the clipping of their gradients (supplement A.7)."""
+"""The kinds of parameters, their learning rates and the clipping of their gradients (supplement A.7)."""
 
 from __future__ import annotations
 
@@ -11,37 +11,8 @@ from torch import Tensor
 from wim_fast.config import CamerasConfig, Config
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.camera_corrections import CameraCorrections
+from wim_fast.training.adamw import AdamW
 from wim_fast.training.schedule import ScheduleValues
-
-
-class AdamW(torch.optim.AdamW):
-    """torch's, to the bit and in its state, but a step is its fused kernel alone.
-
-    What torch does round the kernel takes more than the kernel does, for each group, on the CPU.
-    """
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Change every parameter that has a gradient."""
-        for group in self.param_groups:
-            parameters = [p for p in group["params"] if p.grad is not None]
-            if not parameters:
-                continue
-            states = [self._state_of(p) for p in parameters]
-            means, squares, steps = ([s[name] for s in states] for name in ("exp_avg", "exp_avg_sq", "step"))
-            torch._foreach_add_(steps, 1)
-            beta1, beta2 = group["betas"]
-            torch._fused_adamw_(
-                parameters, [p.grad for p in parameters], means, squares, [], steps, lr=group["lr"], beta1=beta1, beta2=beta2,
-                weight_decay=group["weight_decay"], eps=group["eps"], amsgrad=False, maximize=False,
-            )  # fmt: skip
-
-    def _state_of(self, parameter: Tensor) -> dict[str, Tensor]:
-        state = self.state[parameter]
-        if not state:
-            state["step"] = torch.zeros((), device=parameter.device)
-            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
-        return state
 
 
 def make_optimizer(
@@ -78,7 +49,7 @@ def make_optimizer(
     if corrections is not None:
         groups += _camera_groups(corrections, config.cameras)
     betas = rates.adam_beta1, rates.adam_beta2
-    optimizer = AdamW(groups, betas=betas, eps=1e-12, fused=True)
+    optimizer = AdamW(groups, betas=betas, eps=1e-12)
     move_learning_rates(optimizer, model.log_semi_axes.device)
     return optimizer
 
@@ -104,27 +75,15 @@ def _camera_groups(corrections: CameraCorrections, config: CamerasConfig) -> lis
     ]
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Put a saved state back. ValueError if it is of other parameters."""
-    optimizer.load_state_dict(state)
-    for parameter, kept in optimizer.state.items():
-        moments = (kept.get("exp_avg"), kept.get("exp_avg_sq"))
-        if any(not isinstance(m, Tensor) or m.shape != parameter.shape for m in moments):
-            raise ValueError("the optimiser's state is of other parameters")
-        if not isinstance(kept.get("step"), Tensor):
-            raise ValueError("the optimiser's state holds no step")
-
-
-def move_learning_rates(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+def move_learning_rates(optimizer: AdamW, device: torch.device) -> None:
     """Put learning rates where a step reads them: on a GPU as tensors, so that a recorded step sees them change."""
     on_gpu = device.type == "cuda"
     for group in optimizer.param_groups:
         rate = float(group["lr"])
         group["lr"] = torch.tensor(rate, device=device) if on_gpu else rate
-        group["capturable"] = on_gpu
 
 
-def set_learning_rates(optimizer: torch.optim.Optimizer, now: ScheduleValues) -> None:
+def set_learning_rates(optimizer: AdamW, now: ScheduleValues) -> None:
     """Every group's rate: the share of its base that it follows."""
     groups = optimizer.param_groups
     shares = [getattr(now, group["follows"]) for group in groups]
@@ -137,7 +96,7 @@ def set_learning_rates(optimizer: torch.optim.Optimizer, now: ScheduleValues) ->
             group["lr"] = share.item() * group["base_lr"]
 
 
-def clip_gradients(optimizer: torch.optim.Optimizer, norm: float) -> None:
+def clip_gradients(optimizer: AdamW, norm: float) -> None:
     """Shorten the gradients of each set of groups with one `clip` name to `norm` at most."""
     together: dict[str, list[Tensor]] = defaultdict(list)
     for group in optimizer.param_groups:

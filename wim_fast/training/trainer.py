@@ -30,7 +30,6 @@ from wim_fast.training.optimizer import (
     clip_gradients,
     make_optimizer,
     move_learning_rates,
-    restore_optimizer,
     set_learning_rates,
 )
 from wim_fast.training.pace import Pace
@@ -181,7 +180,7 @@ class Trainer:
             self.processes,
             self.room,
         )
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         result.terms.sum().backward()
         return result.report, self.processes.message(self._averaged())
 
@@ -223,7 +222,7 @@ class Trainer:
         self.model.load_state_dict(content["model"])
         if self.corrections is not None:
             self.corrections.load_state_dict(content["cameras"])
-        restore_optimizer(self.optimizer, content["optimizer"])
+        self.optimizer.load_state_dict(content["optimizer"])
         move_learning_rates(self.optimizer, self.backend.device)
         if self.recorded:
             self.recorded.forget()

@@ -1,0 +1,88 @@
+import copy
+
+import pytest
+import torch
+
+from wim_fast.training.adamw import AdamW
+
+
+def three_steps(optimizer, parameters):
+    """The second parameter's gradient is there from the second step on."""
+    generator = torch.Generator().manual_seed(1)
+    for step in range(3):
+        for number, parameter in enumerate(parameters):
+            gradient = torch.randn(parameter.shape, generator=generator)
+            parameter.grad = gradient if step or number != 1 else None
+        optimizer.step()
+
+
+def parameters():
+    generator = torch.Generator().manual_seed(0)
+    return [torch.nn.Parameter(torch.randn(size, generator=generator)) for size in (5, 3, 2)]
+
+
+def make(kind, a, b, c, **options):
+    groups = [
+        {"params": [a, b], "weight_decay": 0.1},
+        {"params": [c], "betas": (0.8, 0.99), "weight_decay": 0.0},
+    ]
+    return kind(groups, lr=0.1, eps=1e-12, **options)
+
+
+def test_steps_and_state_are_those_of_torch():
+    ours, theirs = parameters(), parameters()
+    optimizers = make(AdamW, *ours), make(torch.optim.AdamW, *theirs, fused=True)
+    for optimizer, values in zip(optimizers, (ours, theirs), strict=True):
+        three_steps(optimizer, values)
+    assert all(torch.equal(x, y) for x, y in zip(ours, theirs, strict=True))
+    state, wanted = (optimizer.state_dict()["state"] for optimizer in optimizers)
+    assert state.keys() == wanted.keys()
+    for number in state:
+        assert state[number].keys() == wanted[number].keys()
+        assert all(torch.equal(state[number][name], wanted[number][name]) for name in state[number])
+
+
+def test_a_state_of_torchs_goes_on_in_ours():
+    ours, theirs = parameters(), parameters()
+    optimizer, other = make(AdamW, *ours), make(torch.optim.AdamW, *theirs, fused=True)
+    three_steps(other, theirs)
+    for parameter, value in zip(ours, theirs, strict=True):
+        parameter.data.copy_(value.data)
+    optimizer.load_state_dict(other.state_dict())
+    three_steps(optimizer, ours)
+    three_steps(other, theirs)
+    assert all(torch.equal(x, y) for x, y in zip(ours, theirs, strict=True))
+
+
+def test_a_parameter_without_a_gradient_stays():
+    a, b, c = parameters()
+    before, optimizer = b.detach().clone(), make(AdamW, a, b, c)
+    optimizer.step()
+    assert torch.equal(b, before)
+    assert not optimizer.state_dict()["state"]
+    three_steps(optimizer, [a, b, c])
+    optimizer.zero_grad()
+    assert a.grad is b.grad is c.grad is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda saved: saved["param_groups"].pop(),
+        lambda saved: saved["state"].update({7: saved["state"][0]}),
+        lambda saved: saved["state"].update({"one": saved["state"][0]}),
+        lambda saved: saved["state"].update({0: saved["state"][1]}),
+        lambda saved: saved["state"][0].pop("step"),
+        lambda saved: saved["state"][0].update(exp_avg=3.0),
+        lambda saved: saved["state"][0].update(exp_avg=torch.zeros(5, dtype=torch.int64)),
+        lambda saved: saved.update(state=[]),
+    ],
+)
+def test_a_state_of_other_parameters(damage):
+    values = parameters()
+    optimizer = make(AdamW, *values)
+    three_steps(optimizer, values)
+    saved = copy.deepcopy(optimizer.state_dict())
+    damage(saved)
+    with pytest.raises(ValueError, match="of other parameters"):
+        make(AdamW, *parameters()).load_state_dict(saved)
