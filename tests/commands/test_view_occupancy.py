@@ -439,6 +439,18 @@ def test_two_pages_share_one_server(running) -> None:
     page.frame.value, page.pose.angle.value = 0, 0
 
 
+def test_nobody_looks_and_nothing_is_done(running, monkeypatch) -> None:
+    """A change that nobody sees waits for the next page, and the thread does not spin."""
+    end = time.monotonic() + 20
+    while running.server.get_clients() and time.monotonic() < end:
+        time.sleep(0.05)
+    looks: list[None] = []
+    monkeypatch.setattr(running.server, "get_clients", lambda: looks.append(None))
+    running.touch()
+    time.sleep(0.7)
+    assert 1 <= len(looks) <= 3
+
+
 def test_a_drag_of_the_gizmo_as_a_page_sends_it(running) -> None:
     """While it is held it stays where the hand has it; the part turns, in all pages."""
     gizmo = {"name": "/gizmo", "owner": ""}

@@ -174,6 +174,7 @@ class Page:
         while not self.closed.is_set():
             self.wake.wait(IDLE_SECONDS)
             if not self.server.get_clients():
+                self.closed.wait(IDLE_SECONDS)  # what has changed stays so until somebody looks
                 continue
             self.update()
             if self.play.value and self.snapshot.num_frames > 1:
