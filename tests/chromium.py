@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,13 @@ class Tab:
 
     def __init__(self, connection: Any) -> None:
         self.connection, self.number = connection, 0
+        self.patience = 60.0  # seconds for an answer
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         self.number += 1
         self.connection.send(json.dumps({"id": self.number, "method": method, "params": params}))
         while True:
-            answer = json.loads(self.connection.recv(timeout=60))
+            answer = json.loads(self.connection.recv(timeout=self.patience))
             if answer.get("id") == self.number:
                 assert "error" not in answer, answer
                 return answer["result"]
@@ -50,6 +51,20 @@ class Tab:
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, **where)
+
+    def drag(self, start: Sequence[float], end: Sequence[float]) -> None:
+        """With the left button, in steps, each of which the page has time to see."""
+        (x, y), (dx, dy) = start, (end[0] - start[0], end[1] - start[1])
+        left: dict[str, Any] = {"button": "left", "buttons": 1}
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        time.sleep(0.2)
+        self.call("Input.dispatchMouseEvent", type="mousePressed", x=x, y=y, clickCount=1, **left)
+        for share in (0.25, 0.5, 0.75, 1.0):
+            time.sleep(0.1)
+            where = {"x": x + share * dx, "y": y + share * dy}
+            self.call("Input.dispatchMouseEvent", type="mouseMoved", **where, **left)
+        where = {"x": end[0], "y": end[1]}
+        self.call("Input.dispatchMouseEvent", type="mouseReleased", **where, button="left", clickCount=1)
 
     def click_text(self, text: str) -> None:
         """The innermost element that says exactly this."""

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import trimesh
 from chromium import chromium, executable
+from page_client import draws, page_client
 from PIL import Image
 from trained_run import SIZE, TRAINED_FRAMES, TinyRun
 
@@ -62,6 +63,14 @@ def page(tiny_run: TinyRun) -> Iterator:
     page.update()
     yield page
     page.close()
+
+
+@pytest.fixture
+def running(page):
+    """The page, drawn by its own thread from now on."""
+    if page._thread is None:
+        page.start()
+    return page
 
 
 def cells(page) -> np.ndarray:
@@ -364,10 +373,111 @@ def test_what_cannot_be_drawn_says_so_and_the_others_go_on(page, monkeypatch, ca
     page.update()
 
 
+RINGS = """(() => {
+  const gizmo = window.__viserMutable?.nodeRefFromName['/gizmo'], rings = [];
+  const box = document.querySelector('canvas').getBoundingClientRect();
+  gizmo?.traverse(line => {
+    const points = line.visible && line.isLine2 && line.geometry.attributes.instanceStart;
+    if (!points || points.count < 8) return;
+    const seen = k => {
+      const p = gizmo.position.clone().fromBufferAttribute(points, k).applyMatrix4(line.matrixWorld);
+      p.project(window.__viserMutable.camera);
+      return [box.x + (p.x + 1) / 2 * box.width, box.y + (1 - p.y) / 2 * box.height];
+    };
+    rings.push([seen(Math.floor(points.count / 2)), seen(points.count - 1)]);
+  });
+  return rings;
+})()"""  # on the screen: the middle and the end of each arc
+
+
+def drag_the_gizmo(page, tab) -> None:
+    """By one ring after another, until the part turns: one may be seen edge on. What could be in front is hidden."""
+    page.object.ellipsoids.value, page.grid.show.value, page.object.cameras.value = False, False, "none"
+    page.pose.choose(0)
+    page.touch()
+    tab.wait_for(f"{RINGS}.length === 3")
+    for ring in range(3):
+        tab.drag(*tab.evaluate(RINGS)[ring])
+        end = time.monotonic() + 3
+        while page.pose.turns.is_learned and time.monotonic() < end:
+            time.sleep(0.05)
+        if not page.pose.turns.is_learned:
+            break
+    assert not page.pose.turns.is_learned
+    assert np.abs(page.pose.free[0]).max() > 5
+    tab.wait_for("document.body.innerText.includes('posed by hand')")
+    page.pose.back()
+    page.pose.part.value = "none"
+    page.object.ellipsoids.value, page.grid.show.value, page.object.cameras.value = True, True, "trained on"
+
+
+def test_two_pages_share_one_server(running) -> None:
+    """Both are drawn; what is moved in one shows in both; one that drags, or leaves, does not block the other."""
+    page = running
+    drawn = {name: draws(name) for name in ("/ellipsoids", "/cells")}
+    port = page.server.get_port()
+    with page_client(port) as one:
+        with page_client(port) as other:
+            for client in (one, other):
+                for is_drawn in drawn.values():
+                    client.wait_for(is_drawn)
+            start = time.monotonic()
+            for frame in (2, 3, 4, 6):
+                one.set("frame", frame)
+            other.set("degrees about its axis", 30)  # of no part: nothing turns
+            other.set("cells a side", 16)
+            for client in (one, other):
+                for is_drawn in drawn.values():
+                    client.wait_for(is_drawn, start)
+                client.wait_for(lambda m: "16³" in str(m.get("updates")) and "frame 6 " in str(m), start)
+        start = time.monotonic()
+        one.set("frame", 1)
+        one.wait_for(draws("/ellipsoids"), start)
+    assert page._thread.is_alive()
+    assert not page.problem.visible
+    page.grid.as_in_training()
+    page.frame.value, page.pose.angle.value = 0, 0
+
+
+def test_nobody_looks_and_nothing_is_done(running, monkeypatch) -> None:
+    """A change that nobody sees waits for the next page, and the thread does not spin."""
+    end = time.monotonic() + 20
+    while running.server.get_clients() and time.monotonic() < end:
+        time.sleep(0.05)
+    looks: list[None] = []
+    monkeypatch.setattr(running.server, "get_clients", lambda: looks.append(None))
+    running.touch()
+    time.sleep(0.7)
+    assert 1 <= len(looks) <= 3
+
+
+def test_a_drag_of_the_gizmo_as_a_page_sends_it(running) -> None:
+    """While it is held it stays where the hand has it; the part turns, in all pages."""
+    gizmo = {"name": "/gizmo", "owner": ""}
+    quarter = {"wxyz": (0.5**0.5, 0.0, 0.0, 0.5**0.5), "position": (0.0, 0.0, 0.0)}
+    with page_client(running.server.get_port()) as client:
+        client.wait_for(draws("/ellipsoids"))
+        client.set("part", "part 0")
+        client.wait_for(draws("/gizmo"))
+        start = time.monotonic()
+        client.send({"type": "TransformControlsDragStartMessage", **gizmo})
+        client.send({"type": "TransformControlsUpdateMessage", **gizmo, **quarter})
+        client.wait_for(draws("/ellipsoids", "batched_wxyzs"), start)
+        assert np.linalg.norm(running.pose.free[0]) == pytest.approx(90, abs=0.1)
+        assert running.pose._is_dragged
+        client.send({"type": "TransformControlsDragEndMessage", **gizmo})
+        end = time.monotonic() + 20
+        while running.pose._is_dragged and time.monotonic() < end:
+            time.sleep(0.02)
+        assert not running.pose._is_dragged
+    running.pose.back()
+    running.pose.part.value = "none"
+
+
 @pytest.mark.skipif(executable() is None, reason="there is no Chromium")
-def test_in_a_browser(page, tmp_path) -> None:
-    """It loads, says its numbers, takes a click, and nothing ends when the browser leaves mid-way."""
-    thread = page.start()
+def test_in_a_browser(running, tmp_path) -> None:
+    """It loads, says its numbers, takes a click and a drag, and nothing ends when the browser leaves mid-way."""
+    page = running
     with chromium(f"http://127.0.0.1:{page.server.get_port()}", tmp_path / "profile", 640, 480) as tab:
         tab.wait_for("document.body.innerText.includes('missed mass')")
         tab.wait_for("document.querySelector('canvas') !== null")
@@ -375,14 +485,15 @@ def test_in_a_browser(page, tmp_path) -> None:
         tab.wait_for("document.body.innerText.includes('back to the learned pose')")
         page.frame.value = 5
         page.touch()
-        tab.wait_for("document.body.innerText.includes('frame 5 (number 5')")
+        tab.wait_for("document.body.innerText.includes('frame 5 (number 5')", 90)
         picture = np.asarray(Image.open(tab.screenshot(tmp_path / "page.png")).convert("RGB"))
         assert picture.std() > 10
+        drag_the_gizmo(page, tab)
     end = time.monotonic() + 20
     while page.server.get_clients() and time.monotonic() < end:
         time.sleep(0.05)
     assert not page.server.get_clients()
-    assert thread.is_alive()
+    assert page._thread.is_alive()
     page.frame.value = 0
 
 

@@ -71,17 +71,20 @@ def test_slabs_of_layers_are_the_whole(monkeypatch):
     assert torch.equal(same_boxes, boxes)
 
 
-@pytest.mark.parametrize("parts", [1, 3])
-def test_triton_fills_the_same_grids(parts, empty_is_nan):
+@pytest.mark.parametrize(
+    ("backend", "parts", "resolution"),
+    [("triton", 1, 7), ("triton", 3, 7), ("numba", 1, 24), ("numba", 20, 24)],
+)
+def test_kernels_fill_the_same_grids(backend, parts, resolution, empty_is_nan):
     """All poses in one launch; a block of cells ends beyond the grids."""
     posed = posed_ellipsoids(2, parts)
-    expected, boxes = occupancy_grids(*posed[:4], BAND, 7)
-    found, found_boxes = operation("triton", "occupancy", "occupancy_grids")(*posed[:4], BAND, 7)
+    expected, boxes = occupancy_grids(*posed[:4], BAND, resolution)
+    found, found_boxes = operation(backend, "occupancy", "occupancy_grids")(*posed[:4], BAND, resolution)
     assert found.dtype == torch.bool
     assert found.is_contiguous()
     torch.testing.assert_close(found_boxes, boxes)
     assert 0 < int(expected.sum()) < expected.numel()
-    assert int((found != expected).sum()) <= (1 if torch.cuda.is_available() else 0)
+    assert int((found != expected).sum()) <= (1 if torch.cuda.is_available() or backend == "numba" else 0)
 
 
 @pytest.mark.parametrize("resolution", [16, 96])

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from skimage.measure import marching_cubes
 
 from wim_fast.errors import SceneWarning, UserError
 from wim_fast.evaluation.confirmation import witnesses
@@ -80,7 +79,8 @@ def extract_surface(
     frame = rest_frame(run, frame)
     posed = posed_at(run.model, run.motion, frame)
     with run.backend.computing():
-        vertices, triangles = _zero_crossing(run, posed)
+        cell = 0.5 * (run.config.model.hash_finest_cell or DEFAULT_FINEST_CELL)
+        vertices, triangles = distance_grid(run.model, posed, cell, run.backend).zero_crossing()
         vertices, triangles = _confirmed_pieces(run, frame, vertices, triangles)
         vertices, triangles = decimated(vertices, triangles, faces)
         if len(triangles) < least:
@@ -90,16 +90,6 @@ def extract_surface(
         colors = surface_colors(run, posed, vertices, baked_light)
     normals = vertex_normals(vertices, triangles)
     return Surface(frame, vertices, triangles, normals, colors, ids, weights)
-
-
-def _zero_crossing(run: TrainedModel, posed: Posed) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices and faces of all surfaces where the signed distance is 0."""
-    cell = 0.5 * (run.config.model.hash_finest_cell or DEFAULT_FINEST_CELL)
-    grid = distance_grid(run.model, posed, cell, run.backend)
-    if not (grid.sdf < 0).any():
-        return np.zeros((0, 3)), np.zeros((0, 3), np.int32)
-    vertices, faces, _, _ = marching_cubes(grid.sdf, 0.0)
-    return grid.low + grid.cell * vertices.astype(np.float64), faces.astype(np.int32)
 
 
 def _confirmed_pieces(

@@ -14,8 +14,12 @@ from wim_fast.ops.articulated.reference import union_reach
 from wim_fast.ops.backend import Backend
 
 BLOCK = 4  # grid points a side whose distances are bounded by that of one of them
-CHUNK = 1 << 18  # points at a time
+CHUNK = 1 << 15  # points at a time
 MARGIN = 2  # grid points left outside of all that the surface can reach
+
+
+def never() -> None:
+    """Go on."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +30,21 @@ class DistanceGrid:
     low: np.ndarray  # (3,) world position of the first point
     cell: float  # between neighbours, world units
 
+    def zero_crossing(self) -> tuple[np.ndarray, np.ndarray]:
+        """Vertices (N, 3) float64, world, and faces (M, 3) int32, counter-clockwise from outside, of all surfaces."""
+        from skimage.measure import marching_cubes
+
+        if not (self.sdf < 0).any():
+            return np.zeros((0, 3)), np.zeros((0, 3), np.int32)
+        vertices, faces, _, _ = marching_cubes(self.sdf, 0.0)
+        return self.low + self.cell * vertices.astype(np.float64), faces.astype(np.int32)
+
 
 @torch.no_grad()
-def distance_grid(model: ArticulatedModel, posed: Posed, cell: float, backend: Backend) -> DistanceGrid:
-    """Of the first pose in `posed`.
+def distance_grid(
+    model: ArticulatedModel, posed: Posed, cell: float, backend: Backend, pause: Callable[[], None] = never
+) -> DistanceGrid:
+    """Of the first pose in `posed`. `pause` is called now and then; what it raises ends the work.
 
     The union of ellipsoids changes by no more than the way (its gradient is shorter than 1) and the residual is
     bounded: from one point of each block follows whether the surface can be in it.
@@ -37,7 +52,9 @@ def distance_grid(model: ArticulatedModel, posed: Posed, cell: float, backend: B
     reach = model.field.residual_max + float(
         union_reach(0.0, len(posed.semi_axes), posed.union_sharpness)
     )  # beyond the ellipsoids
-    low, shape = _bounds(posed, reach + MARGIN * cell, cell)
+    low, high = bounds(posed)
+    low, high = low - reach - MARGIN * cell, high + reach + MARGIN * cell
+    shape = [BLOCK * int(np.ceil((n + 1) / BLOCK)) for n in np.ceil((high - low) / cell)]  # whole blocks
     axes = [torch.arange(0, n, BLOCK, device=backend.device) for n in shape]
     corners = torch.cartesian_prod(*axes)
     origin = torch.as_tensor(low, dtype=torch.float32, device=backend.device)
@@ -46,30 +63,32 @@ def distance_grid(model: ArticulatedModel, posed: Posed, cell: float, backend: B
         return origin + cell * index
 
     half = (BLOCK - 1) / 2
-    union = _chunked(lambda x: _union(model, posed, x, backend), at(corners + half))
+    union = _chunked(lambda x: _union(model, posed, x, backend), at(corners + half), pause)
     near = union.abs() < half * 3**0.5 * cell + model.field.residual_max
     sdf = torch.where(near, 0.0, union).view([len(a) for a in axes])
     for axis in range(3):
         sdf = sdf.repeat_interleave(BLOCK, axis)
     inside = torch.cartesian_prod(*[torch.arange(BLOCK, device=backend.device)] * 3)
     index = (corners[near][:, None] + inside).view(-1, 3)
-    values = _chunked(lambda x: _distance(model, posed, x, backend), at(index))
-    sdf[tuple(index.T)] = values
+    sdf[tuple(index.T)] = _chunked(lambda x: _distance(model, posed, x, backend), at(index), pause)
     return DistanceGrid(sdf.cpu().numpy(), low, cell)
 
 
-def _bounds(posed: Posed, margin: float, cell: float) -> tuple[np.ndarray, list[int]]:
-    """First point and number of points, whole blocks, of a grid that holds all ellipsoids and `margin` around them."""
+def bounds(posed: Posed) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest world coordinates (3,) of all ellipsoids of the first pose."""
     extent = (posed.rotation[0] * posed.semi_axes[:, None, :]).norm(
         dim=-1
     )  # (P, 3) half sides of their boxes
-    low = (posed.translation[0] - extent).amin(0).double().cpu().numpy() - margin
-    high = (posed.translation[0] + extent).amax(0).double().cpu().numpy() + margin
-    return low, [BLOCK * int(np.ceil((n + 1) / BLOCK)) for n in np.ceil((high - low) / cell)]
+    low, high = (posed.translation[0] - extent).amin(0), (posed.translation[0] + extent).amax(0)
+    return low.double().cpu().numpy(), high.double().cpu().numpy()
 
 
-def _chunked(function: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
-    return torch.cat([function(chunk) for chunk in points.split(CHUNK)])
+def _chunked(function: Callable[[Tensor], Tensor], points: Tensor, pause: Callable[[], None]) -> Tensor:
+    values = []
+    for chunk in points.split(CHUNK):
+        pause()
+        values.append(function(chunk))
+    return torch.cat(values)
 
 
 def _pose_ids(points: Tensor) -> Tensor:

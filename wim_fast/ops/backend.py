@@ -48,6 +48,7 @@ class Backend(NamedTuple):
     merge_loss: Callable
     corrected_cameras: Callable
     camera_rays: Callable
+    occupancy_grids: Callable
 
     def computing(self) -> AbstractContextManager[None]:
         """To be held around steps and images: kernels that are compiled for the CPU have its cores to themselves."""
@@ -123,6 +124,7 @@ def _references() -> dict[str, Callable]:
     from wim_fast.ops.march.reference import march
     from wim_fast.ops.merging.reference import merge_loss
     from wim_fast.ops.mlp.reference import mlp
+    from wim_fast.ops.occupancy.reference import occupancy_grids
     from wim_fast.ops.part_encoding.reference import part_encoding
     from wim_fast.ops.pixels.reference import draw_pixels
     from wim_fast.ops.poses.reference import part_poses
@@ -134,7 +136,7 @@ def _references() -> dict[str, Callable]:
     operations: tuple[Callable, ...] = (
         articulated_lookup, part_encoding, march, composite, interpolated, visible_samples, shade, draw_pixels,
         image_losses, silhouette_losses, unjudged_points, part_poses, shape_losses, structure_losses, observe_distances,
-        merge_loss, corrected_cameras, camera_rays,
+        merge_loss, corrected_cameras, camera_rays, occupancy_grids,
     )  # fmt: skip
     return {f.__name__: f for f in operations} | {"decoder_mlp": mlp, "pose_mlp": mlp}
 
@@ -149,6 +151,7 @@ def _numba(device_index: int) -> Backend:
     from wim_fast.ops.march.cpu import march
     from wim_fast.ops.merging.cpu import merge_loss
     from wim_fast.ops.mlp.cpu import mlp
+    from wim_fast.ops.occupancy.cpu import occupancy_grids
     from wim_fast.ops.part_encoding.cpu import part_encoding
     from wim_fast.ops.pixels.cpu import draw_pixels
     from wim_fast.ops.poses.cpu import part_poses
@@ -161,6 +164,7 @@ def _numba(device_index: int) -> Backend:
         "numba", torch.device("cpu"), False, False, "intervals", articulated_lookup, part_encoding, mlp, mlp, march,
         composite, interpolated, visible_samples, shade, draw_pixels, image_losses, silhouette_losses, unjudged_points,
         part_poses, shape_losses, structure_losses, observe_distances, merge_loss, corrected_cameras, camera_rays,
+        occupancy_grids,
     )  # fmt: skip
 
 
@@ -206,6 +210,7 @@ def _on_every_gpu() -> dict[str, Callable]:
     from wim_fast.ops.composite.triton import interpolated, visible_samples
     from wim_fast.ops.image_losses.triton import image_losses
     from wim_fast.ops.merging.triton import merge_loss
+    from wim_fast.ops.occupancy.triton import occupancy_grids
     from wim_fast.ops.pixels.triton import draw_pixels
     from wim_fast.ops.poses.triton import part_poses
     from wim_fast.ops.shading.triton import shade
@@ -218,7 +223,8 @@ def _on_every_gpu() -> dict[str, Callable]:
             "silhouette_losses": silhouette_losses, "unjudged_points": unjudged_points, "part_poses": part_poses,
             "shape_losses": shape_losses, "structure_losses": structure_losses,
             "observe_distances": observe_distances, "merge_loss": merge_loss,
-            "corrected_cameras": corrected_cameras, "camera_rays": camera_rays}  # fmt: skip
+            "corrected_cameras": corrected_cameras, "camera_rays": camera_rays,
+            "occupancy_grids": occupancy_grids}  # fmt: skip
 
 
 def _gpu(name: str, index: int) -> torch.device:

@@ -29,6 +29,7 @@ from wim_fast.ops.image_losses import reference as image_losses
 from wim_fast.ops.march import reference as march
 from wim_fast.ops.merging import reference as merging
 from wim_fast.ops.mlp import reference as mlp
+from wim_fast.ops.occupancy import reference as occupancy
 from wim_fast.ops.part_encoding import reference as part_encoding
 from wim_fast.ops.pixels import reference as pixels
 from wim_fast.ops.poses import reference as poses
@@ -136,6 +137,7 @@ def _cases(name: str, parts: int, count: int) -> Iterator[Case]:
     yield _network("decoder_mlp", count, (8, 64, 4), "relu", name in ("tcnn", "triton"), random)
     yield _network("pose_mlp", 16, (30, 128, 128, 128, 9 * parts), "tanh", name == "tcnn", random)
     yield _march(posed, max(count // 64, 3), random)
+    yield _occupancy(posed)
     yield from _rendering(count, random)
     yield _drawing(count, random)
     yield from _colors(count, random)
@@ -203,6 +205,16 @@ def _march(posed: Sequence[Tensor], rays: int, random: torch.Generator) -> Case:
 
     inputs = (origins, directions, pose_ids, *posed, torch.rand(rays, generator=random))
     return Case("march", march.march, inputs, outputs, tolerance=FEW)
+
+
+def _occupancy(posed: Sequence[Tensor]) -> Case:
+    """Cells and boxes of all poses."""
+
+    def outputs(kernel: Callable, x: Sequence[Tensor]) -> Sequence[Tensor]:
+        cells, boxes = kernel(*x, BAND, 12)
+        return [cells.float(), boxes]
+
+    return Case("occupancy_grids", occupancy.occupancy_grids, tuple(posed[:4]), outputs, tolerance=FEW)
 
 
 def _rendering(count: int, random: torch.Generator) -> Iterator[Case]:

@@ -13,6 +13,7 @@ from wim_fast.errors import UserError
 from wim_fast.model.camera_corrections import AS_GIVEN, FoundCameras
 from wim_fast.ops.backend import Backend
 from wim_fast.recordings.cameras import Cameras
+from wim_fast.recordings.recording import Recording
 from wim_fast.recordings.selection import parse_frames
 from wim_fast.scene.load import scan_scene
 from wim_fast.scene.scene import Scene, SceneContents
@@ -57,6 +58,7 @@ class OpenedRun:
         cameras: Sequence[int] | None = None,
         frames: str | slice | Sequence[int] | None = None,
         size: int | None = None,
+        recording: Recording | None = None,
     ) -> Scene:
         """The recording in the model's world units, its cameras corrected as training did.
 
@@ -64,9 +66,10 @@ class OpenedRun:
             cameras: ids; None: all there are.
             frames: a range or positions over all frames of the recording; None: those trained on.
             size: longer side of the images in pixels; None: as trained.
+            recording: what was read of it already.
         """
         settings = dataclasses.replace(self.config.scene, coordinate_scale=self.coordinate_scale)
-        scene = read_views(settings, cameras, frames, size)
+        scene = read_views(settings, cameras, frames, size, recording)
         return dataclasses.replace(scene, cameras=self.found.corrected(scene.cameras))
 
     def scan_recording(self) -> SceneContents:

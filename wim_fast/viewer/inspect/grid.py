@@ -1,7 +1,7 @@
 """The occupancy grid of one frame: which cells are occupied, how much is in them, and which part is there.
 
-The grid is `ops.occupancy.reference.occupancy_grids`: the one that the tcnn backend marches through. The numba and Triton
-backends find the same samples without a grid (see `culling`); there it shows what tcnn would march through.
+The grid is that of the op `occupancy`: the one that the tcnn backend marches through. The numba and Triton backends
+find the same samples without a grid (see `culling`); there it shows what tcnn would march through.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from wim_fast.model.articulated_model import Posed
-from wim_fast.ops.occupancy.reference import RESOLUTION, occupancy_grids
+from wim_fast.ops.occupancy.reference import RESOLUTION
 from wim_fast.rendering.rays import BAND_SIGMOIDS
 from wim_fast.viewer.inspect.snapshot import Snapshot
 
@@ -98,7 +98,7 @@ def frame_grid(
     reach = max(
         training_band(snapshot) + settings.margin, -0.9 * thinnest
     )  # the box must not turn inside out
-    occupied, boxes = occupancy_grids(
+    occupied, boxes = snapshot.backend.occupancy_grids(
         posed.rotation[:1],
         posed.translation[:1],
         posed.semi_axes,

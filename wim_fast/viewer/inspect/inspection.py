@@ -18,6 +18,7 @@ import torch
 from wim_fast.export.asset import Asset, Settings
 from wim_fast.export.binding import model_weights, rigid_motions, skinned
 from wim_fast.model.articulated_model import Posed
+from wim_fast.model.distance_grid import never
 from wim_fast.model.motion import Motion, posed_at
 from wim_fast.rendering.rays import Rays
 from wim_fast.viewer.inspect.frame import FrameNumbers, frame_numbers
@@ -45,10 +46,6 @@ KEPT = {
     "posed mesh": 1, "probe": 2,
 }  # newest values of a name that stay in memory, where they are large  # fmt: skip
 KEPT_ELSE = 64
-
-
-def never() -> None:
-    """Go on."""
 
 
 @dataclass(frozen=True)
@@ -162,9 +159,11 @@ class Inspection:
 
         return self._keep("numbers", (selection.key, batches), make)
 
-    def numbers_so_far(self, selection: Selection) -> FrameNumbers:
-        """From all rays if that is known already, else from few."""
-        return self._known("numbers", (selection.key, BATCHES)) or self.numbers(selection, FEW)
+    def known_numbers(self, selection: Selection) -> FrameNumbers | None:
+        """Those from most rays that have been taken already; None if there are none."""
+        return self._known("numbers", (selection.key, BATCHES)) or self._known(
+            "numbers", (selection.key, FEW)
+        )
 
     def missed(self, frame: int, settings: GridSettings) -> float:
         """Missed mass of a frame in its learned pose."""
@@ -199,7 +198,7 @@ class Inspection:
 
         def make() -> Mesh:
             posed = self.posed(selection)
-            mesh = surface_mesh(self.snapshot, posed, resolution)
+            mesh = surface_mesh(self.snapshot, posed, resolution, self.pause)
             if len(mesh.faces):
                 weights = model_weights(self.film.run, posed, mesh.vertices)
                 self._bound = resolution, mesh, *weights, self.pose(selection)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from skimage.measure import marching_cubes
 
 from wim_fast.drawing.annotate import part_palette
 from wim_fast.model.articulated_model import Posed
+from wim_fast.model.distance_grid import bounds, distance_grid, never
 from wim_fast.model.motion import Motion, edges_of, joints_of, semi_axes_of
 from wim_fast.posing.rigid import quaternion
 from wim_fast.posing.tree import joint_candidates
-from wim_fast.viewer.inspect.grid import GridSettings, field_at, frame_grid, training_band
 from wim_fast.viewer.inspect.snapshot import Snapshot
 
 
@@ -27,36 +27,23 @@ class Mesh(NamedTuple):
 
 
 @torch.no_grad()
-def surface_mesh(snapshot: Snapshot, posed: Posed, resolution: int = 64) -> Mesh:
-    """The field's surface in the first pose of `posed`, by marching cubes through the centres of the grid's cells.
-
-    The field is evaluated where the decoder can put a surface, by a grid half as fine; the other cells are outside.
+def surface_mesh(
+    snapshot: Snapshot, posed: Posed, resolution: int = 64, pause: Callable[[], None] = never
+) -> Mesh:
+    """The field's surface in the first pose of `posed`, by marching cubes. `pause`: see `distance_grid`.
 
     Args:
-        resolution: cells a side, even.
+        resolution: cells along the longest side of the box that holds the ellipsoids.
     """
-    nearer = snapshot.model.field.residual_max - training_band(snapshot)  # than training samples
-    grid = frame_grid(snapshot, posed, GridSettings(resolution // 2, nearer), with_field=False)
-    occupied = grid.occupied
-    for axis in range(3):
-        occupied = occupied.repeat_interleave(2, axis)
-    grid = grid._replace(occupied=occupied, cell=grid.cell / 2)
-    far = float(grid.cell.norm())
-    field = torch.full(occupied.shape, far, device=occupied.device)
-    field[occupied] = field_at(snapshot, posed, grid.centers(occupied.nonzero()))[0].clamp_max(far)
-    sdf = field.cpu().numpy()
-    if not (sdf < 0).any():
-        return Mesh(
-            np.zeros((0, 3)), np.zeros((0, 3), np.int32), np.zeros((0, 3), np.uint8), np.zeros(0, np.int32)
-        )
-    cell, low = grid.cell.cpu().numpy(), grid.low.cpu().numpy()
-    vertices, faces, _, _ = marching_cubes(sdf, 0.0, spacing=tuple(cell.tolist()))
-    vertices = vertices + low + 0.5 * cell
-    points = torch.as_tensor(vertices, dtype=torch.float32, device=snapshot.backend.device)
+    backend = snapshot.backend
+    low, high = bounds(posed)
+    cell = float((high - low).max()) / resolution
+    vertices, faces = distance_grid(snapshot.model, posed, cell, backend, pause).zero_crossing()
+    points = torch.as_tensor(vertices, dtype=torch.float32, device=backend.device)
     pose_ids = torch.zeros(len(points), dtype=torch.int32, device=points.device)
-    values = snapshot.model.evaluate(points, pose_ids, posed, snapshot.backend)
+    values = snapshot.model.evaluate(points, pose_ids, posed, backend)
     rgb = (255 * values.rgb.clamp(0, 1)).round().byte().cpu().numpy()
-    return Mesh(vertices, faces.astype(np.int32), rgb, values.nearest_part.cpu().numpy())
+    return Mesh(vertices, faces, rgb, values.nearest_part.cpu().numpy())
 
 
 class Placed(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.model.motion import Motion, posed_at
 from wim_fast.ops.backend import Backend
 from wim_fast.recordings.cameras import Cameras
+from wim_fast.recordings.read import read_recording
 from wim_fast.runs.run import Run
+from wim_fast.scene.load import find_scene
 
 KEPT = 64 * 2**20  # bytes of images that stay in memory: of the frames shown last
 
@@ -59,8 +61,14 @@ class Film:
         contents = run.scan_recording()
         self.positions = run.trained_positions(contents)
         self.background = run.config.scene.background_grey
+        recording = read_recording(find_scene(run.config.scene.scene))  # once: it takes as long as a frame
+        self._recording = replace(recording, read_truth=lambda: None)
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
-        scene = run.load_scene(cameras=self._camera_ids(contents.camera_ids), frames=self.positions[:1])
+        scene = run.load_scene(
+            cameras=self._camera_ids(contents.camera_ids),
+            frames=self.positions[:1],
+            recording=self._recording,
+        )
         self.cameras: Cameras = scene.cameras
         self._kept[0] = scene.rgba[:, 0]
 
@@ -76,7 +84,8 @@ class Film:
     def images(self, frame: int) -> np.ndarray:
         """(V, H, W, 4) uint8, straight alpha: what the cameras filmed of a frame trained on."""
         if not self.has_images(frame):
-            scene = self.run.load_scene(cameras=self.cameras.ids, frames=[self.positions[frame]])
+            frames = [self.positions[frame]]
+            scene = self.run.load_scene(cameras=self.cameras.ids, frames=frames, recording=self._recording)
             self._kept[frame] = scene.rgba[:, 0]
             if len(self._kept) > max(1, KEPT // self._kept[frame].nbytes):
                 self._kept.popitem(last=False)

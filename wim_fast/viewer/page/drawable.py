@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,19 +15,27 @@ class Overtaken(Exception):
     """Something else is wanted before this is done."""
 
 
+class Pace(Enum):
+    """How something keeps up with frames that are played."""
+
+    EACH = 1  # it is drawn in each of them
+    IN_TURN = 2  # where there is time for it before the next one
+    AFTER = 3  # when playing stops
+
+
 @dataclass
 class Drawable:
     """Something shown. It is drawn again when its key, all that it depends on, has changed.
 
-    `draw` computes first and sends then; what it computes may raise `Overtaken`. What is slow waits while frames are
-    played.
+    `draw` computes first and sends then; what it computes may raise `Overtaken`.
     """
 
     name: str
     key: Callable[[], Hashable]
     draw: Callable[[], None]
-    slow: bool = False
+    pace: Pace = Pace.EACH
     drawn: Hashable = None
+    at: float = 0.0  # when it was drawn last, s
 
 
 def set_value(handle: Any, value: Any) -> None:

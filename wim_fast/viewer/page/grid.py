@@ -14,7 +14,8 @@ from wim_fast.viewer import colors
 from wim_fast.viewer.figures import MISSED_FLOOR
 from wim_fast.viewer.inspect.culling import what_the_grid_is
 from wim_fast.viewer.inspect.grid import Cells, GridSettings, training_band
-from wim_fast.viewer.page.drawable import Drawable, set_value, show
+from wim_fast.viewer.inspect.inspection import Selection
+from wim_fast.viewer.page.drawable import Drawable, Pace, set_value, show
 from wim_fast.viewer.page.panel import Host
 
 CUBE = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
@@ -123,7 +124,7 @@ class GridPanel:
             title=f"missed mass by frame, %; {MISSED_FLOOR:g}: or less",
             scales={
                 "x": uplot.Scale(time=False, range=(0.0, max(frames - 1.0, 1.0))),
-                "y": uplot.Scale(distr=3, auto=False, range=(0.5 * MISSED_FLOOR, 100.0)),
+                "y": uplot.Scale(distr=3, auto=False, range=(0.5 * MISSED_FLOOR, 200.0)),
             },
             axes=(
                 {"label": "frame", "incrs": (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)},
@@ -144,15 +145,14 @@ class GridPanel:
 
     def drawables(self) -> list[Drawable]:
         def cut() -> tuple:
-            return self.page.selection.key, self.axis.value, self.at.value
+            return self.drawn().key, self.axis.value, self.at.value
+
+        def cells() -> tuple:
+            return *cut(), self.show.value, self.color.value, self.opacity.value
 
         return [
-            Drawable(
-                "cells",
-                lambda: (*cut(), self.show.value, self.color.value, self.opacity.value),
-                self.draw_cells,
-            ),
-            Drawable("slice", lambda: (*cut(), self.slice_color.value), self.draw_slice),
+            Drawable("cells", cells, self.draw_cells, Pace.IN_TURN),
+            Drawable("slice", lambda: (*cut(), self.slice_color.value), self.draw_slice, Pace.IN_TURN),
             Drawable("no missed mass", lambda: (self.page.selection.key, self.lost.value), self.hide_missed),
         ]
 
@@ -160,19 +160,29 @@ class GridPanel:
         def missed() -> tuple:
             return (self.page.selection.key,) if self.lost.value else ()
 
-        return [Drawable("missed mass", missed, self.draw_missed, slow=True)]
+        return [Drawable("missed mass", missed, self.draw_missed, Pace.AFTER)]
 
-    def cut(self) -> tuple[int | None, int]:
+    def drawn(self) -> Selection:
+        """What is shown of the selection: while frames are played, cells that are not known yet are no finer than tcnn's."""
+        selection = self.page.selection
+        if not self.page.play.value or selection.grid.resolution <= RESOLUTION:
+            return selection
+        if self.page.inspection.has_shell(selection, *self.cut(selection)):
+            return selection
+        return replace(selection, grid=selection.grid._replace(resolution=RESOLUTION))
+
+    def cut(self, selection: Selection) -> tuple[int | None, int]:
         """Axis and layer of cells of the slice."""
         axis = ("x", "y", "z").index(self.axis.value) if self.axis.value != "none" else None
-        count = int(self.resolution.value)
+        count = selection.grid.resolution
         return axis, min(int(self.at.value / 100 * count), count - 1)
 
     def draw_cells(self) -> None:
         if not self.show.value:
             self.page.server.scene.remove_by_name("/cells")
             return
-        cells = self.page.inspection.shell(self.page.selection, *self.cut())
+        selection = self.drawn()
+        cells = self.page.inspection.shell(selection, *self.cut(selection))
         if self.color.value == "part":
             color = colors.part_colors(cells.part, self.page.snapshot.num_parts)
         else:
@@ -180,11 +190,12 @@ class GridPanel:
         self._boxes("/cells", cells, BOX, color, self.opacity.value)
 
     def draw_slice(self) -> None:
-        axis, cut = self.cut()
+        selection = self.drawn()
+        axis, cut = self.cut(selection)
         if axis is None:
             self.page.server.scene.remove_by_name("/slice")
             return
-        cells = self.page.inspection.layer(self.page.selection, axis, cut)
+        cells = self.page.inspection.layer(selection, axis, cut)
         if self.slice_color.value == "occupancy":
             color = colors.occupancy_colors(cells.occupancy)
         else:
@@ -210,16 +221,16 @@ class GridPanel:
             )
 
     def look_ahead(self) -> bool:
-        """Keep cells and images of one more of the next frames ready to be shown; False if all are."""
-        page, cut = self.page, self.cut()
-        count, now = page.snapshot.num_frames, page.selection
+        """Keep the cells or the images of one more of the next frames ready to be shown; False if all are."""
+        page, now = self.page, self.page.selection
+        count, cut = page.snapshot.num_frames, self.cut(now)
         for frame in ((now.frame + k) % count for k in range(1, min(count, AHEAD))):
             then = replace(now, frame=frame)
-            shows = self.show.value and not page.inspection.has_shell(then, *cut)
-            if shows or not page.film.has_images(frame):
+            if not page.film.has_images(frame):
                 page.film.images(frame)
-                if shows:
-                    page.inspection.shell(then, *cut)
+                return True
+            if self.show.value and not page.inspection.has_shell(then, *cut):
+                page.inspection.shell(then, *cut)
                 return True
         return False
 

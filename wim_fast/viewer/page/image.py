@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from wim_fast.drawing.images import enlarge_to
 from wim_fast.viewer.inspect.images import compare, free_camera, render
-from wim_fast.viewer.page.drawable import Drawable
+from wim_fast.viewer.page.drawable import Drawable, Pace
 from wim_fast.viewer.page.panel import Host
 
 VIEWPOINT = "where I look"
@@ -58,7 +58,7 @@ class ImagePanel:
             where = (self.viewpoint, self.size.value) if self.camera.value == VIEWPOINT else self.camera.value
             return self.page.selection.pose_key, where
 
-        return [Drawable("image", key, self.draw, slow=True)]
+        return [Drawable("image", key, self.draw, Pace.AFTER)]
 
     def draw(self) -> None:
         if not self.show.value:

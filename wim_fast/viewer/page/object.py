@@ -14,7 +14,7 @@ from wim_fast.posing.rigid import quaternion
 from wim_fast.recordings.cameras import frustum_lines, image_corners
 from wim_fast.viewer import colors
 from wim_fast.viewer.inspect.shape import Mesh, ellipsoids, icosphere, skeleton
-from wim_fast.viewer.page.drawable import Drawable, show
+from wim_fast.viewer.page.drawable import Drawable, Pace, show
 from wim_fast.viewer.page.panel import Host
 
 if TYPE_CHECKING:
@@ -106,19 +106,24 @@ class ObjectPanel:
         def joints() -> tuple:
             return page.selection.pose_key, self.candidates.value, self.tree.value, self.labels.value
 
-        def cameras() -> tuple:
-            return self.cameras.value, self.depth.value, int(page.frame.value)
-
         return [
             Drawable("ellipsoids", ellipsoid, self.draw_ellipsoids),
             Drawable("joints", joints, self.draw_joints),
             Drawable("mesh", mesh, self.draw_mesh),
             Drawable("carried surface", self._surface_key, self.draw_carried_surface),
-            Drawable("cameras", cameras, self.draw_cameras),
         ]
 
+    def later_drawables(self) -> list[Drawable]:
+        """After the numbers, which take less time."""
+        page = self.page
+
+        def cameras() -> tuple:
+            return self.cameras.value, self.depth.value, int(page.frame.value)
+
+        return [Drawable("cameras", cameras, self.draw_cameras, Pace.IN_TURN)]
+
     def slow_drawables(self) -> list[Drawable]:
-        return [Drawable("surface", self._surface_key, self.draw_surface, slow=True)]
+        return [Drawable("surface", self._surface_key, self.draw_surface, Pace.AFTER)]
 
     def _surface_key(self) -> tuple:
         if not self.surface.value:

@@ -17,9 +17,9 @@ import viser
 from wim_fast.recordings.cameras import Cameras, up_axis
 from wim_fast.runs.run import Run
 from wim_fast.viewer.inspect.frame import FrameNumbers
-from wim_fast.viewer.inspect.inspection import Inspection, Selection
+from wim_fast.viewer.inspect.inspection import FEW, Inspection, Selection
 from wim_fast.viewer.inspect.snapshot import Film, Snapshot
-from wim_fast.viewer.page.drawable import Drawable, Overtaken, set_value
+from wim_fast.viewer.page.drawable import Drawable, Overtaken, Pace, set_value
 from wim_fast.viewer.page.export import ExportPanel
 from wim_fast.viewer.page.grid import GridPanel
 from wim_fast.viewer.page.image import ImagePanel
@@ -29,6 +29,7 @@ from wim_fast.viewer.page.ray import RayPanel
 from wim_fast.viewer.page.text import CLOSED, HELP, STYLE, heading, numbers_table, playing_table
 
 IDLE_SECONDS = 0.5  # between checks for something to do
+LONGEST_TURN = 1.0  # seconds that what is drawn in turn waits while frames are played
 GOODBYE_SECONDS = 0.3  # for the browsers to hear that the page is closed
 SHARE, NARROWEST, WIDEST = 0.36, 250, 420  # of the window that the panel takes, and its limits in pixels
 
@@ -56,12 +57,13 @@ class Page:
         self.drawables = [
             *self.pose.drawables(),
             *self.object.drawables(),
-            *self.grid.drawables(),
             Drawable("numbers", lambda: (self.selection.key, self.play.value), self._draw_numbers),
+            *self.grid.drawables(),
+            *self.object.later_drawables(),
             *self.ray.drawables(),
-            Drawable("all numbers", lambda: self.selection.key, self._draw_all_numbers, slow=True),
-            *self.grid.slow_drawables(),
             *self.object.slow_drawables(),
+            Drawable("all numbers", lambda: self.selection.key, self._draw_all_numbers, Pace.AFTER),
+            *self.grid.slow_drawables(),
             *self.image.drawables(),
             *self.export.drawables(),
         ]
@@ -135,18 +137,31 @@ class Page:
 
     def _drew_all(self) -> bool:
         """Draw what has changed, in order; False as soon as something changes again."""
-        for drawable in self.drawables:
+        for drawable in self._in_order():
             key = (id(self.inspection), drawable.key())
-            if key == drawable.drawn or (drawable.slow and self.play.value):
+            if key == drawable.drawn or self._must_wait(drawable):
                 continue
             try:
                 self._draw(drawable)
             except Overtaken:
                 return False
-            drawable.drawn = key
+            drawable.drawn, drawable.at = key, time.monotonic()
             if self.wake.is_set():
                 return False
         return True
+
+    def _in_order(self) -> list[Drawable]:
+        """While frames are played, of what is drawn in turn that which has waited longest comes first."""
+        if not self.play.value:
+            return self.drawables
+        return sorted(self.drawables, key=lambda d: d.at if d.pace is Pace.IN_TURN else 0.0)
+
+    def _must_wait(self, drawable: Drawable) -> bool:
+        """Whether the next frame that is played comes before this; nothing that is drawn in turn waits for long."""
+        if not self.play.value or drawable.pace is Pace.EACH:
+            return False
+        now = time.monotonic()
+        return drawable.pace is Pace.AFTER or (now > self._next_frame_at and now < drawable.at + LONGEST_TURN)
 
     def _pause(self) -> None:
         """Between bits of what takes long: Overtaken if something has changed, or the page is closed."""
@@ -159,6 +174,7 @@ class Page:
         while not self.closed.is_set():
             self.wake.wait(IDLE_SECONDS)
             if not self.server.get_clients():
+                self.closed.wait(IDLE_SECONDS)  # what has changed stays so until somebody looks
                 continue
             self.update()
             if self.play.value and self.snapshot.num_frames > 1:
@@ -167,9 +183,10 @@ class Page:
                 self._work_ahead()
 
     def _show_next_frame(self) -> None:
-        """When it is time to."""
+        """When it is time to; what is late by more than a frame is not made up for."""
         self.closed.wait(max(0.0, self._next_frame_at - time.monotonic()))
-        self._next_frame_at = time.monotonic() + 1 / self.pose.frames_per_second
+        period, now = 1 / self.pose.frames_per_second, time.monotonic()
+        self._next_frame_at = max(self._next_frame_at, now - period) + period
         set_value(self.frame, (int(self.frame.value) + 1) % self.snapshot.num_frames)
         self.touch()
 
@@ -211,12 +228,12 @@ class Page:
             self.problem.visible = True
 
     def _draw_numbers(self) -> None:
-        """From few rays, which is quick; while frames are played, only those that cost nothing."""
-        selection, ids = self.selection, self.film.run.frame_ids
-        if self.play.value:
-            self.numbers.content = playing_table(self.inspection.grid(selection), selection, ids)
+        """From few rays, which is quick; while frames are played, those that are known already."""
+        selection, known = self.selection, self.inspection.known_numbers(self.selection)
+        if known is None and self.play.value:
+            self.numbers.content = playing_table(selection, self.film.run.frame_ids)
         else:
-            self._show(self.inspection.numbers_so_far(selection), selection)
+            self._show(known or self.inspection.numbers(selection, FEW), selection)
 
     def _draw_all_numbers(self) -> None:
         """From all rays."""

@@ -15,7 +15,7 @@ from wim_fast.viewer import colors
 from wim_fast.viewer.inspect.culling import how_it_culls
 from wim_fast.viewer.inspect.rays import RayProbe, interval_ends
 from wim_fast.viewer.inspect.shape import pixel_on_image
-from wim_fast.viewer.page.drawable import Drawable, set_value
+from wim_fast.viewer.page.drawable import Drawable, Pace, set_value
 from wim_fast.viewer.page.grid import CUBE, CUBE_FACES
 from wim_fast.viewer.page.panel import Host
 from wim_fast.viewer.page.text import percent
@@ -145,8 +145,8 @@ class RayPanel:
 
         return [
             Drawable("ray", lambda: (self.page.selection.key, self.ray(), *self.shown()), self.draw_ray),
-            Drawable("ray plot", lambda: (self.page.selection.key, self.ray()), self.draw_plot, slow=True),
-            Drawable("pixel", pixel, self.draw_picture, slow=True),
+            Drawable("ray plot", lambda: (self.page.selection.key, self.ray()), self.draw_plot, Pace.AFTER),
+            Drawable("pixel", pixel, self.draw_picture, Pace.AFTER),
         ]
 
     def shown(self) -> tuple[bool, bool, bool]:

@@ -7,7 +7,6 @@ from html import escape
 
 from wim_fast.ops.backend import Backend
 from wim_fast.viewer.inspect.frame import FrameNumbers
-from wim_fast.viewer.inspect.grid import FrameGrid
 from wim_fast.viewer.inspect.inspection import Selection
 from wim_fast.viewer.inspect.snapshot import Snapshot
 
@@ -69,10 +68,11 @@ def numbers_table(
     in_grid = f"{numbers.grid_steps_per_ray:.1f} in tcnn's grid"
     in_intervals = f"{numbers.interval_steps_per_ray:.1f} in inflated ellipsoids"
     steps = in_grid if backend.culling == "grid" else f"{in_intervals}; {in_grid}"
+    share, cells = percent(numbers.occupied_share), f"{numbers.resolution}³ cells ({numbers.occupied_cells})"
     return _table(
         shown_row(selection, frame_ids),
         ("missed mass", f"{percent(numbers.missed_mass)} of the opacity is outside the grid", warn),
-        occupied_row(numbers.occupied_share, numbers.occupied_cells, numbers.resolution),
+        ("occupied", f"{share} of {cells}", ""),
         ("samples per ray", taken, ""),
         ("steps per ray", steps, ""),
         (
@@ -83,20 +83,15 @@ def numbers_table(
     )
 
 
-def playing_table(grid: FrameGrid, selection: Selection, frame_ids: Sequence[int]) -> str:
-    """HTML: what is known of a frame without rendering it; as high as `numbers_table`."""
-    later = ("", "the rest is measured when playing stops", "opacity:.6")
-    occupied = occupied_row(grid.occupied_share, int(grid.occupied.sum()), grid.resolution)
-    return _table(shown_row(selection, frame_ids), occupied, later, *[("", "&nbsp;", "")] * 4)
+def playing_table(selection: Selection, frame_ids: Sequence[int]) -> str:
+    """HTML: of a frame that has not been measured yet; as high as `numbers_table`."""
+    later = ("", "the numbers are measured when playing stops", "opacity:.6")
+    return _table(shown_row(selection, frame_ids), later, *[("", "&nbsp;", "")] * 4)
 
 
 def shown_row(selection: Selection, frame_ids: Sequence[int]) -> Row:
     posed = "" if selection.turns.is_learned else ", posed by hand"
     return "shown", f"frame {selection.frame} (number {frame_ids[selection.frame]} of the film){posed}", ""
-
-
-def occupied_row(share: float, cells: int, resolution: int) -> Row:
-    return "occupied", f"{percent(share)} of {resolution}³ cells ({cells})", ""
 
 
 def _table(*rows: Row) -> str:
