@@ -25,7 +25,7 @@ KERNELS = {
     "shade": "decoder", "silhouette_losses": "silhouette", "unjudged_points": "silhouette",
     "draw_pixels": "data", "image_losses": "losses", "shape_losses": "losses", "structure_losses": "losses",
     "merge_loss": "losses", "observe_distances": "losses", "part_poses": "pose", "corrected_cameras": "data",
-    "camera_rays": "data",
+    "camera_rays": "data", "occupancy_grids": "march",
 }  # fmt: skip
 FORWARD = ("data", "pose", "march", "lookup", "encoding", "decoder", "composite", "silhouette", "losses")
 DIFFERENTIATED = ("silhouette", "composite", "decoder", "encoding", "lookup", "pose")

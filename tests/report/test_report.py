@@ -87,9 +87,9 @@ def test_what_the_files_say_is_on_the_page(tmp_path: Path) -> None:
     one, two = write_run(tmp_path / "one"), write_run(tmp_path / "two", scene="films/arm", parts=7)
     write_video(one / "render" / "turntable.mp4", np.zeros((3, 16, 16, 3), np.uint8), 5, least=16)
     page, tables = make(tmp_path, one, two)
-    row = "| one | dog | 26 | 100 | 0.1 | 29.50 | 0.9632 | 0.9336 | 28.25 | 0.9632 | 0.9336 | 1.23 % |"
+    row = "| one | dog | 40 | 100 | 0.1 | 29.50 | 0.9632 | 0.9336 | 28.25 | 0.9632 | 0.9336 | 1.23 % |"
     assert row in tables
-    assert "| model.parts | 20 | 26 | 7 |" in tables
+    assert "| model.parts | 20 | 40 | 7 |" in tables
     assert "films" not in page + tables  # where a scene lies is nobody's business
     read = Reader(page)
     for text in ("28.25", "1.23 %", "25.0% on sides that none of them sees (guessed)", "commit 0123abc"):
@@ -186,7 +186,7 @@ def test_a_run_that_tells_little(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert text in told
         assert text in page
     assert "linked" not in page
-    assert "| hurt | dog | 26 | 120 | 0.1 | 0.5000 |" in (tmp_path / "out" / "report.md").read_text()
+    assert "| hurt | dog | 40 | 120 | 0.1 | 0.5000 |" in (tmp_path / "out" / "report.md").read_text()
 
 
 def test_what_is_no_run_and_what_is_in_the_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

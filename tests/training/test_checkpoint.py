@@ -24,6 +24,8 @@ from wim_fast.training.checkpoint import FORMAT_VERSION, TrainedOn, load_checkpo
 from wim_fast.training.run_folder import RunFolder
 from wim_fast.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("without_seams")
+
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:

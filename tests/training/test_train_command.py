@@ -142,6 +142,7 @@ def test_other_cameras_that_cannot_be_read_are_no_obstacle(tmp_path, capsys):
     assert "frame 5 of camera 4 is missing" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("bare_training")
 def test_a_loss_that_is_no_number_stops_the_run(scene, capsys, monkeypatch):
     calls = 0
     original = cpu.shape_losses
@@ -161,6 +162,7 @@ def test_a_loss_that_is_no_number_stops_the_run(scene, capsys, monkeypatch):
     assert all(torch.isfinite(x).all() for x in content["model"].values())
 
 
+@pytest.mark.usefixtures("bare_training")
 def test_a_spoilt_model_is_not_saved(scene, capsys, monkeypatch):
     """A gradient can be no number where the loss still is one."""
     calls = 0
