@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from errors import refused
 
 from wim_fast.config import ModelConfig
 from wim_fast.model.articulated_model import ArticulatedModel
-from wim_fast.model.motion import Motion
+from wim_fast.model.distance_grid import distance_grid
+from wim_fast.model.motion import Motion, posed_at
 from wim_fast.ops.backend import select_backend
 from wim_fast.posing.ellipsoids import part_contacts
 from wim_fast.posing.rigid import rigid
@@ -45,6 +47,16 @@ def test_a_part_astray_takes_no_more_memory() -> None:
     motion = in_a_row(1e4, 2)
     model.start_at(*(torch.from_numpy(x).float() for x in (motion.rotation[1], motion.translation[1], AXES)))
     assert find_seams(model.requires_grad_(False), motion, select_backend("torch")).share[0, 1] >= 0.5
+
+
+def test_a_union_that_swells_takes_no_more_memory() -> None:
+    """Far smoother than the ellipsoids are large; a grid of cells as fine as usual is refused."""
+    config = ModelConfig(parts=3, hash_log2_entries=6, decoder_width=16, initial_union_sharpness=0.1)
+    model, motion, backend = ArticulatedModel(config, 2), in_a_row(0.0, 2), select_backend("torch")
+    model.start_at(*(torch.from_numpy(x).float() for x in (motion.rotation[1], motion.translation[1], AXES)))
+    find_seams(model.requires_grad_(False), motion, backend)
+    with refused("model", "its surface may reach 22.8 units", "larger cells"):
+        distance_grid(model, posed_at(model, motion, 0), CELL, backend)
 
 
 def test_where_there_are_seams_ellipsoids_say_nothing() -> None:

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wim_fast.errors import UserError
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.ops.articulated.reference import union_reach
 from wim_fast.ops.backend import Backend
 
 BLOCK = 4  # grid points a side whose distances are bounded by that of one of them
 CHUNK = 1 << 15  # points at a time
+MOST_POINTS = 1 << 28  # of a grid: a gigabyte of distances
 MARGIN = 2  # grid points left outside of all that the surface can reach
 
 
@@ -46,15 +48,17 @@ def distance_grid(
 ) -> DistanceGrid:
     """Of the first pose in `posed`. `pause` is called now and then; what it raises ends the work.
 
+    UserError where the grid would take too much memory.
+
     The union of ellipsoids changes by no more than the way (its gradient is shorter than 1) and the residual is
     bounded: from one point of each block follows whether the surface can be in it.
     """
-    reach = model.field.residual_max + float(
-        union_reach(0.0, len(posed.semi_axes), posed.union_sharpness)
-    )  # beyond the ellipsoids
-    low, high = bounds(posed)
-    low, high = low - reach - MARGIN * cell, high + reach + MARGIN * cell
+    low, high = surface_bounds(model, posed)
+    low, high = low - MARGIN * cell, high + MARGIN * cell
     shape = [BLOCK * int(np.ceil((n + 1) / BLOCK)) for n in np.ceil((high - low) / cell)]  # whole blocks
+    if np.prod(shape, dtype=float) > MOST_POINTS:
+        problem = f"its surface may reach {(high - low).max():.3g} units, {max(shape)} cells along a side"
+        raise UserError("model", problem, "ask for larger cells, or train longer")
     axes = [torch.arange(0, n, BLOCK, device=backend.device) for n in shape]
     corners = torch.cartesian_prod(*axes)
     origin = torch.as_tensor(low, dtype=torch.float32, device=backend.device)
@@ -72,6 +76,14 @@ def distance_grid(
     index = (corners[near][:, None] + inside).view(-1, 3)
     sdf[tuple(index.T)] = _chunked(lambda x: _distance(model, posed, x, backend), at(index), pause)
     return DistanceGrid(sdf.cpu().numpy(), low, cell)
+
+
+def surface_bounds(model: ArticulatedModel, posed: Posed) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest world coordinates (3,) that the surface of the first pose can have."""
+    union = float(union_reach(0.0, len(posed.semi_axes), posed.union_sharpness))  # beyond the ellipsoids
+    reach = model.field.residual_max + union
+    low, high = bounds(posed)
+    return low - reach, high + reach
 
 
 def bounds(posed: Posed) -> tuple[np.ndarray, np.ndarray]:

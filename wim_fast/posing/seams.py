@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from wim_fast.model.articulated_model import ArticulatedModel
-from wim_fast.model.distance_grid import distance_grid
-from wim_fast.model.motion import Motion, posed_at, semi_axes_of
+from wim_fast.model.distance_grid import distance_grid, surface_bounds
+from wim_fast.model.motion import Motion, posed_at
 from wim_fast.ops.backend import Backend
 from wim_fast.posing.ellipsoids import Contacts
 from wim_fast.posing.rigid import inverse, moved, rigid
@@ -64,9 +64,7 @@ def _seams_in(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Size (P, P) and middle (P, P, 3) of each seam in a frame, in part i's frame; NaN where there is none."""
     count = motion.translation.shape[1]
-    extent = np.ptp(motion.translation[frame], axis=0).max() + 2.0 * semi_axes_of(model).max()
-    cell = max(CELL, float(extent) / MOST_CELLS)
-    parts, low = _parts_inside(model, motion, frame, cell, backend)
+    parts, low, cell = _parts_inside(model, motion, frame, backend)
     size, middle = np.zeros((count, count)), np.zeros((count, count, 3))
     for axis in range(3):
         step = np.eye(3, dtype=int)[axis]
@@ -85,10 +83,12 @@ def _seams_in(
 
 @torch.no_grad()
 def _parts_inside(
-    model: ArticulatedModel, motion: Motion, frame: int, cell: float, backend: Backend
-) -> tuple[np.ndarray, np.ndarray]:
-    """The part at each point of a grid (X, Y, Z), -1 outside of the surface, and the world position of its first point."""
+    model: ArticulatedModel, motion: Motion, frame: int, backend: Backend
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """The part at each point of a grid (X, Y, Z), -1 outside of the surface; its first point in the world; its cell."""
     posed = posed_at(model, motion, frame)
+    low, high = surface_bounds(model, posed)
+    cell = max(CELL, float((high - low).max()) / MOST_CELLS)
     with backend.computing():
         grid = distance_grid(model, posed, cell, backend)
         inside = np.argwhere(grid.sdf < 0)
@@ -97,4 +97,4 @@ def _parts_inside(
         nearest = backend.articulated_lookup(at, ids, *posed, 1).part_ids[:, 0]
     parts = np.full(grid.sdf.shape, -1)
     parts[tuple(inside.T)] = nearest.cpu().numpy()
-    return parts, grid.low
+    return parts, grid.low, cell
