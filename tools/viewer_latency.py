@@ -15,7 +15,6 @@ import argparse
 import json
 import math
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from chromium import Tab, chromium
 from page_client import Message, PageClient, draws, page_client
+from ports import free_port
 
 WIDTHS = (1360, 1000, 700)
 WINDOW = 800, 768  # pixels; the picture has about half of it
@@ -216,9 +216,7 @@ def play_in_browser(tab: Tab, server: Server) -> None:
 @contextmanager
 def served(run: str) -> Iterator[Server]:
     """A server that is ready."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "wim_fast", "view-occupancy", run, "--port", str(port)]
     process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE)
     try:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ import one_step
 import pytest
 import torch
 from errors import refused
+from ports import free_port
 from tiny_run import OFTEN, differences, flags, newest_checkpoint, start, tiny_scene, wait_for_checkpoint
 
 from wim_fast.cli import main
@@ -47,17 +47,11 @@ def arguments(scene: Path, run: Path, **changes) -> list[str]:
     ]
 
 
-def free_port() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
-
-
 def test_gradients_are_the_mean_over_the_shares(scene, tmp_path, monkeypatch):
     """A step of two processes: each takes half of the images that one alone draws, and both get the mean gradient."""
     together = {
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": free_port(),
+        "MASTER_PORT": str(free_port()),
         "WORLD_SIZE": "2",
         "LOCAL_WORLD_SIZE": "2",
     }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import socket
 import time
 import urllib.request
 
 import pytest
 import torch
+from ports import free_port
 from tiny_run import differences, flags, newest_checkpoint, tiny_scene
 
 from wim_fast.cli import main
@@ -21,9 +21,7 @@ def test_training_is_the_same_with_a_view(tmp_path, monkeypatch, capsys) -> None
     """And its page answers while it trains, shows a copy of the model, and ends with it."""
     monkeypatch.setattr(live, "SECONDS", 0.05)
     monkeypatch.setattr(live, "SHARE", 1.0)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     scene = tiny_scene(tmp_path / "scene")
     seen: dict[str, object] = {}
     observe = live.LiveView.observe

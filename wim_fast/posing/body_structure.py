@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -95,11 +96,17 @@ class BodySequence:
         return len(self.criterion) - int(self.criterion.argmin())
 
     def at(self, count: int | None = None) -> BodyStructure:
-        """So many bodies, 1 to P; None: as many as are proposed."""
-        taken = len(self.metric) - (self.proposed if count is None else count)
-        bodies = united(self.poses, self.metric, self.steps[:taken])
-        tree = body_tree(self.poses, self.contacts, bodies)
-        return BodyStructure(bodies.body_of_part, *tree, bodies.motion, bodies.metric)
+        """So many bodies, 1 to P; None: as many as are proposed. Found once for each number."""
+        count = self.proposed if count is None else count
+        if count not in self._found:
+            bodies = united(self.poses, self.metric, self.steps[: len(self.metric) - count])
+            tree = body_tree(self.poses, self.contacts, bodies)
+            self._found[count] = BodyStructure(bodies.body_of_part, *tree, bodies.motion, bodies.metric)
+        return self._found[count]
+
+    @cached_property
+    def _found(self) -> dict[int, BodyStructure]:
+        return {}
 
 
 def pose_noise(inv_s: float, inv_s_pixels: float, pixels: float = NOISE) -> float:

@@ -229,8 +229,8 @@ class Trainer:
     def result_files(self, frame_ids: Sequence[int], coordinate_scale: float) -> dict[str, bytes]:
         """trajectory.npz; and cameras.json, unless all cameras are believed."""
         model, found, pixels = self.model, self.found, self.config.render.inv_s_pixels
-        arguments = model, frame_ids, coordinate_scale, self.backend, self.inv_s, pixels
-        files = {"trajectory.npz": trajectory_file(*arguments)}
+        trajectory = trajectory_file(model, frame_ids, coordinate_scale, self.backend, self.inv_s, pixels)
+        files = {"trajectory.npz": trajectory}
         if found.correction is not None:
             centers = learned_motion(model, self.backend.pose_mlp).translation
             files["cameras.json"] = cameras_file(found, self.cameras, centers, coordinate_scale)
