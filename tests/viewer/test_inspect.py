@@ -27,6 +27,7 @@ from wim_fast.viewer.inspect.grid import (
     cells_on_ray,
     frame_grid,
     grid_slice,
+    open_sides,
     training_band,
     visible_cells,
 )
@@ -207,8 +208,8 @@ def test_visible_cells_are_those_with_an_empty_neighbour(snapshot, posed) -> Non
         if not all(padded[tuple(np.add((i + 1, j + 1, k + 1), step))]
                    for step in ((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)))
     }  # fmt: skip
-    assert {tuple(c) for c in visible_cells(grid).tolist()} == expected
-    cut = visible_cells(grid, 1, 7)
+    assert {tuple(c) for c in visible_cells(open_sides(grid)).tolist()} == expected
+    cut = visible_cells(open_sides(grid, 1, 7))
     assert int(cut[:, 1].max()) == 7
     assert int((cut[:, 1] == 7).sum()) == int(occupied[:, 7].sum())  # the whole of the cut is open
     plane = grid_slice(grid, 1, 7)
@@ -220,8 +221,9 @@ def test_cells_know_what_is_in_them(snapshot, posed) -> None:
     """As the grid that was made with the field does."""
     bare = frame_grid(snapshot, posed, GridSettings(16), with_field=False)
     full = frame_grid(snapshot, posed, GridSettings(16))
-    index = visible_cells(bare)
-    cells = cells_of(snapshot, posed, bare, index)
+    sides = open_sides(bare)
+    index = visible_cells(sides)
+    cells = cells_of(snapshot, posed, bare, index, sides)
     i, j, k = index.unbind(-1)
     np.testing.assert_allclose(cells.sdf, full.sdf[i, j, k].numpy(), atol=1e-5)
     np.testing.assert_allclose(cells.occupancy, full.occupancy[i, j, k].numpy(), atol=1e-4)

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 from chromium import chromium, executable
 from page_client import draws, page_client
@@ -25,7 +26,7 @@ from wim_fast.runs.repose import pose_file_motion
 from wim_fast.runs.run import load_run
 from wim_fast.viewer.figures import MISSED_FLOOR
 from wim_fast.viewer.inspect import inspection
-from wim_fast.viewer.inspect.grid import visible_cells
+from wim_fast.viewer.inspect.grid import open_sides
 from wim_fast.viewer.inspect.inspection import Inspection, Selection
 from wim_fast.viewer.inspect.posing import Turns
 from wim_fast.viewer.inspect.rays import interval_ends
@@ -59,9 +60,18 @@ def running(page):
 
 
 def cells(page) -> np.ndarray:
-    """Centres of the boxes drawn (N, 3), world."""
+    """Centres of the cells' sides drawn (N, 3), world."""
     node = page.server.scene.get_handle_by_name("/cells")
     return np.asarray(node.batched_positions) * node.scale + node.position
+
+
+def beside_sides(page) -> Iterator[np.ndarray]:
+    """Points (N, 3) a third of a cell before and behind each side drawn, across it as it is turned."""
+    node = page.server.scene.get_handle_by_name("/cells")
+    w, x, y, z = np.asarray(node.batched_wxyzs).T
+    normal = np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], axis=1)
+    for way in (-1 / 3, 1 / 3):
+        yield (np.asarray(node.batched_positions) + way * normal) * node.scale + node.position
 
 
 def place(page) -> np.ndarray:
@@ -79,8 +89,10 @@ def through_the_middle(page, index: int) -> tuple[np.ndarray, np.ndarray, np.nda
 def test_slider_changes_the_cells_drawn(page) -> None:
     before = cells(page)
     grid = page.inspection.grid(page.selection)
-    assert len(before) == len(visible_cells(grid)) > 100
-    np.testing.assert_allclose(before, grid.centers(visible_cells(grid)).numpy(), atol=1e-5)
+    assert len(before) == int(open_sides(grid).sum()) > 100
+    inner, outer = (grid.contains(torch.tensor(point)) for point in beside_sides(page))
+    assert inner.all()
+    assert not outer.any()
     page.frame.value = TRAINED_FRAMES - 1
     page.update()
     after = cells(page)

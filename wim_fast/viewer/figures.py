@@ -15,7 +15,7 @@ from wim_fast.drawing.painting import Painting
 from wim_fast.drawing.plots import line_plot
 from wim_fast.recordings.cameras import Cameras, project
 from wim_fast.viewer import colors
-from wim_fast.viewer.inspect.grid import FrameGrid, grid_slice, visible_cells
+from wim_fast.viewer.inspect.grid import FrameGrid, grid_slice, open_sides, visible_cells
 from wim_fast.viewer.inspect.inspection import Inspection, Selection
 from wim_fast.viewer.inspect.rays import RayProbe, interval_ends
 from wim_fast.viewer.inspect.shape import ellipsoids, icosphere, skeleton
@@ -33,7 +33,7 @@ def cells_picture(inspection: Inspection, selection: Selection, eye: Cameras) ->
     grid, pictures = inspection.full_grid(selection), []
     for threshold in (0.0, HARDLY):
         there = grid._replace(occupied=grid.occupied & (grid.occupancy >= threshold))
-        cells = visible_cells(there)
+        cells = visible_cells(open_sides(there))
         i, j, k = cells.unbind(-1)
         if threshold:
             color = colors.occupancy_colors(grid.occupancy[i, j, k].cpu().numpy())

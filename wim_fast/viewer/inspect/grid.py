@@ -75,6 +75,7 @@ class Cells(NamedTuple):
     occupancy: np.ndarray  # (N,) in [0, 1]
     part: np.ndarray  # (N,) int32 nearest part
     occupied: np.ndarray  # (N,) bool: not emptied
+    open: np.ndarray  # (N, 6) bool: sides with no occupied cell behind them, see `open_sides`
 
 
 def training_band(snapshot: Snapshot) -> float:
@@ -131,18 +132,23 @@ def _occupancy(snapshot: Snapshot, sdf: Tensor, cell: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def cells_of(snapshot: Snapshot, posed: Posed, grid: FrameGrid, cells: Tensor) -> Cells:
-    """Cells (N, 3) of a grid that may have been made without the field: it is asked in these alone."""
+def cells_of(snapshot: Snapshot, posed: Posed, grid: FrameGrid, cells: Tensor, sides: Tensor) -> Cells:
+    """Cells (N, 3) of a grid that may have been made without the field: it is asked in these alone.
+
+    Args:
+        sides: (r, r, r, 6) bool from `open_sides`.
+    """
+    index = cells.unbind(-1)
     sdf, part = field_at(snapshot, posed, grid.centers(cells))
-    occupied = grid.occupied[tuple(cells.unbind(-1))]
-    values = (cells.short(), grid.low, grid.cell, sdf, _occupancy(snapshot, sdf, grid.cell), part, occupied)
-    return Cells(*(value.cpu().numpy() for value in values))
+    content = sdf, _occupancy(snapshot, sdf, grid.cell), part, grid.occupied[index], sides[index]
+    return Cells(*(value.cpu().numpy() for value in (cells.short(), grid.low, grid.cell, *content)))
 
 
-def visible_cells(grid: FrameGrid, axis: int | None = None, cut: int = 0) -> Tensor:
-    """Occupied cells (N, 3) that can be seen: those with an empty neighbour, and those at the cut.
+def open_sides(grid: FrameGrid, axis: int | None = None, cut: int = 0) -> Tensor:
+    """(r, r, r, 6) bool: which sides of the occupied cells can be seen, as no occupied cell is behind them.
 
-    With an `axis` (0, 1, 2) only cells with an index up to `cut` along it are there.
+    The sides are the one at the low end along x, that at the high end, and those along y and z. With an `axis` (0, 1, 2)
+    only cells with an index up to `cut` along it are there.
     """
     there = grid.occupied
     if axis is not None:
@@ -150,12 +156,14 @@ def visible_cells(grid: FrameGrid, axis: int | None = None, cut: int = 0) -> Ten
             [-1 if a == axis else 1 for a in range(3)]
         )
     padded = torch.nn.functional.pad(there, (1, 1, 1, 1, 1, 1))
-    middle = slice(1, -1)
-    hidden = padded[middle, middle, middle].clone()
-    for a in range(3):
-        for shift in (slice(None, -2), slice(2, None)):
-            hidden &= padded[tuple(shift if a == b else middle for b in range(3))]
-    return (there & ~hidden).nonzero()
+    middle, low, high = slice(1, -1), slice(None, -2), slice(2, None)
+    shifts = [tuple(end if a == b else middle for b in range(3)) for a in range(3) for end in (low, high)]
+    return torch.stack([there & ~padded[shift] for shift in shifts], dim=-1)
+
+
+def visible_cells(sides: Tensor) -> Tensor:
+    """Cells (N, 3) with at least one open side (r, r, r, 6)."""
+    return sides.any(-1).nonzero()
 
 
 class Slice(NamedTuple):

@@ -22,7 +22,15 @@ from wim_fast.model.distance_grid import never
 from wim_fast.model.motion import Motion, posed_at
 from wim_fast.rendering.rays import Rays
 from wim_fast.viewer.inspect.frame import FrameNumbers, frame_numbers
-from wim_fast.viewer.inspect.grid import Cells, FrameGrid, GridSettings, cells_of, frame_grid, visible_cells
+from wim_fast.viewer.inspect.grid import (
+    Cells,
+    FrameGrid,
+    GridSettings,
+    cells_of,
+    frame_grid,
+    open_sides,
+    visible_cells,
+)
 from wim_fast.viewer.inspect.posing import Articulation, Turns, posed_by_hand
 from wim_fast.viewer.inspect.rays import (
     DenseRender,
@@ -115,9 +123,9 @@ class Inspection:
         """The occupied cells that can be seen, up to a cut across an axis, but for the layer of the cut itself."""
 
         def make() -> Cells:
-            grid = self.grid(selection)
-            cells = visible_cells(grid, axis, cut)
-            return self._cells(selection, cells if axis is None else cells[cells[:, axis] < cut])
+            sides = open_sides(self.grid(selection), axis, cut)
+            cells = visible_cells(sides)
+            return self._cells(selection, cells if axis is None else cells[cells[:, axis] < cut], sides)
 
         return self._keep("shell", (selection.key, axis, cut), make)
 
@@ -132,7 +140,7 @@ class Inspection:
             untouched = selection.grid._replace(threshold=0.0)
             grid = frame_grid(self.snapshot, self.posed(selection), untouched, with_field=False)
             cells = grid.occupied.nonzero()
-            return self._cells(selection, cells[cells[:, axis] == cut])
+            return self._cells(selection, cells[cells[:, axis] == cut], open_sides(grid))
 
         return self._keep("layer", (selection.key, axis, cut), make)
 
@@ -228,8 +236,8 @@ class Inspection:
             lambda: probe_ray(self.snapshot, self.posed(selection), self.grid(selection), origin, direction),
         )
 
-    def _cells(self, selection: Selection, cells: torch.Tensor) -> Cells:
-        return cells_of(self.snapshot, self.posed(selection), self.grid(selection), cells)
+    def _cells(self, selection: Selection, cells: torch.Tensor, sides: torch.Tensor) -> Cells:
+        return cells_of(self.snapshot, self.posed(selection), self.grid(selection), cells, sides)
 
     def _render_on(self, done: list[DenseRender], posed: Posed, batches: int) -> None:
         """Render batches of rays until so many are done."""

@@ -24,7 +24,18 @@ CUBE_FACES = np.array(
      [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]],
     np.int32,
 )  # fmt: skip
-BOX = 0.9 * CUBE  # in cells: there is a gap between them
+SQUARE = 0.45 * np.array(
+    [[-1.0, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]]
+)  # a side, in cells; gaps are between them
+SQUARE_FACES = np.array([[0, 1, 2], [0, 2, 3]], np.int32)  # they face along z
+HALF = np.sqrt(0.5)
+SIDES = np.array(
+    [[-1, 0, 0], [1, 0, 0], [0, -1, 0], [0, 1, 0], [0, 0, -1], [0, 0, 1]], np.float32
+)  # as in `open_sides`
+TO_SIDES = np.array(
+    [[HALF, 0, -HALF, 0], [HALF, 0, HALF, 0], [HALF, HALF, 0, 0], [HALF, -HALF, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0]],
+    np.float32,
+)  # wxyz of the turns that bring z to them  # fmt: skip
 AHEAD = 32  # frames that are kept ready
 MISSED_POINTS = 3000  # shown at most
 
@@ -52,7 +63,9 @@ class GridPanel:
 
     def _add_looks(self) -> None:
         gui = self.page.server.gui
-        self.show = gui.add_checkbox("cells", True, hint="Show the occupied cells as boxes.")
+        self.show = gui.add_checkbox(
+            "cells", True, hint="Show the occupied cells: those of their sides behind which there is none."
+        )
         self.lost = gui.add_checkbox(
             "missed mass", True, hint="Red points: what a dense render sees outside the occupied cells."
         )
@@ -62,7 +75,7 @@ class GridPanel:
             hint="The part nearest to the cell's centre, or the most that 1 - Φ can be in the cell: violet 0, yellow 1.",
         )
         self.opacity = gui.add_slider(
-            "cell opacity", 0.05, 1.0, 0.05, 0.15, hint="1 hides what is inside the cells."
+            "cell opacity", 0.05, 1.0, 0.05, 0.25, hint="1 hides what is inside the cells."
         )
 
     def _add_settings(self) -> None:
@@ -187,7 +200,10 @@ class GridPanel:
             color = colors.part_colors(cells.part, self.page.snapshot.num_parts)
         else:
             color = colors.occupancy_colors(cells.occupancy)
-        self._boxes("/cells", cells, BOX, color, self.opacity.value)
+        which, side = np.nonzero(cells.open)
+        places = cells.cells[which] + 0.5 + 0.5 * SIDES[side]
+        square = SQUARE, SQUARE_FACES, TO_SIDES[side]
+        self._instances("/cells", cells, places, square, color[which], self.opacity.value)
 
     def draw_slice(self) -> None:
         selection = self.drawn()
@@ -202,7 +218,8 @@ class GridPanel:
             color = colors.sdf_colors(cells.sdf, training_band(self.page.snapshot))
         color[~cells.occupied] //= 3  # emptied by the threshold
         thin = np.where(np.arange(3) == axis, 0.1, 1.0)
-        self._boxes("/slice", cells, thin * CUBE, color, 1.0)
+        box = thin * CUBE, CUBE_FACES, np.tile(np.array([1, 0, 0, 0], np.float32), (len(color), 1))
+        self._instances("/slice", cells, cells.cells + 0.5, box, color, 1.0)
 
     def hide_missed(self) -> None:
         """Until what is missed now is known."""
@@ -252,12 +269,23 @@ class GridPanel:
             self.curve.data = curve_data(fresh, stale, frames)
         return len(missing) > 1
 
-    def _boxes(
-        self, name: str, cells: Cells, vertices: np.ndarray, color: np.ndarray, opacity: float
+    def _instances(
+        self,
+        name: str,
+        cells: Cells,
+        places: np.ndarray,
+        shape: tuple[np.ndarray, np.ndarray, np.ndarray],
+        color: np.ndarray,
+        opacity: float,
     ) -> None:
-        """A box in each cell, as instances of one: vertices (8, 3) in cells; placed by the node, they are few numbers."""
-        server, count = self.page.server, len(cells.cells)
-        if not count:
+        """One shape at many places (M, 3) of the grid, in cells from its corner; the node itself brings them to the world.
+
+        Args:
+            shape: its vertices (V, 3) in cells, faces, and how each instance is turned, wxyz (M, 4).
+            color: (M, 3) uint8.
+        """
+        server, (vertices, faces, turned) = self.page.server, shape
+        if not len(places):
             server.scene.remove_by_name(name)
             return
         show(
@@ -265,9 +293,9 @@ class GridPanel:
             name,
             server.scene.add_batched_meshes_simple,
             vertices=vertices,
-            faces=CUBE_FACES,
-            batched_wxyzs=np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)),
-            batched_positions=(cells.cells + 0.5).astype(np.float32),
+            faces=faces,
+            batched_wxyzs=turned,
+            batched_positions=places.astype(np.float32),
             batched_colors=color,
             position=cells.low,
             scale=tuple(cells.side.tolist()),

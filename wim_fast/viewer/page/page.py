@@ -251,7 +251,7 @@ class Page:
         server.scene.set_up_direction(tuple(up_axis(cameras).tolist()))
         middle = self.snapshot.motion.translation[0].mean(0)
         server.initial_camera.look_at = middle
-        server.initial_camera.position = middle + 0.6 * (best_eye(cameras, middle) - middle)
+        server.initial_camera.position = middle + 0.75 * (best_eye(cameras, middle) - middle)
         server.scene.configure_default_lights(cast_shadow=False)
 
 
