@@ -13,7 +13,9 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from wim_fast.drawing.text import font, text_width
 
 SUPERSAMPLING = 4
 
@@ -88,7 +90,7 @@ def draw_labels(
     colors = part_palette(len(labels)) if colors is None else colors
     visible = np.flatnonzero(np.isfinite(pixels).all(axis=1)).tolist()
     size = max(10.0, 0.030 * min(image.shape[:2]))
-    half = np.array([[0.5 * _text_width(labels[k], size) + 0.35 * size, 0.7 * size] for k in visible])
+    half = np.array([[0.5 * text_width(labels[k], size) + 0.35 * size, 0.7 * size] for k in visible])
     half = half.reshape(-1, 2)
     spots = _spread(pixels[visible], half, image.shape[1], image.shape[0])
 
@@ -143,8 +145,8 @@ class _Canvas:
                     self._draw.ellipse(box, fill=_rgb(fill))
 
     def text(self, center: np.ndarray, text: str, size: float, color: Color) -> None:
-        font = _font(size * SUPERSAMPLING)
-        self._draw.text(self._scaled(center), text, fill=_rgb(color), font=font, anchor="mm")
+        scaled = font(size * SUPERSAMPLING)
+        self._draw.text(self._scaled(center), text, fill=_rgb(color), font=scaled, anchor="mm")
 
     def tag(self, center: np.ndarray, text: str, size: float, color: Color, half: np.ndarray) -> None:
         """Text on a rounded plate of the given colour and half sides, black or white, whichever shows."""
@@ -179,14 +181,6 @@ def _unit(image: np.ndarray) -> float:
 
 def _rgb(color: Color) -> tuple[int, int, int]:
     return int(color[0]), int(color[1]), int(color[2])
-
-
-def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(max(size, 1.0))
-
-
-def _text_width(text: str, size: float) -> float:
-    return float(_font(size).getlength(text))
 
 
 def _spread(pixels: np.ndarray, half: np.ndarray, width: int, height: int, rounds: int = 200) -> np.ndarray:

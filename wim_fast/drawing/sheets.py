@@ -1,16 +1,18 @@
-"""Picture sheets: images in rows and columns, with captions. The images' pixels are copied; matplotlib writes the text."""
+"""Picture sheets: images in rows and columns, with captions. The images' pixels are copied."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image, ImageDraw
 
-from wim_fast.drawing.figure import drawn, new_figure, points
+from wim_fast.drawing.text import LEAST, font, text_width
 
 CAPTION_COLOR = "#282828"
-LEAST = 1.0  # points: the smallest text that matplotlib knows
+SCALE = 4  # at which captions are drawn
 
 
 class Caption(NamedTuple):
@@ -69,17 +71,25 @@ def grid(
 
 def _written(width: int, height: int, captions: Sequence[Caption], size: float) -> np.ndarray:
     """White paper (H, W, 3) uint8 with captions, of `size` pixels where they have the room."""
-    if not captions:
-        return np.full((height, width, 3), 255, np.uint8)
-    figure = new_figure(width, height)
-    for text, left, baseline, room, align in captions:
-        x = left + (0.5 * room if align == "center" else 0.0)
-        line = figure.text(
-            x / width, 1 - baseline / height, text, fontsize=points(size), horizontalalignment=align,
-            verticalalignment="baseline", color=CAPTION_COLOR, parse_math=False,
-        )  # fmt: skip
-        fitted = points(size)
-        while (wanted := line.get_window_extent().width) > room and fitted > LEAST:
-            fitted = max(LEAST, 0.99 * fitted * room / wanted)
-            line.set_fontsize(fitted)
-    return drawn(figure)
+    sheet = Image.new("RGB", (width, height), "white")
+    for caption in captions:
+        mask, top = _caption_mask(caption, size)
+        sheet.paste(CAPTION_COLOR, (round(caption.left), top), mask)
+    return np.array(sheet)
+
+
+def _caption_mask(caption: Caption, size: float) -> tuple[Image.Image, int]:
+    """Where the text covers its room, drawn large and reduced, so that letters of few pixels keep their distances.
+
+    Returns:
+        The mask (as wide as the room), and its topmost row on the sheet.
+    """
+    text, _, baseline, room, align = caption
+    while (wanted := text_width(text, size * SCALE) / SCALE) > room and size > LEAST:
+        size = max(LEAST, 0.99 * size * room / wanted)
+    top = math.floor(baseline - 1.2 * size)
+    mask = Image.new("L", (SCALE * math.floor(room), SCALE * math.ceil(1.6 * size)))
+    x, anchor = (0.5 * mask.width, "ms") if align == "center" else (0.0, "ls")
+    place = x, SCALE * (baseline - top)
+    ImageDraw.Draw(mask).text(place, text, fill=255, font=font(size * SCALE), anchor=anchor)
+    return mask.reduce(SCALE), top
