@@ -1,20 +1,22 @@
 """The merge loss compiled by numba: its gradients are found with it, and going backward scales them.
 
-Frames lie one after another, so that loops over them are vectors. A few hundred thousand numbers: one thread.
+Frames lie one after another, so that loops over them are vectors. Parts are dealt out to a fixed number of chunks, each
+with gradients of its own, so that results do not depend on the number of threads.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 
 import numpy as np
 import torch
+from numba import prange
 from torch import Tensor
 
 from wim_fast.ops.compiled import arrays, device, kernel
 from wim_fast.ops.merging import reference
 
+CHUNKS = 4  # each has gradients to be cleared and added up
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
 LEAST_TURN = np.float32(reference.LEAST_TURN)
@@ -45,36 +47,59 @@ def _shifted(rotation, translation, i, a, j, out):
 
 @device
 def _centred(values):
-    """Take the mean from the values, and return their variance."""
-    mean = values.sum() / np.float32(len(values))
-    square = _ZERO
-    for f in range(len(values)):
+    """Take the mean from the values, and return their variance. Four sums at once, for each waits for its last addition."""
+    count = len(values)
+    s0, s1, s2, s3 = _ZERO, _ZERO, _ZERO, _ZERO
+    whole = count - count % 4
+    for f in range(0, whole, 4):
+        s0 += values[f]
+        s1 += values[f + 1]
+        s2 += values[f + 2]
+        s3 += values[f + 3]
+    for f in range(whole, count):
+        s0 += values[f]
+    mean = ((s0 + s1) + (s2 + s3)) / np.float32(count)
+    for f in range(count):
         values[f] -= mean
-        square += values[f] * values[f]
-    return square / np.float32(len(values))
+    s0, s1, s2, s3 = _ZERO, _ZERO, _ZERO, _ZERO
+    for f in range(0, whole, 4):
+        s0 += values[f] * values[f]
+        s1 += values[f + 1] * values[f + 1]
+        s2 += values[f + 2] * values[f + 2]
+        s3 += values[f + 3] * values[f + 3]
+    for f in range(whole, count):
+        s0 += values[f] * values[f]
+    return ((s0 + s1) + (s2 + s3)) / np.float32(count)
 
 
 @device
-def _motions(rotation, translation, motion_weight, motion):
-    """m_ij of all pairs (`reference.relative_motion`); the turns of a pair are seen alike from both of its parts."""
+def _motions(first, rotation, translation, motion_weight, motion):
+    """m_ij of every `CHUNKS`-th i (`reference.relative_motion`); the turns are those of i against each j before it."""
     parts, frames = rotation.shape[0], rotation.shape[3]
     x = np.empty(frames, np.float32)
-    for i in range(parts):
+    for i in range(first, parts, CHUNKS):
         for j in range(parts):
             deviation = _ZERO
             for a in range(3):
                 _shifted(rotation, translation, i, a, j, x)
                 deviation += np.float32(math.sqrt(_centred(x) + LEAST_SHIFT))
-            motion[i, j] = motion_weight * deviation / np.float32(3)
-    for i in range(parts):
+            motion[0, i, j] = motion_weight * deviation / np.float32(3)
         for j in range(i):
             deviation = _ZERO
             for a in range(3):
                 for b in range(3):
                     _turned(rotation, i, a, j, b, x)
                     deviation += np.float32(math.sqrt(max(_centred(x), LEAST_TURN)))
-            motion[i, j] += deviation / np.float32(9)
-            motion[j, i] += deviation / np.float32(9)
+            motion[1, i, j] = deviation / np.float32(9)
+
+
+@device
+def _joined(motion):
+    """The turns of a pair are seen alike from both of its parts: motion[0] (P, P) is all of them and the shifts."""
+    for i in range(motion.shape[1]):
+        for j in range(i):
+            motion[0, i, j] += motion[1, i, j]
+            motion[0, j, i] += motion[1, i, j]
 
 
 @device
@@ -97,16 +122,13 @@ def _gated(motion, distance, gate):
     return np.float32(loss)
 
 
-@functools.partial(kernel, parallel=False)
-def _loss(rotation, translation, distance, motion_weight, g_rotation, g_translation):
-    """The loss, and its gradients, which are zero before; layouts as above."""
+@device
+def _slopes(first, rotation, translation, motion_weight, gate, g_rotation, g_translation):
+    """The gradients from the pairs of every `CHUNKS`-th i, added to zeros; layouts as above."""
     parts, frames = rotation.shape[0], rotation.shape[3]
-    motion, gate = np.empty((parts, parts), np.float32), np.zeros((parts, parts), np.float32)
-    _motions(rotation, translation, motion_weight, motion)
-    loss = _gated(motion, distance, gate)
     x = np.empty(frames, np.float32)
     each = _ONE / np.float32(frames)
-    for i in range(parts):
+    for i in range(first, parts, CHUNKS):
         for j in range(parts):
             for a in range(3):
                 if i == j:
@@ -134,6 +156,27 @@ def _loss(rotation, translation, distance, motion_weight, g_rotation, g_translat
                             g = scale * x[f]
                             g_rotation[i, k, a, f] += g * rotation[j, k, b, f]
                             g_rotation[j, k, b, f] += g * rotation[i, k, a, f]
+
+
+@kernel
+def _loss(rotation, translation, distance, motion_weight, g_rotation, g_translation):
+    """The loss, and its gradients by chunk, which are zero before; layouts as above."""
+    parts = rotation.shape[0]
+    motion, gate = np.empty((2, parts, parts), np.float32), np.zeros((parts, parts), np.float32)
+    for chunk in prange(CHUNKS):
+        _motions(np.int64(chunk), rotation, translation, motion_weight, motion)
+    _joined(motion)
+    loss = _gated(motion[0], distance, gate)
+    for chunk in prange(CHUNKS):
+        _slopes(
+            np.int64(chunk),
+            rotation,
+            translation,
+            motion_weight,
+            gate,
+            g_rotation[chunk],
+            g_translation[chunk],
+        )
     return loss
 
 
@@ -141,9 +184,9 @@ class _MergeLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, rotation, translation, distance, motion_weight):  # type: ignore[override]
         posed = [np.ascontiguousarray(np.moveaxis(x, 0, -1)) for x in arrays(rotation, translation)]
-        gradients = [np.zeros_like(x) for x in posed]
+        gradients = [np.zeros((CHUNKS, *x.shape), np.float32) for x in posed]
         loss = _loss(*posed, np.float32(distance), np.float32(motion_weight), *gradients)
-        ctx.gradients = gradients
+        ctx.gradients = [x.sum(0) for x in gradients]
         return torch.tensor(loss, dtype=torch.float32)
 
     @staticmethod
