@@ -300,6 +300,7 @@ class GridPanel:
             position=cells.low,
             scale=tuple(cells.side.tolist()),
             opacity=None if opacity >= 1 else opacity,
+            material="toon3",
             flat_shading=True,
             lod="off",
             cast_shadow=False,
