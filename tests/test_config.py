@@ -204,6 +204,12 @@ def test_shipped_files_are_valid():
         assert load_config(name).scene.scene == name
 
 
+def test_a_walking_dog_begins_with_few_frames():
+    """Within ten a paw lands where the other one stood, and parts change legs. Others begin with the paper's ten."""
+    assert load_config("dog").schedule.initial_frames == 2
+    assert load_config("x").schedule.initial_frames == 10
+
+
 def test_importing_is_light():
     """The configuration and scene rooms load without torch and its company."""
     code = (

@@ -272,7 +272,12 @@ class ScheduleConfig:
     pace: str | None = field(
         None, "instead: repeat the pace that kept a run's minutes, as its config.yaml says in the end"
     )
-    initial_frames: int = field(10, "frames T_0 to begin with", minimum=1, maximum=10**6)
+    initial_frames: int = field(
+        10,
+        "frames T_0 to begin with; fewer, such as 2, where limbs pass each other in them",
+        minimum=1,
+        maximum=10**6,
+    )
     growth_start: float = field(0.05, "share tau_0 at which frames begin to be added", minimum=0, maximum=1)
     growth_end: float = field(0.40, "share tau_1 at which all frames are in", minimum=0, maximum=1)
     silhouette_decay: float = field(
