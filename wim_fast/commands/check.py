@@ -1,4 +1,4 @@
-"""`wim-fast check`: which pixels of the masks a run doubts, by camera; or whether it tears when joints are bent."""
+"""`wim-fast check`: which pixels of the masks a run doubts; or whether it tears when bent, or has holes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="picture to write (default: RUN/check.png or RUN/bends.png)",
     )
-    parser.add_argument(
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument(
+        "--holes",
+        action="store_true",
+        help="instead: count the pieces of the object, the tunnels through it and the cavities in it",
+    )
+    other.add_argument(
         "--bends",
         action="store_true",
         help="instead: turn each joint 1.2 times as far as it was seen to turn, and count the pieces of the object",
@@ -37,11 +43,14 @@ def run(args: argparse.Namespace) -> None:
     from wim_fast.runs.check import write_check
     from wim_fast.runs.opened_run import frame_positions
     from wim_fast.runs.run import load_run
-    from wim_fast.runs.tables import bends_table, doubt_table
+    from wim_fast.runs.tables import bends_table, doubt_table, topology_table
+    from wim_fast.runs.topology import topologies
     from wim_fast.terminal import console, say, say_written
 
     if args.bends and args.frames:
         raise UserError("--frames", "cannot be combined with --bends", "leave one of them out")
+    if args.holes and args.output:
+        raise UserError("--output", "--holes writes no picture", "leave one of them out")
     run = load_run(args.run, args.backend)
     if args.bends:
         bends, picture = write_bends(run, args.output, args.parts_found)
@@ -49,6 +58,9 @@ def run(args: argparse.Namespace) -> None:
         say_written([picture])
         return
     frames = args.frames and frame_positions(args.frames, len(run.frame_ids), "frames trained on")
+    if args.holes:
+        console.print(topology_table([*topologies(run, frames)]), highlight=False)
+        return
     shares, picture = write_check(run, args.output, frames)
     console.print(doubt_table(shares), highlight=False)
     say("cyan: the mask's outline; red: missing in the mask; magenta: let into it")

@@ -12,17 +12,15 @@ from scipy import ndimage
 from wim_fast.compositing import over_uint8
 from wim_fast.drawing.images import write_png
 from wim_fast.drawing.sheets import grid
-from wim_fast.model.articulated_model import DEFAULT_FINEST_CELL
-from wim_fast.model.distance_grid import distance_grid
-from wim_fast.model.motion import Motion, posed_at
+from wim_fast.model.motion import Motion
 from wim_fast.posing.skeleton import Node, PartsFound
 from wim_fast.runs.camera_path import clearest_views, resized_to, zoomed
 from wim_fast.runs.joints import STILL, list_joints
 from wim_fast.runs.repose import repose_frame
+from wim_fast.runs.topology import SPECK, inside_of
 from wim_fast.runs.trained_model import TrainedModel
 
 BEYOND = 1.2  # times the range seen
-SPECK = 1e-3  # of the object's volume: smaller pieces are noise
 PICTURED, PICTURE_SIZE = 3, 256  # bends, the worst ones; pixels
 
 
@@ -82,10 +80,7 @@ def bend_joints(
 
 def _volumes(run: TrainedModel, motion: Motion) -> list[int]:
     """Grid points inside each connected piece of a pose, at the cell of the finest level of the hash grid."""
-    cell = run.config.model.hash_finest_cell or DEFAULT_FINEST_CELL
-    with run.backend.computing():
-        inside = distance_grid(run.model, posed_at(run.model, motion, 0), cell, run.backend).sdf < 0
-    pieces, count = ndimage.label(inside)
+    pieces, count = ndimage.label(inside_of(run, motion))
     return np.bincount(pieces.ravel(), minlength=count + 1)[1:].tolist()
 
 

@@ -66,10 +66,11 @@ def check_masks(run: TrainedModel, frames: Sequence[int] | None = None) -> Itera
 
     UserError for frames that are not there.
     """
-    return _checked(run, run.load_scene(cameras=run.camera_ids), _frames_of(run, frames))
+    return _checked(run, run.load_scene(cameras=run.camera_ids), frames_to_check(run, frames))
 
 
-def _frames_of(run: TrainedModel, frames: Sequence[int] | None) -> Sequence[int]:
+def frames_to_check(run: TrainedModel, frames: Sequence[int] | None) -> Sequence[int]:
+    """Positions among the frames trained on, a few of them for None; UserError for those that are not there."""
     frames = some_frames(run) if frames is None else frames
     for frame in frames:
         check_frame(run, frame)
@@ -137,7 +138,7 @@ def write_check(
         frames: see `check_masks`.
     """
     scene = run.load_scene(cameras=run.camera_ids)
-    checked = list(_checked(run, scene, _frames_of(run, frames)))
+    checked = list(_checked(run, scene, frames_to_check(run, frames)))
     rows: dict[int, list[np.ndarray]] = {}
     for c in checked:
         rgb = scene.rgba[scene.cameras.ids.index(c.camera), scene.frame_ids.index(c.frame)][..., :3]

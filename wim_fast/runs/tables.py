@@ -14,6 +14,7 @@ from wim_fast.runs.check import CameraShares
 from wim_fast.runs.drive import Driven
 from wim_fast.runs.joints import STILL, JointList
 from wim_fast.runs.merge import Merging
+from wim_fast.runs.topology import Topology
 
 
 def joint_table(joints: JointList, coordinate_scale: float) -> Table:
@@ -105,4 +106,14 @@ def bends_table(bends: Sequence[Bend]) -> Table:
     for bend in bends:
         names = ("-", "-", "-") if bend.node < 0 else (str(bend.node), str(bend.on), f"{bend.degrees:+.0f}°")
         table.add_row(*names, str(bend.pieces), f"{bend.volume:.1%}")
+    return table
+
+
+def topology_table(found: Sequence[tuple[int, Topology]]) -> Table:
+    """A row for each frame (id) of what was counted in it."""
+    table = Table(title="the object's inside", title_justify="left", box=SIMPLE_HEAD)
+    for heading in ("frame", "pieces", "tunnels", "cavities", "Euler characteristic"):
+        table.add_column(heading, justify="right")
+    for frame, of in found:
+        table.add_row(*map(str, (frame, *of, of.euler)))
     return table
