@@ -178,6 +178,9 @@ class LossConfig:
     joint_weight_end: float = field(
         50.0, "weight of the joint loss from growth_start on", minimum=0, maximum=1e6
     )
+    fit_weight: float = field(
+        0.1, "weight of the loss that fits the ellipsoids to the shape", minimum=0, maximum=1e6
+    )
     separation_weight: float = field(1.0, "weight of the separation loss", minimum=0, maximum=1e6)
     merge_weight: float = field(0.2, "weight of the merge loss after merge_start", minimum=0, maximum=1e6)
     block_weight: float = field(

@@ -16,6 +16,7 @@ WEIGHTS = {
     "mask": {"mask_weight": 0.0},
     "eikonal": {"eikonal_weight": 0.0},
     "volume": {"volume_weight": 0.0},
+    "fit": {"fit_weight": 0.0},
     "hull": {"hull_weight": 0.0},
     "void": {"void_weight": 0.0},
     "silhouette": {"silhouette_weight": 0.0},

@@ -34,6 +34,7 @@ class FieldValues(NamedTuple):
     sdf: Tensor  # (N,) signed distance, world units: union of the parts plus residual
     rgb: Tensor  # (N, 3)
     nearest_part: Tensor  # (N,) int32
+    union: Tensor  # (N,) signed distance of the parts' ellipsoids alone, world units
 
 
 def inverse_softplus(y: float) -> float:
@@ -113,7 +114,7 @@ class ArticulatedModel(nn.Module):
         """
         lookup = backend.articulated_lookup(points, pose_ids, *posed, self.top_parts)
         sdf, rgb = self.field(lookup, backend, lit)
-        return FieldValues(sdf, rgb, lookup.part_ids[:, 0])
+        return FieldValues(sdf, rgb, lookup.part_ids[:, 0], lookup.union)
 
     def signed_distance(self, points: Tensor, pose_ids: Tensor, posed: Posed, backend: Backend) -> Tensor:
         """The first of `evaluate` alone, (N,), world units."""

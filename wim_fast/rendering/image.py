@@ -92,9 +92,8 @@ class _View:
     def values(self, rays: Rays, t: Tensor, ray_ids: Tensor) -> RayValues:
         """The field at distances t (N,) along `rays`."""
         points = torch.addcmul(rays.origins[ray_ids], t[:, None], rays.directions[ray_ids])
-        return RayValues(
-            t, ray_ids, *self.model.evaluate(points, rays.pose_ids[ray_ids], self.posed, self.backend)
-        )
+        values = self.model.evaluate(points, rays.pose_ids[ray_ids], self.posed, self.backend)
+        return RayValues(t, ray_ids, values.sdf, values.rgb, values.nearest_part)
 
     def composite(self, values: RayValues, offsets: Tensor, inv_s: float) -> Tensor:
         """Premultiplied colour, opacity and depth (R, 5)."""

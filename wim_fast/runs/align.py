@@ -75,7 +75,7 @@ def _loss(run: TrainedModel, batch: Batch, posed: Posed) -> Tensor:
     jitter = torch.full((len(batch.alpha),), 0.5, device=run.backend.device)
     room = MAX_SAMPLES_PER_RAY * len(jitter) if run.backend.needs_capacity else None
     samples = sample_rays(posed, rays, jitter, model.field.residual_max, inv_s, run.backend, room)
-    sdf, rgb, _ = model.evaluate(samples.points, samples.pose_ids, posed, run.backend)
+    sdf, rgb, *_ = model.evaluate(samples.points, samples.pose_ids, posed, run.backend)
     seen = run.backend.composite(sdf, rgb, samples.t, samples.offsets, inv_s)
     background = torch.full((1, 3), run.background, device=run.backend.device)
     found = run.backend.image_losses(

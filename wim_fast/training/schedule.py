@@ -16,7 +16,7 @@ CAMERA_RAMP = 0.05  # share of the iterations in which the correction of cameras
 
 
 TERMS = (
-    "photo", "mask", "eikonal", "volume", "void", "hull", "silhouette", "part_center", "cameras", "joint", "separation",
+    "photo", "mask", "eikonal", "volume", "fit", "void", "hull", "silhouette", "part_center", "cameras", "joint", "separation",
     "merge",
 )  # fmt: skip
 """All that can be in the loss."""

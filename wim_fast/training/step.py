@@ -75,7 +75,8 @@ def training_losses(
     marched = sample_rays(posed, batch.rays, jitter, model.field.residual_max, inv_s, backend, room.marched)
     samples = marched.select(visible(model, posed, marched, inv_s, backend), room.decoded)
     rows = len(samples.points)
-    num_tapped = sampling.eikonal_points if weights.eikonal_weight > 0 or weights.volume_weight > 0 else 0
+    of_taps = weights.eikonal_weight, weights.volume_weight, weights.fit_weight
+    num_tapped = sampling.eikonal_points if max(of_taps) > 0 else 0
     taps, tap_pose_ids = eikonal_taps(samples, num_tapped, sampling.eikonal_tap, generator)
     num_void = sampling.void_points if weights.void_weight > 0 else 0
     direction, uniform = void_candidates(posed, sampling.void_points, generator)
@@ -112,6 +113,8 @@ def training_losses(
         tap_sdf.view(4, -1), void_sdf, void.unjudged, union, has_core, sampling.eikonal_tap, inv_s
     )
     terms |= {"eikonal": shape.eikonal, "volume": shape.volume}
+    if weights.fit_weight > 0:
+        terms["fit"] = fit_loss(values.union[rows : rows + len(taps)], tap_sdf, model.field.residual_max)
     if weights.void_weight > 0:
         terms["void"] = shape.void
     if weights.hull_weight > 0:
@@ -177,6 +180,16 @@ def eikonal_taps(
     pick = (uniform * samples.offsets[-1]).long() if len(samples.points) else uniform[:0].long()
     taps = samples.points[pick].detach() + tap * tetrahedron(device)[:, None]  # (4, count, 3)
     return taps.reshape(-1, 3), samples.pose_ids[pick].repeat(4)
+
+
+def fit_loss(union: Tensor, sdf: Tensor, residual_max: float) -> Tensor:
+    """How far the ellipsoids are from the shape: the mean square of what the field adds to their union, as a share of the
+    most that it can. The shape is taken as it is. (Of our own.)
+
+    Args:
+        union, sdf: (N,) of the ellipsoids alone, and of the model, world units, near its surface.
+    """
+    return ((union - sdf.detach()) / residual_max).square().sum() / max(len(sdf), 1)
 
 
 def void_candidates(posed: Posed, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -36,6 +36,7 @@ VARIANTS = {
         Variant("no-merge", "without merge loss", {"merge_weight": 0.0}),
         Variant("no-eikonal", "without eikonal loss", {"eikonal_weight": 0.0}),
         Variant("no-volume", "without volume loss", {"volume_weight": 0.0}),
+        Variant("no-fit", "without fit loss", {"fit_weight": 0.0}),
         Variant("no-hull", "without hull loss", {"hull_weight": 0.0}),
         Variant("no-void", "without void loss", {"void_weight": 0.0}),
         Variant("random-start", "parts start at random", {"hull_start": False}),
