@@ -189,7 +189,8 @@ def fit_loss(union: Tensor, sdf: Tensor, residual_max: float) -> Tensor:
     Args:
         union, sdf: (N,) of the ellipsoids alone, and of the model, world units, near its surface.
     """
-    return ((union - sdf.detach()) / residual_max).square().sum() / max(len(sdf), 1)
+    squares = torch.nn.functional.mse_loss(union, sdf.detach(), reduction="sum")
+    return squares * (1 / (residual_max**2 * max(len(sdf), 1)))
 
 
 def void_candidates(posed: Posed, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
