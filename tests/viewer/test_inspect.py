@@ -221,9 +221,8 @@ def test_cells_know_what_is_in_them(snapshot, posed) -> None:
     """As the grid that was made with the field does."""
     bare = frame_grid(snapshot, posed, GridSettings(16), with_field=False)
     full = frame_grid(snapshot, posed, GridSettings(16))
-    sides = open_sides(bare)
-    index = visible_cells(sides)
-    cells = cells_of(snapshot, posed, bare, index, sides)
+    index = visible_cells(open_sides(bare))
+    cells = cells_of(snapshot, posed, bare, index)
     i, j, k = index.unbind(-1)
     np.testing.assert_allclose(cells.sdf, full.sdf[i, j, k].numpy(), atol=1e-5)
     np.testing.assert_allclose(cells.occupancy, full.occupancy[i, j, k].numpy(), atol=1e-4)

@@ -75,7 +75,13 @@ class Cells(NamedTuple):
     occupancy: np.ndarray  # (N,) in [0, 1]
     part: np.ndarray  # (N,) int32 nearest part
     occupied: np.ndarray  # (N,) bool: not emptied
-    open: np.ndarray  # (N, 6) bool: sides with no occupied cell behind them, see `open_sides`
+
+
+class Shell(NamedTuple):
+    """The cells that can be seen."""
+
+    cells: Cells
+    open: np.ndarray  # (N, 6) bool: their sides with no occupied cell behind them, see `open_sides`
 
 
 def training_band(snapshot: Snapshot) -> float:
@@ -132,16 +138,12 @@ def _occupancy(snapshot: Snapshot, sdf: Tensor, cell: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def cells_of(snapshot: Snapshot, posed: Posed, grid: FrameGrid, cells: Tensor, sides: Tensor) -> Cells:
-    """Cells (N, 3) of a grid that may have been made without the field: it is asked in these alone.
-
-    Args:
-        sides: (r, r, r, 6) bool from `open_sides`.
-    """
-    index = cells.unbind(-1)
+def cells_of(snapshot: Snapshot, posed: Posed, grid: FrameGrid, cells: Tensor) -> Cells:
+    """Cells (N, 3) of a grid that may have been made without the field: it is asked in these alone."""
     sdf, part = field_at(snapshot, posed, grid.centers(cells))
-    content = sdf, _occupancy(snapshot, sdf, grid.cell), part, grid.occupied[index], sides[index]
-    return Cells(*(value.cpu().numpy() for value in (cells.short(), grid.low, grid.cell, *content)))
+    occupied = grid.occupied[tuple(cells.unbind(-1))]
+    values = (cells.short(), grid.low, grid.cell, sdf, _occupancy(snapshot, sdf, grid.cell), part, occupied)
+    return Cells(*(value.cpu().numpy() for value in values))
 
 
 def open_sides(grid: FrameGrid, axis: int | None = None, cut: int = 0) -> Tensor:

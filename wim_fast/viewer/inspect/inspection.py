@@ -26,6 +26,7 @@ from wim_fast.viewer.inspect.grid import (
     Cells,
     FrameGrid,
     GridSettings,
+    Shell,
     cells_of,
     frame_grid,
     open_sides,
@@ -119,13 +120,14 @@ class Inspection:
             lambda: frame_grid(self.snapshot, self.posed(selection), selection.grid),
         )
 
-    def shell(self, selection: Selection, axis: int | None = None, cut: int = 0) -> Cells:
+    def shell(self, selection: Selection, axis: int | None = None, cut: int = 0) -> Shell:
         """The occupied cells that can be seen, up to a cut across an axis, but for the layer of the cut itself."""
 
-        def make() -> Cells:
+        def make() -> Shell:
             sides = open_sides(self.grid(selection), axis, cut)
             cells = visible_cells(sides)
-            return self._cells(selection, cells if axis is None else cells[cells[:, axis] < cut], sides)
+            cells = cells if axis is None else cells[cells[:, axis] < cut]
+            return Shell(self._cells(selection, cells), sides[cells.unbind(-1)].cpu().numpy())
 
         return self._keep("shell", (selection.key, axis, cut), make)
 
@@ -140,7 +142,7 @@ class Inspection:
             untouched = selection.grid._replace(threshold=0.0)
             grid = frame_grid(self.snapshot, self.posed(selection), untouched, with_field=False)
             cells = grid.occupied.nonzero()
-            return self._cells(selection, cells[cells[:, axis] == cut], open_sides(grid))
+            return self._cells(selection, cells[cells[:, axis] == cut])
 
         return self._keep("layer", (selection.key, axis, cut), make)
 
@@ -236,8 +238,8 @@ class Inspection:
             lambda: probe_ray(self.snapshot, self.posed(selection), self.grid(selection), origin, direction),
         )
 
-    def _cells(self, selection: Selection, cells: torch.Tensor, sides: torch.Tensor) -> Cells:
-        return cells_of(self.snapshot, self.posed(selection), self.grid(selection), cells, sides)
+    def _cells(self, selection: Selection, cells: torch.Tensor) -> Cells:
+        return cells_of(self.snapshot, self.posed(selection), self.grid(selection), cells)
 
     def _render_on(self, done: list[DenseRender], posed: Posed, batches: int) -> None:
         """Render batches of rays until so many are done."""

@@ -24,18 +24,16 @@ CUBE_FACES = np.array(
      [2, 3, 7], [2, 7, 6], [0, 2, 6], [0, 6, 4], [1, 5, 7], [1, 7, 3]],
     np.int32,
 )  # fmt: skip
-SQUARE = 0.45 * np.array(
-    [[-1.0, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]]
-)  # a side, in cells; gaps are between them
-SQUARE_FACES = np.array([[0, 1, 2], [0, 2, 3]], np.int32)  # they face along z
+# a side of a cell, in cells, facing along z; gaps are between them
+SQUARE = 0.45 * np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]])
+SQUARE_FACES = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
+# directions of a cell's sides in the order of `open_sides`, and the turns, wxyz, that bring z to them
+SIDES = np.array([[-1, 0, 0], [1, 0, 0], [0, -1, 0], [0, 1, 0], [0, 0, -1], [0, 0, 1]], np.float32)
 HALF = np.sqrt(0.5)
-SIDES = np.array(
-    [[-1, 0, 0], [1, 0, 0], [0, -1, 0], [0, 1, 0], [0, 0, -1], [0, 0, 1]], np.float32
-)  # as in `open_sides`
 TO_SIDES = np.array(
     [[HALF, 0, -HALF, 0], [HALF, 0, HALF, 0], [HALF, HALF, 0, 0], [HALF, -HALF, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0]],
     np.float32,
-)  # wxyz of the turns that bring z to them  # fmt: skip
+)  # fmt: skip
 AHEAD = 32  # frames that are kept ready
 MISSED_POINTS = 3000  # shown at most
 
@@ -195,12 +193,12 @@ class GridPanel:
             self.page.server.scene.remove_by_name("/cells")
             return
         selection = self.drawn()
-        cells = self.page.inspection.shell(selection, *self.cut(selection))
+        cells, sides = self.page.inspection.shell(selection, *self.cut(selection))
         if self.color.value == "part":
             color = colors.part_colors(cells.part, self.page.snapshot.num_parts)
         else:
             color = colors.occupancy_colors(cells.occupancy)
-        which, side = np.nonzero(cells.open)
+        which, side = np.nonzero(sides)
         places = cells.cells[which] + 0.5 + 0.5 * SIDES[side]
         square = SQUARE, SQUARE_FACES, TO_SIDES[side]
         self._instances("/cells", cells, places, square, color[which], self.opacity.value)
