@@ -234,8 +234,8 @@ def poses_and_cameras() -> None:
     origins, directions = camera_rays(*corrected[1:], number, pixels)
     (origins.sum() + directions.sum()).backward()
     taps, points = (torch.zeros(size, requires_grad=True) for size in ((4, 256), (64,)))
-    counts = torch.zeros(64, dtype=torch.bool)
-    sum(shape_losses(taps, points, counts, points, counts, 0.002, torch.zeros(()))).backward()  # type: ignore[union-attr]
+    light, counts = torch.zeros(256), torch.zeros(64, dtype=torch.bool)
+    sum(shape_losses(taps, light, points, counts, points, counts, 0.002, torch.zeros(()))).backward()  # type: ignore[union-attr]
 
 
 def structure(parts: int) -> None:

@@ -159,7 +159,7 @@ class LossConfig:
     mask_weight: float = field(1.0, "weight of the mask loss", minimum=0, maximum=1e6)
     eikonal_weight: float = field(0.02, "weight of the eikonal loss", minimum=0, maximum=1e6)
     volume_weight: float = field(
-        0.01, "weight of the loss that shrinks what no view needs", minimum=0, maximum=1e6
+        0.02, "weight of the loss that shrinks what no view needs", minimum=0, maximum=1e6
     )
     hull_weight: float = field(
         3.0, "weight of the loss that keeps the core of the visual hull filled", minimum=0, maximum=1e6

@@ -69,6 +69,19 @@ def test_opacity_telescopes(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_transmittance_at_samples(backend):
+    """What is left of the light behind each sample's predecessors; nothing reaches padding."""
+    composite = operation(backend, "composite")
+    sdf = torch.tensor([0.02, 0.0, -0.01, 0.03, 0.01, -0.03, 0.04, -1.0]).requires_grad_()
+    offsets = torch.tensor([0, 3, 3, 7])
+    found = composite(sdf, torch.ones(8, 3), torch.arange(8.0), offsets, INV_S).transmittance
+    phi = torch.sigmoid(INV_S * sdf.detach())
+    expected = torch.stack([*(phi[:3] / phi[0]), *(phi[3:6] / phi[3]), phi[5] / phi[3], torch.tensor(0.0)])
+    torch.testing.assert_close(found, expected)
+    assert not found.requires_grad
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_rising_distance_is_transparent(backend):
     composite = operation(backend, "composite")
     out = composite(
@@ -126,7 +139,7 @@ def test_kernel_against_reference(backend, counts, inv_s, padding, empty_is_nan)
     expected, expected_grads = gradients(
         lambda a, b: reference.composite(a, b, t, offsets, inv_s), [sdf, rgb], (0, 1)
     )
-    for name, x, y in zip(("rgb", "opacity", "depth"), outputs, expected, strict=True):
+    for name, x, y in zip(("rgb", "opacity", "depth", "transmittance"), outputs, expected, strict=True):
         assert_near(x, y, rmse=1e-5, maximum=1e-4, name=name)
     for name, unit, x, y in zip(("sdf", "rgb"), (1 / inv_s, 1), grads, expected_grads, strict=True):
         assert_near(unit * x, unit * y, rmse=2e-4, maximum=2e-3, name=f"gradient of {name}")

@@ -25,13 +25,14 @@ def test_eikonal_of_linear_and_curved_distances():
 
 
 def test_volume_loss():
-    """The share inside; its gradient pushes the surface inwards."""
-    sdf = torch.tensor([-1.0, -0.5, 0.0, 2.0], requires_grad=True)
-    loss = losses.volume_loss(sdf, torch.tensor(100.0))
+    """The share inside, of what light reaches; its gradient pushes the surface inwards, and leaves alone what is hidden."""
+    sdf = torch.tensor([-1.0, -0.5, 0.0, 2.0, 0.0], requires_grad=True)
+    loss = losses.volume_loss(sdf, torch.tensor(100.0), torch.tensor([1.0, 0.5, 0.5, 1.0, 0.0]))
     loss.backward()
-    assert float(loss) == pytest.approx((1 + 1 + 0.5 + 0) / 4)
-    assert float(sdf.grad[2]) == pytest.approx(-100 / 4 / 4)
-    assert float(losses.volume_loss(torch.zeros(0), torch.tensor(100.0))) == 0
+    assert float(loss) == pytest.approx((1 + 0.5 + 0.25 + 0 + 0) / 5)
+    assert float(sdf.grad[2]) == pytest.approx(-100 / 4 / 2 / 5)
+    assert float(sdf.grad[4]) == 0
+    assert float(losses.volume_loss(torch.zeros(0), torch.tensor(100.0), torch.zeros(0))) == 0
 
 
 def test_void_loss():
@@ -51,15 +52,16 @@ def eikonal(sdf):
 
 def case(taps, points, cores):
     """Arguments of `shape_losses`, all kinds of signs among them."""
-    sizes = (4, taps), (points,), (points,), (cores,), (cores,)
-    tap_sdf, void_sdf, unjudged, union, inside = (
+    sizes = (4, taps), (taps,), (points,), (points,), (cores,), (cores,)
+    tap_sdf, light, void_sdf, unjudged, core_sdf, inside = (
         random(*size, seed=k, dtype=torch.float32) - 0.5 for k, size in enumerate(sizes)
     )
     return [
         0.01 * tap_sdf,
+        0.5 + light,
         0.02 * void_sdf,
         unjudged > 0,
-        0.1 * union,
+        0.1 * core_sdf,
         inside > 0,
         0.002,
         torch.tensor(150.0),
@@ -70,7 +72,7 @@ def case(taps, points, cores):
 @pytest.mark.parametrize("sizes", [(150, 20, 300), (1, 1, 1), (0, 7, 0), (5, 0, 3), (0, 0, 0)])
 def test_kernel_is_the_reference(sizes, kernel, empty_is_nan):
     results = [
-        gradients(operation(backend, "shape_losses"), case(*sizes), (0, 1, 3))
+        gradients(operation(backend, "shape_losses"), case(*sizes), (0, 2, 4))
         for backend in ("torch", kernel)
     ]
     for expected, found in zip(*results, strict=True):
@@ -83,7 +85,7 @@ def test_equal_distances_all_round_have_a_finite_gradient():
     for backend in KERNELS:
         inputs = case(3, 0, 0)
         inputs[0][:] = 0.0
-        _, (gradient, *_) = gradients(operation(backend, "shape_losses"), inputs, (0, 1, 3))
+        _, (gradient, *_) = gradients(operation(backend, "shape_losses"), inputs, (0, 2, 4))
         assert gradient.isfinite().all()
 
 

@@ -131,12 +131,12 @@ def thickness(sdf: Tensor, offsets: Tensor, inv_s: float | Tensor) -> tuple[Tens
 
 def composite(sdf: Tensor, rgb: Tensor, t: Tensor, offsets: Tensor, inv_s: float | Tensor) -> Composited:
     """See ``composite.reference.composite``, through nerfacc's packed rendering: optical thickness as density over unit steps."""
-    count = int(offsets[-1])  # without padding, whose weights would all be added to one ray; the host waits
+    rows, count = len(sdf), int(offsets[-1])  # without padding, whose weights would all be added to one ray; the host waits
     sdf, rgb, t = sdf[:count], rgb[:count], t[:count]
     tau, ray_ids = thickness(sdf, offsets, inv_s)
     start = torch.zeros_like(tau)
     render = nerfacc()
-    weights, _, _ = render.render_weight_from_density(
+    weights, transmittance, _ = render.render_weight_from_density(
         start, start + 1, tau, ray_indices=ray_ids, n_rays=len(offsets) - 1
     )
     weights = torch.where(tau > 0, weights, 0.0)
@@ -144,4 +144,5 @@ def composite(sdf: Tensor, rgb: Tensor, t: Tensor, offsets: Tensor, inv_s: float
     middle = 0.5 * (middle + torch.cat([middle[1:], middle[:1]]))
     values = torch.cat([middle, torch.ones_like(tau)[:, None]], dim=1)
     sums = render.accumulate_along_rays(weights, values=values, ray_indices=ray_ids, n_rays=len(offsets) - 1)
-    return Composited(sums[:, :3], sums[:, 4], sums[:, 3])
+    transmittance = torch.nn.functional.pad(transmittance.detach(), (0, rows - count))
+    return Composited(sums[:, :3], sums[:, 4], sums[:, 3], transmittance)

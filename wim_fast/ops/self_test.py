@@ -374,14 +374,14 @@ def _calibration(count: int, random: torch.Generator) -> Iterator[Case]:
 
 
 def _shape(count: int, random: torch.Generator) -> Case:
-    """Distances at taps, at points that nobody judges, and of ellipsoids at points of the hull, of which some count."""
-    taps, points, union = (
+    """Distances at taps, at points that nobody judges, and at points of the hull, of which some count."""
+    taps, points, core = (
         0.02 * torch.randn(*size, generator=random) for size in ((4, count), (count,), (count,))
     )
-    counts = torch.rand(2, count, generator=random) > 0.3
+    light, counts = torch.rand(count, generator=random), torch.rand(2, count, generator=random) > 0.3
     return Case(
-        "shape_losses", shape_losses.shape_losses, (taps, points, counts[0], union, counts[1]),
-        lambda kernel, x: kernel(*x, 0.01, torch.tensor(INV_S, device=x[0].device)), (0, 1, 3),
+        "shape_losses", shape_losses.shape_losses, (taps, light, points, counts[0], core, counts[1]),
+        lambda kernel, x: kernel(*x, 0.01, torch.tensor(INV_S, device=x[0].device)), (0, 2, 4),
     )  # fmt: skip
 
 

@@ -77,7 +77,8 @@ def training_losses(
     rows = len(samples.points)
     of_taps = weights.eikonal_weight, weights.volume_weight, weights.fit_weight
     num_tapped = sampling.eikonal_points if max(of_taps) > 0 else 0
-    taps, tap_pose_ids = eikonal_taps(samples, num_tapped, sampling.eikonal_tap, generator)
+    tapped = tapped_samples(samples, num_tapped, generator)
+    taps, tap_pose_ids = eikonal_taps(samples, tapped, sampling.eikonal_tap)
     num_void = sampling.void_points if weights.void_weight > 0 else 0
     direction, uniform = void_candidates(posed, sampling.void_points, generator)
     void = backend.unjudged_points(
@@ -109,8 +110,9 @@ def training_losses(
         union = backend.articulated_lookup(core, core_pose_ids, *posed, 1).union
     else:
         union, has_core = void_sdf[:0], has_core[:0]
+    light = rendered.transmittance[tapped]
     shape = backend.shape_losses(
-        tap_sdf.view(4, -1), void_sdf, void.unjudged, union, has_core, sampling.eikonal_tap, inv_s
+        tap_sdf.view(4, -1), light, void_sdf, void.unjudged, union, has_core, sampling.eikonal_tap, inv_s
     )
     terms |= {"eikonal": shape.eikonal, "volume": shape.volume}
     if weights.fit_weight > 0:
@@ -168,18 +170,20 @@ def shared_sampling(sampling: SamplingConfig, processes: Processes) -> SamplingC
     )
 
 
-def eikonal_taps(
-    samples: RaySamples, count: int, tap: float, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Four points (4 * count, 3) round each of `count` random samples, tap after tap, and their pose ids.
+def tapped_samples(samples: RaySamples, count: int, generator: torch.Generator) -> Tensor:
+    """Positions of `count` random samples, or none where there are no samples."""
+    uniform = torch.rand(count, generator=generator, device=samples.points.device)
+    return (uniform * samples.offsets[-1]).long() if len(samples.points) else uniform[:0].long()
+
+
+def eikonal_taps(samples: RaySamples, tapped: Tensor, tap: float) -> tuple[Tensor, Tensor]:
+    """Four points (4 * N, 3) round each of the N samples `tapped`, tap after tap, and their pose ids.
 
     `tap`: their distance from it along each axis, world units.
     """
-    device = samples.points.device
-    uniform = torch.rand(count, generator=generator, device=device)
-    pick = (uniform * samples.offsets[-1]).long() if len(samples.points) else uniform[:0].long()
-    taps = samples.points[pick].detach() + tap * tetrahedron(device)[:, None]  # (4, count, 3)
-    return taps.reshape(-1, 3), samples.pose_ids[pick].repeat(4)
+    center = samples.points[tapped].detach()
+    taps = center + tap * tetrahedron(center.device)[:, None]  # (4, N, 3)
+    return taps.reshape(-1, 3), samples.pose_ids[tapped].repeat(4)
 
 
 def fit_loss(union: Tensor, sdf: Tensor, residual_max: float) -> Tensor:

@@ -157,13 +157,16 @@ class _Composite(torch.autograd.Function):
         ctx.arguments = *arrays(sdf, rgb, t, offsets), np.float32(float(inv_s)), transmittance
         out = [np.empty(size, np.float32) for size in ((num_rays, 3), num_rays, num_rays)]
         _forward(*ctx.arguments, *out)
-        return tuple(torch.from_numpy(x) for x in out)
+        transmittance[offsets[-1] :] = 0
+        light = torch.from_numpy(transmittance)
+        ctx.mark_non_differentiable(light)
+        return *(torch.from_numpy(x) for x in out), light
 
     @staticmethod
     def backward(ctx, *grads):  # type: ignore[override]
         sdf, rgb, _, offsets = ctx.arguments[:4]
         g_sdf, g_color = np.empty_like(sdf), np.empty_like(rgb)
-        _backward(*ctx.arguments, *arrays(*grads), g_sdf, g_color)
+        _backward(*ctx.arguments, *arrays(*grads[:3]), g_sdf, g_color)
         g_sdf[offsets[-1] :], g_color[offsets[-1] :] = 0, 0
         return torch.from_numpy(g_sdf), torch.from_numpy(g_color), None, None, None
 

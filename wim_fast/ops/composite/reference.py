@@ -17,6 +17,7 @@ class Composited(NamedTuple):
     rgb: Tensor  # (R, 3) premultiplied by the opacity
     opacity: Tensor  # (R,)
     depth: Tensor  # (R,) distance along the ray, premultiplied by the opacity
+    transmittance: Tensor  # (N,) share of the light that reaches each sample, no gradient; padding 0
 
 
 def composite(sdf: Tensor, rgb: Tensor, t: Tensor, offsets: Tensor, inv_s: float | Tensor) -> Composited:
@@ -33,28 +34,30 @@ def composite(sdf: Tensor, rgb: Tensor, t: Tensor, offsets: Tensor, inv_s: float
         inv_s: s, 1 / world units; a number or a 0-dim tensor.
     """
     num_rays = offsets.shape[0] - 1
-    ray_ids, weights = _intervals(sdf, offsets, inv_s)
+    ray_ids, weights, transmittance = _intervals(sdf, offsets, inv_s)
     middle_rgb, middle_t = 0.5 * (rgb[1:] + rgb[:-1]), 0.5 * (t[1:] + t[:-1])
     out = rgb.new_zeros(num_rays + 1, 3).index_add(0, ray_ids, weights[:, None] * middle_rgb)
     opacity = sdf.new_zeros(num_rays + 1).index_add(0, ray_ids, weights)
     depth = sdf.new_zeros(num_rays + 1).index_add(0, ray_ids, weights * middle_t)
-    return Composited(out[:-1], opacity[:-1], depth[:-1])
+    return Composited(out[:-1], opacity[:-1], depth[:-1], transmittance.detach())
 
 
-def _intervals(sdf: Tensor, offsets: Tensor, inv_s: float | Tensor) -> tuple[Tensor, Tensor]:
+def _intervals(sdf: Tensor, offsets: Tensor, inv_s: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Ray and weight (N - 1,) of the interval between each sample and the next; no weight where they share no ray.
 
-    Padding has the ray R.
+    And the transmittance (N,) at each sample. Padding has the ray R.
     """
-    index = torch.arange(sdf.shape[0], device=sdf.device)
+    count = sdf.shape[0]
+    index = torch.arange(count, device=sdf.device)
     ray_ids = torch.searchsorted(offsets, index, right=True) - 1
     rays = ray_ids[:-1]
     is_interval = (ray_ids[1:] == rays) & (rays < offsets.shape[0] - 1)
     log_phi = logsigmoid(inv_s * sdf)
     log_keep = torch.where(is_interval, (log_phi[1:] - log_phi[:-1]).clamp_max(0.0), 0.0)
-    before = torch.nn.functional.pad(log_keep.double().cumsum(0), (1, 0))  # sum of log_keep before interval k
-    log_transmittance = (before[:-1] - before[offsets[rays]]).to(sdf.dtype)
-    return rays, log_transmittance.exp() * -torch.expm1(log_keep)
+    before = torch.nn.functional.pad(log_keep.double().cumsum(0), (1, 0))[:count]  # sum of log_keep before sample k
+    first = offsets[ray_ids].clamp_max(max(count - 1, 0))
+    transmittance = (before - before[first]).to(sdf.dtype).exp() * (ray_ids < offsets.shape[0] - 1)
+    return rays, transmittance[:-1] * -torch.expm1(log_keep), transmittance
 
 
 def interpolated(knots: Tensor, values: Tensor, t: Tensor, known: Tensor) -> Tensor:

@@ -63,9 +63,9 @@ def _middle(x, step, sample, is_first_end):
     return 0.5 * (here + tl.load(x + step * (sample + 1), mask=is_first_end, other=0.0))
 
 
-@triton.jit(do_not_specialize=["num_rays"])
+@triton.jit(do_not_specialize=["num_rays", "num_samples"])
 def _forward(
-    sdf, rgb, t, offsets, inv_s_pointer, out_rgb, out_opacity, out_depth, num_rays,
+    sdf, rgb, t, offsets, inv_s_pointer, out_rgb, out_opacity, out_depth, out_transmittance, num_rays, num_samples,
     RAYS: tl.constexpr, STRIDE: tl.constexpr,
 ):  # fmt: skip
     ray, start, end, longest = _rays(offsets, num_rays, RAYS)
@@ -76,11 +76,13 @@ def _forward(
     b = tl.zeros([RAYS], tl.float32)
     depth = tl.zeros([RAYS], tl.float32)
     for k in range(0, longest, STRIDE):
-        sample, _ = _samples(k, start, end, STRIDE)
+        sample, is_sample = _samples(k, start, end, STRIDE)
         is_interval = sample + 1 < end[:, None]
         log_keep = _log_keep(sdf, sample, is_interval, inv_s)
         after = before[:, None] + tl.cumsum(log_keep, axis=1)
-        weight = tl.exp(after - log_keep) - tl.exp(after)
+        here = tl.exp(after - log_keep)
+        tl.store(out_transmittance + sample, here, mask=is_sample)
+        weight = here - tl.exp(after)
         r += tl.sum(weight * _middle(rgb, 3, sample, is_interval), axis=1)
         g += tl.sum(weight * _middle(rgb + 1, 3, sample, is_interval), axis=1)
         b += tl.sum(weight * _middle(rgb + 2, 3, sample, is_interval), axis=1)
@@ -92,6 +94,9 @@ def _forward(
     tl.store(out_rgb + 3 * ray + 2, b, mask=is_ray)
     tl.store(out_opacity + ray, 1.0 - tl.exp(before), mask=is_ray)
     tl.store(out_depth + ray, depth, mask=is_ray)
+    for k in range(0, num_samples, tl.num_programs(0) * RAYS * STRIDE):
+        row, is_row = _padding(offsets, num_rays, num_samples, k, RAYS * STRIDE)
+        tl.store(out_transmittance + row, tl.zeros([RAYS * STRIDE], tl.float32), mask=is_row)
 
 
 @triton.jit
@@ -249,16 +254,18 @@ class _Composite(torch.autograd.Function):
         inputs = [x.detach().contiguous() for x in (sdf, rgb, t, offsets, inv_s)]
         num_rays = offsets.shape[0] - 1
         out = sdf.new_empty(num_rays, 3), sdf.new_empty(num_rays), sdf.new_empty(num_rays)
-        _launch(_forward, num_rays, *inputs, *out, num_rays)
+        transmittance = sdf.new_empty(len(sdf))
+        _launch(_forward, num_rays, *inputs, *out, transmittance, num_rays, len(sdf))
         ctx.save_for_backward(*inputs, *out)
-        return out
+        ctx.mark_non_differentiable(transmittance)
+        return *out, transmittance
 
     @staticmethod
     def backward(ctx, *grads):  # type: ignore[override]
         saved = ctx.saved_tensors
         num_rays, count = saved[3].shape[0] - 1, saved[0].shape[0]
         g_sdf, g_rgb = torch.empty_like(saved[0]), torch.empty_like(saved[1])
-        _launch(_backward, num_rays, *saved, *(g.contiguous() for g in grads), g_sdf, g_rgb, num_rays, count)
+        _launch(_backward, num_rays, *saved, *(g.contiguous() for g in grads[:3]), g_sdf, g_rgb, num_rays, count)
         return g_sdf, g_rgb, None, None, None
 
 

@@ -23,9 +23,10 @@ class ShapeLosses(NamedTuple):
 
 def shape_losses(
     tap_sdf: Tensor,
+    light: Tensor,
     void_sdf: Tensor,
     unjudged: Tensor,
-    union: Tensor,
+    core_sdf: Tensor,
     inside: Tensor,
     tap: float,
     inv_s: Tensor,
@@ -33,16 +34,17 @@ def shape_losses(
     """Losses of the signed distances of the model, world units, at points near its surface and outside of what is seen.
 
     Args:
-        tap_sdf: (4, N) at points ``x + tap * tetrahedron[k]``, x near the surface.
+        tap_sdf: (4, N) at points ``x + tap * tetrahedron[k]``, x near the surface; light: (N,) the share of its ray's light
+            that reaches x.
         void_sdf: (V,) at some points; unjudged: (V,) bool, which of them no camera judges.
-        union: (M,) of the ellipsoids alone, at points of which those that are `inside` (M,) bool lie in the object.
+        core_sdf: (M,) at points of which those that are `inside` (M,) bool must lie in the object.
         inv_s: () sharpness of the surface, 1 / world units.
     """
     return ShapeLosses(
         eikonal_loss(tap_gradient(tap_sdf, tap)),
-        volume_loss(tap_sdf, inv_s),
+        volume_loss(tap_sdf, inv_s, light),
         void_loss(void_sdf, inv_s, unjudged),
-        hull_loss(union, inside),
+        hull_loss(core_sdf, inside),
     )
 
 
@@ -62,9 +64,13 @@ def eikonal_loss(gradient: Tensor) -> Tensor:
     return ((gradient.norm(dim=-1) - 1) ** 2).mean() if len(gradient) else gradient.sum()
 
 
-def volume_loss(sdf: Tensor, inv_s: Tensor) -> Tensor:
-    """Share of points near the surface that lie inside: what no view needs shrinks under it."""
-    return torch.sigmoid(-inv_s * sdf).mean() if sdf.numel() else sdf.sum()
+def volume_loss(sdf: Tensor, inv_s: Tensor, light: Tensor) -> Tensor:
+    """Mean density of points near the surface, sdf (..., N), by the light (N,) that reaches them.
+
+    What no view needs shrinks under it from outside. Without the light it would also be eaten up from inside, where next
+    to nothing shows, until a thin shell is left.
+    """
+    return (light * torch.sigmoid(-inv_s * sdf)).mean() if sdf.numel() else sdf.sum()
 
 
 def void_loss(sdf: Tensor, inv_s: Tensor, counts: Tensor) -> Tensor:
@@ -72,6 +78,6 @@ def void_loss(sdf: Tensor, inv_s: Tensor, counts: Tensor) -> Tensor:
     return (counts * torch.sigmoid(-inv_s * sdf)).mean() if len(sdf) else sdf.sum()
 
 
-def hull_loss(union: Tensor, inside: Tensor) -> Tensor:
+def hull_loss(sdf: Tensor, inside: Tensor) -> Tensor:
     """Mean distance by which points (N,) that must lie in the object lie outside it; inside (N,) bool says which count."""
-    return (union.relu() * inside).mean() if len(union) else union.sum()
+    return (sdf.relu() * inside).mean() if len(sdf) else sdf.sum()
