@@ -131,7 +131,8 @@ def thickness(sdf: Tensor, offsets: Tensor, inv_s: float | Tensor) -> tuple[Tens
 
 def composite(sdf: Tensor, rgb: Tensor, t: Tensor, offsets: Tensor, inv_s: float | Tensor) -> Composited:
     """See ``composite.reference.composite``, through nerfacc's packed rendering: optical thickness as density over unit steps."""
-    rows, count = len(sdf), int(offsets[-1])  # without padding, whose weights would all be added to one ray; the host waits
+    rows = len(sdf)
+    count = int(offsets[-1])  # without padding, whose weights would all be added to one ray; the host waits
     sdf, rgb, t = sdf[:count], rgb[:count], t[:count]
     tau, ray_ids = thickness(sdf, offsets, inv_s)
     start = torch.zeros_like(tau)

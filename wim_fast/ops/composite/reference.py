@@ -54,7 +54,8 @@ def _intervals(sdf: Tensor, offsets: Tensor, inv_s: float | Tensor) -> tuple[Ten
     is_interval = (ray_ids[1:] == rays) & (rays < offsets.shape[0] - 1)
     log_phi = logsigmoid(inv_s * sdf)
     log_keep = torch.where(is_interval, (log_phi[1:] - log_phi[:-1]).clamp_max(0.0), 0.0)
-    before = torch.nn.functional.pad(log_keep.double().cumsum(0), (1, 0))[:count]  # sum of log_keep before sample k
+    # the sum of log_keep before each sample
+    before = torch.nn.functional.pad(log_keep.double().cumsum(0), (1, 0))[:count]
     first = offsets[ray_ids].clamp_max(max(count - 1, 0))
     transmittance = (before - before[first]).to(sdf.dtype).exp() * (ray_ids < offsets.shape[0] - 1)
     return rays, transmittance[:-1] * -torch.expm1(log_keep), transmittance

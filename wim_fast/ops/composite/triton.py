@@ -265,7 +265,8 @@ class _Composite(torch.autograd.Function):
         saved = ctx.saved_tensors
         num_rays, count = saved[3].shape[0] - 1, saved[0].shape[0]
         g_sdf, g_rgb = torch.empty_like(saved[0]), torch.empty_like(saved[1])
-        _launch(_backward, num_rays, *saved, *(g.contiguous() for g in grads[:3]), g_sdf, g_rgb, num_rays, count)
+        given = (g.contiguous() for g in grads[:3])
+        _launch(_backward, num_rays, *saved, *given, g_sdf, g_rgb, num_rays, count)
         return g_sdf, g_rgb, None, None, None
 
 

@@ -28,8 +28,8 @@ def _inside(sdf, inv_s):
 
 @functools.partial(kernel, parallel=False)
 def _losses(
-    tap_sdf, light, void_sdf, unjudged, core_sdf, inside, tap, inv_s, losses, g_eikonal, g_volume, g_void, g_hull
-):
+    tap_sdf, light, void_sdf, unjudged, core_sdf, inside, tap, inv_s, losses, g_eikonal, g_volume, g_void, g_hull,
+):  # fmt: skip
     """The gradients of the first two losses are with respect to `tap_sdf`."""
     taps, points, cores = tap_sdf.shape[1], void_sdf.shape[0], core_sdf.shape[0]
     eikonal = volume = void = hull = 0.0
