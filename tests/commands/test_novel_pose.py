@@ -155,3 +155,5 @@ def test_flags_that_would_do_nothing(tiny_run: TinyRun, capsys: pytest.CaptureFi
     assert_one_error(capsys.readouterr().err, "--frames", "--drive")
     assert main(["render-novel-pose", str(tiny_run.path), "--list-joints", "--frame", "77"]) == 2
     assert_one_error(capsys.readouterr().err, "frame 77", "0 to 9")
+    assert main(["render-novel-pose", str(tiny_run.path), "--pose", "x.yaml", "--parts-found", "3"]) == 2
+    assert "--parts-found: can only be given with --list-joints" in capsys.readouterr().err

@@ -60,3 +60,4 @@ def test_it_writes_no_picture_and_bends_nothing(tiny_run: TinyRun, tmp_path: Pat
     with pytest.raises(SystemExit):
         main(["check", str(tiny_run.path), "--holes", "--bends"])
     assert not picture.exists()
+    assert main(["check", str(tiny_run.path), "--holes", "--parts-found", "3"]) != 0

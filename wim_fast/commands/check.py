@@ -51,6 +51,8 @@ def run(args: argparse.Namespace) -> None:
         raise UserError("--frames", "cannot be combined with --bends", "leave one of them out")
     if args.holes and args.output:
         raise UserError("--output", "--holes writes no picture", "leave one of them out")
+    if args.parts_found != "auto" and not args.bends:
+        raise UserError("--parts-found", "can only be given with --bends", "leave it out, or add --bends")
     run = load_run(args.run, args.backend)
     if args.bends:
         bends, picture = write_bends(run, args.output, args.parts_found)

@@ -48,9 +48,10 @@ def check_flags(args: argparse.Namespace) -> None:
     """UserError for flags that would do nothing."""
     for name in ("train_frames", "frames", "cameras", "linear"):
         if getattr(args, name) not in (None, False) and args.drive is None:
-            flag = f"--{name.replace('_', '-')}"
             remedy = "leave it out; --camera and --turntable say where to look from"
-            raise UserError(flag, "can only be given with --drive", remedy)
+            raise UserError(f"--{name.replace('_', '-')}", "can only be given with --drive", remedy)
+    if args.parts_found != "auto" and not args.list_joints:
+        raise UserError("--parts-found", "can only be given with --list-joints", "pose files have a parts_found")
     if args.cameras and (args.camera is not None or args.turntable):
         raise UserError("--cameras", "cannot be combined with --camera or --turntable", "give one of them")
 
