@@ -217,10 +217,13 @@ class SamplingConfig:
     )
     core_points: int = field(64, "points per image of the hull loss", minimum=1, maximum=2**16)
     core_depth: float = field(
-        0.03,
+        0.05,
         "depth in the visual hull from which a point must be in the object, world units",
         minimum=0,
         maximum=1,
+    )
+    core_inside: float = field(
+        0.01, "how far inside of the surface such a point must be, world units", minimum=0, maximum=1
     )
     void_points: int = field(
         64, "points of the loss that empties what no camera judges", minimum=1, maximum=2**20

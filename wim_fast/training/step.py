@@ -69,7 +69,8 @@ def training_losses(
     num_rays = len(batch.alpha)
 
     # rendering: samples along the rays, less those that would not show; taps round some of them for the losses of shape;
-    # points that no camera judges (their numbers drawn in any case); all of it decoded in one go
+    # points that no camera judges and points of the object's core (their numbers drawn in any case: no weight changes what
+    # other terms draw); all of it decoded in one go
     posed = model.pose(moment, backend)
     jitter = torch.rand(num_rays, generator=generator, device=device)
     marched = sample_rays(posed, batch.rays, jitter, model.field.residual_max, inv_s, backend, room.marched)
@@ -84,10 +85,14 @@ def training_losses(
     void = backend.unjudged_points(
         *posed[:3], model.field.residual_max, direction, uniform, frame, projection, masks, num_void
     )
-    points = torch.cat([samples.points, taps, void.points])
-    pose_ids = torch.cat([samples.pose_ids, tap_pose_ids, void.pose_ids])
+    core, has_core = images.silhouettes.core_points(frame, sampling.core_points, generator)
+    if weights.hull_weight == 0:
+        core, has_core = core[:0], has_core[:0]
+    core_pose_ids = image_ids(len(frame), sampling.core_points, device)[: len(core)]
+    points = torch.cat([samples.points, taps, void.points, core])
+    pose_ids = torch.cat([samples.pose_ids, tap_pose_ids, void.pose_ids, core_pose_ids])
     values = model.evaluate(points, pose_ids, posed, backend)
-    sdf, tap_sdf, void_sdf = values.sdf.split([rows, len(taps), num_void])
+    sdf, tap_sdf, void_sdf, core_sdf = values.sdf.split([rows, len(taps), num_void, len(core)])
     rendered = backend.composite(sdf, values.rgb[:rows], samples.t, samples.offsets, inv_s)
 
     # colour, mask, shape
@@ -103,16 +108,17 @@ def training_losses(
     )
     terms = {"photo": image.photo, "mask": image.mask}
 
-    # shape; what lies deep in the visual hull is the object (drawn in any case: no weight changes what other terms draw)
-    core, has_core = images.silhouettes.core_points(frame, sampling.core_points, generator)
-    if weights.hull_weight > 0:
-        core_pose_ids = image_ids(len(frame), sampling.core_points, device)
-        union = backend.articulated_lookup(core, core_pose_ids, *posed, 1).union
-    else:
-        union, has_core = void_sdf[:0], has_core[:0]
+    # shape
     light = rendered.transmittance[tapped]
     shape = backend.shape_losses(
-        tap_sdf.view(4, -1), light, void_sdf, void.unjudged, union, has_core, sampling.eikonal_tap, inv_s
+        tap_sdf.view(4, -1),
+        light,
+        void_sdf,
+        void.unjudged,
+        core_sdf + sampling.core_inside,
+        has_core,
+        sampling.eikonal_tap,
+        inv_s,
     )
     terms |= {"eikonal": shape.eikonal, "volume": shape.volume}
     if weights.fit_weight > 0:
