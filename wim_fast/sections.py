@@ -162,7 +162,7 @@ class LossConfig:
         0.02, "weight of the loss that shrinks what no view needs", minimum=0, maximum=1e6
     )
     hull_weight: float = field(
-        3.0, "weight of the loss that keeps the core of the visual hull filled", minimum=0, maximum=1e6
+        6.0, "weight of the loss that keeps the core of the visual hull filled", minimum=0, maximum=1e6
     )
     void_weight: float = field(
         1.0, "weight of the loss that empties what no camera judges", minimum=0, maximum=1e6

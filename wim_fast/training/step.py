@@ -110,16 +110,10 @@ def training_losses(
 
     # shape
     light = rendered.transmittance[tapped]
-    shape = backend.shape_losses(
-        tap_sdf.view(4, -1),
-        light,
-        void_sdf,
-        void.unjudged,
-        core_sdf + sampling.core_inside,
-        has_core,
-        sampling.eikonal_tap,
-        inv_s,
-    )
+    core_union = values.union[len(points) - len(core) :]
+    lost = torch.cat([core_union, core_sdf + sampling.core_inside])  # by the ellipsoids, by the surface
+    of_core, of_void = (lost, has_core.repeat(2)), (void_sdf, void.unjudged)
+    shape = backend.shape_losses(tap_sdf.view(4, -1), light, *of_void, *of_core, sampling.eikonal_tap, inv_s)
     terms |= {"eikonal": shape.eikonal, "volume": shape.volume}
     if weights.fit_weight > 0:
         terms["fit"] = fit_loss(values.union[rows : rows + len(taps)], tap_sdf, model.field.residual_max)
