@@ -14,7 +14,7 @@ from numba import prange
 from torch import Tensor
 
 from wim_fast.ops.articulated.reference import CUTOFF_NATS, MAX_CANDIDATES, PartLookup
-from wim_fast.ops.compiled import arrays, device, kernel
+from wim_fast.ops.compiled import arrays, claim, device, kernel
 from wim_fast.ops.ellipsoid.cpu import (
     LENGTH,
     PITCH,
@@ -167,9 +167,13 @@ def _look_up(chunk, points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, 
 @kernel
 def _forward(points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, union, ids, weights, local, normal,
              cand_count, cand_id, cand_sdf, cand_vec):  # fmt: skip
-    for chunk in prange(CHUNKS):
-        _look_up(np.int64(chunk), points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, union, ids, weights,
-                 local, normal, cand_count, cand_id, cand_sdf, cand_vec)  # fmt: skip
+    turn = np.zeros(1, np.int64)
+    for _ in prange(CHUNKS):
+        chunk = claim(turn)
+        while chunk < CHUNKS:
+            _look_up(chunk, points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, union, ids, weights,
+                     local, normal, cand_count, cand_id, cand_sdf, cand_vec)  # fmt: skip
+            chunk = claim(turn)
 
 
 @device
@@ -248,9 +252,13 @@ def _go_back(chunk, points, pose_ids, poses, b, a, union, g_union, g_weights, g_
 @kernel
 def _backward(points, pose_ids, poses, b, a, union, g_union, g_weights, g_local, cand_count, cand_id,
               cand_sdf, cand_vec, g_points, g_rotation, g_translation, g_axes, g_sharpness):  # fmt: skip
-    for chunk in prange(CHUNKS):
-        _go_back(np.int64(chunk), points, pose_ids, poses, b, a, union, g_union, g_weights, g_local, cand_count,
-                 cand_id, cand_sdf, cand_vec, g_points, g_rotation, g_translation, g_axes, g_sharpness)  # fmt: skip
+    turn = np.zeros(1, np.int64)
+    for _ in prange(CHUNKS):
+        chunk = claim(turn)
+        while chunk < CHUNKS:
+            _go_back(chunk, points, pose_ids, poses, b, a, union, g_union, g_weights, g_local, cand_count,
+                     cand_id, cand_sdf, cand_vec, g_points, g_rotation, g_translation, g_axes, g_sharpness)  # fmt: skip
+            chunk = claim(turn)
 
 
 class _ArticulatedLookup(torch.autograd.Function):

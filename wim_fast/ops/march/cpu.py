@@ -12,7 +12,7 @@ from torch import Tensor
 
 from wim_fast.ops.articulated.cpu import cutoff, local_coordinates, pose_rows
 from wim_fast.ops.articulated.reference import MAX_CANDIDATES
-from wim_fast.ops.compiled import arrays, device, kernel
+from wim_fast.ops.compiled import arrays, claim, device, kernel
 from wim_fast.ops.ellipsoid.cpu import (
     IX,
     LOWER,
@@ -147,9 +147,13 @@ def _march_chunk(chunk, origins, directions, pose_ids, poses, shapes, inflated, 
 @kernel
 def _march(origins, directions, pose_ids, poses, shapes, inflated, n_parts, b, cut, jitter, band, reach, step,
            out, counts):  # fmt: skip
-    for chunk in prange(CHUNKS):
-        _march_chunk(np.int64(chunk), origins, directions, pose_ids, poses, shapes, inflated, n_parts, b, cut, jitter,
-                     band, reach, step, out, counts)  # fmt: skip
+    turn = np.zeros(1, np.int64)
+    for _ in prange(CHUNKS):
+        chunk = claim(turn)
+        while chunk < CHUNKS:
+            _march_chunk(chunk, origins, directions, pose_ids, poses, shapes, inflated, n_parts, b, cut, jitter,
+                         band, reach, step, out, counts)  # fmt: skip
+            chunk = claim(turn)
 
 
 @functools.partial(kernel, parallel=False)
