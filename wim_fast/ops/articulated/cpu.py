@@ -68,31 +68,26 @@ def cutoff(*sharpness: np.float32) -> np.float32:
 
 
 @device
-def _swap(w, ids, i, j):
-    """Exchange what is known of two columns after `distances`."""
-    for row in (X, Y, Z, RX, RY, RZ, SDF, QX, QY, QZ, LENGTH):
-        w[row + i], w[row + j] = w[row + j], w[row + i]
-    ids[i], ids[j] = ids[j], ids[i]
-
-
-@device
 def _look_up(chunk, points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, union, ids, weights, local,
              normal, cand_count, cand_id, cand_sdf, cand_vec):  # fmt: skip
-    """What a chunk of the points finds."""
+    """What a chunk of the points finds; without rows in `cand_count`, nothing is kept for the gradients."""
     n_points = points.shape[0]
-    capacity = cand_id.shape[1]
+    capacity = min(MAX_CANDIDATES, n_parts)
+    kept = cand_count.shape[0] > 0
     size = (n_points + CHUNKS - 1) // CHUNKS
     w = np.ones(ROWS * PITCH, np.float32)  # all parts
     for k in range(shapes.shape[0]):
         w[RX + k] = shapes[k]
     near = np.ones(ROWS * PITCH, np.float32)  # those near the point
     part = np.zeros(PITCH, np.int32)
+    column = np.zeros(PITCH, np.int32)  # of `near`, in the order of their distances as far as that is sorted
     union_weight = np.empty(MAX_CANDIDATES, np.float32)
     part_weight = np.empty(MAX_CANDIDATES, np.float32)
     for i in range(chunk * size, min(n_points, (chunk + 1) * size)):
         f = pose_ids[i]
         if f < 0:  # padding
-            cand_count[i] = 0
+            if kept:
+                cand_count[i] = 0
             union[i] = _ZERO
             ids[i] = 0
             weights[i] = _ZERO
@@ -103,15 +98,17 @@ def _look_up(chunk, points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, 
         distance_bounds(w, n_parts)
         found = take_near(w, n_parts, cut, near, part)
         distances(near, found)
-        # the nearest ones first, as many as are read or kept
+        for c in range(found):
+            column[c] = c
+        # the nearest ones first, as many as are read or kept; their other rows stay where they are
         sorted_ones = found if found > capacity else top_k
         for c in range(min(sorted_ones, found, capacity)):
             best = c
             for other in range(c + 1, found):
                 if near[SDF + other] < near[SDF + best]:
                     best = other
-            if best != c:
-                _swap(near, part, c, best)
+            near[SDF + c], near[SDF + best] = near[SDF + best], near[SDF + c]
+            column[c], column[best] = column[best], column[c]
         nearest = near[SDF]
         count = 0
         sum_b = _ZERO
@@ -120,34 +117,37 @@ def _look_up(chunk, points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, 
             gap = near[SDF + c] - nearest
             if gap > cut:
                 continue
-            if count != c:
-                _swap(near, part, count, c)
+            near[SDF + count] = near[SDF + c]
+            column[count] = column[c]
             union_weight[count] = np.float32(math.exp(-b * gap))
             part_weight[count] = np.float32(math.exp(-a * gap))
             sum_b += union_weight[count]
             sum_a += part_weight[count]
             count += 1
-        cand_count[i] = count
-        cand_id[i, 0] = part[0]  # also where no part is near, because the point or the pose is not finite
         union[i] = nearest - np.float32(math.log(sum_b)) / b
         nx = _ZERO
         ny = _ZERO
         nz = _ZERO
         pose = poses[f]
+        if kept:
+            cand_count[i] = count
+            cand_id[i, 0] = part[0]  # also where no part is near, because the point or the pose is not finite
         for c in range(count):
-            p = part[c]
-            cand_id[i, c] = p
-            cand_sdf[i, c] = near[SDF + c]
-            inverse = _ONE / near[LENGTH + c]
-            x = near[QX + c] * inverse
-            y = near[QY + c] * inverse
-            z = near[QZ + c] * inverse
-            cand_vec[i, c, 0] = x
-            cand_vec[i, c, 1] = y
-            cand_vec[i, c, 2] = z
-            cand_vec[i, c, 3] = near[QX + c] * near[RX + c]
-            cand_vec[i, c, 4] = near[QY + c] * near[RY + c]
-            cand_vec[i, c, 5] = near[QZ + c] * near[RZ + c]
+            n = column[c]
+            p = part[n]
+            inverse = _ONE / near[LENGTH + n]
+            x = near[QX + n] * inverse
+            y = near[QY + n] * inverse
+            z = near[QZ + n] * inverse
+            if kept:
+                cand_id[i, c] = p
+                cand_sdf[i, c] = near[SDF + c]
+                cand_vec[i, c, 0] = x
+                cand_vec[i, c, 1] = y
+                cand_vec[i, c, 2] = z
+                cand_vec[i, c, 3] = near[QX + n] * near[RX + n]
+                cand_vec[i, c, 4] = near[QY + n] * near[RY + n]
+                cand_vec[i, c, 5] = near[QZ + n] * near[RZ + n]
             u = union_weight[c] / sum_b
             nx += u * (pose[p] * x + pose[PITCH + p] * y + pose[2 * PITCH + p] * z)
             ny += u * (pose[3 * PITCH + p] * x + pose[4 * PITCH + p] * y + pose[5 * PITCH + p] * z)
@@ -156,12 +156,12 @@ def _look_up(chunk, points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, 
         normal[i, 1] = ny
         normal[i, 2] = nz
         for k in range(top_k):
-            c = k if k < count else 0
-            ids[i, k] = part[c]
-            weights[i, k] = part_weight[c] / sum_a if k < count else _ZERO
-            local[i, k, 0] = near[X + c]
-            local[i, k, 1] = near[Y + c]
-            local[i, k, 2] = near[Z + c]
+            n = column[k if k < count else 0]
+            ids[i, k] = part[n]
+            weights[i, k] = part_weight[k] / sum_a if k < count else _ZERO
+            local[i, k, 0] = near[X + n]
+            local[i, k, 1] = near[Y + n]
+            local[i, k, 2] = near[Z + n]
 
 
 @kernel
@@ -261,30 +261,40 @@ def _backward(points, pose_ids, poses, b, a, union, g_union, g_weights, g_local,
             chunk = claim(turn)
 
 
+def _found(points, pose_ids, rotation, translation, semi_axes, b, a, top_k, differentiable):  # type: ignore[no-untyped-def]
+    """The lookup as arrays, and what its gradients need: of each point the parts that counted, if `differentiable`."""
+    n, n_parts = points.shape[0], semi_axes.shape[0]
+    points_, pose_ids_ = arrays(points, pose_ids.to(torch.int32))
+    rotation_, translation_, semi_axes_ = arrays(rotation, translation, semi_axes)
+    poses = pose_rows(rotation_, translation_)
+    sharpness = np.float32(b.item()), np.float32(a.item())
+    lookup = [
+        np.empty((n, *shape), dtype)
+        for shape, dtype in (
+            ((), np.float32), ((top_k,), np.int32), ((top_k,), np.float32), ((top_k, 3), np.float32), ((3,), np.float32),
+        )
+    ]  # fmt: skip
+    rows, capacity = n if differentiable else 0, min(MAX_CANDIDATES, n_parts)
+    candidates = (
+        np.empty(rows, np.int32),
+        np.empty((rows, capacity), np.int32),
+        np.empty((rows, capacity), np.float32),
+        np.empty((rows, capacity, 6), np.float32),
+    )
+    if n:
+        _forward(points_, pose_ids_, poses, ellipsoid_shapes(semi_axes_), n_parts, *sharpness, cutoff(*sharpness), top_k,
+                 *lookup, *candidates)  # fmt: skip
+    return lookup, (points_, pose_ids_, poses, *sharpness, lookup[0]), candidates
+
+
 class _ArticulatedLookup(torch.autograd.Function):
     @staticmethod
     def forward(ctx, points, pose_ids, rotation, translation, semi_axes, b, a, top_k):  # type: ignore[override]
-        n, n_parts = points.shape[0], semi_axes.shape[0]
-        points_, pose_ids_ = arrays(points, pose_ids.to(torch.int32))
-        rotation_, translation_, semi_axes_ = arrays(rotation, translation, semi_axes)
-        poses = pose_rows(rotation_, translation_)
-        sharpness = np.float32(b.item()), np.float32(a.item())
-        union, weights = torch.empty(n), torch.empty(n, top_k)
-        ids, local = torch.empty(n, top_k, dtype=torch.int32), torch.empty(n, top_k, 3)
-        normal = torch.empty(n, 3)
-        capacity = min(MAX_CANDIDATES, n_parts)
-        candidates = (
-            np.empty(n, np.int32),
-            np.empty((n, capacity), np.int32),
-            np.empty((n, capacity), np.float32),
-            np.empty((n, capacity, 6), np.float32),
+        lookup, ctx.inputs, ctx.candidates = _found(
+            points, pose_ids, rotation, translation, semi_axes, b, a, top_k, True
         )
-        if n:
-            _forward(points_, pose_ids_, poses, ellipsoid_shapes(semi_axes_), n_parts, *sharpness, cutoff(*sharpness),
-                     top_k, *arrays(union, ids, weights, local, normal), *candidates)  # fmt: skip
-        ctx.inputs = (points_, pose_ids_, poses, *sharpness, union.numpy())
-        ctx.candidates = candidates
-        ctx.sizes = len(translation), n_parts
+        union, ids, weights, local, normal = (torch.from_numpy(x) for x in lookup)
+        ctx.sizes = len(translation), len(semi_axes)
         ctx.mark_non_differentiable(ids, normal)
         return union, ids, weights, local, normal
 
@@ -317,8 +327,7 @@ def articulated_lookup(
     top_k: int,
 ) -> PartLookup:
     """See ``reference.articulated_lookup``: the same result for CPU float32 tensors, about 50 times faster."""
-    return PartLookup(
-        *_ArticulatedLookup.apply(
-            points, pose_ids, rotation, translation, semi_axes, union_sharpness, weight_sharpness, top_k
-        )
-    )
+    arguments = points, pose_ids, rotation, translation, semi_axes, union_sharpness, weight_sharpness, top_k
+    if torch.is_grad_enabled():
+        return PartLookup(*_ArticulatedLookup.apply(*arguments))
+    return PartLookup(*(torch.from_numpy(x) for x in _found(*arguments, False)[0]))
