@@ -18,6 +18,7 @@ from wim_fast.ops.compiled import arrays, claim, device, kernel
 from wim_fast.ops.ellipsoid.cpu import (
     IX,
     IY,
+    IZ,
     LENGTH,
     PITCH,
     QX,
@@ -48,7 +49,8 @@ _SERIES_1, _SERIES_2, _SERIES_3, _SERIES_4, _SERIES_5, _SERIES_6 = (
 )
 _LEAST_EXPONENT = np.float32(-126.0)  # of a float32, whose exponent is stored with this added to it
 _BIAS, _MANTISSA_BITS = np.int32(127), np.int32(23)
-_UNION, _PART = IX, IY  # rows of `near` that `distances` leaves free: the weights of its columns
+_UNION, _PART, _SORTED = IX, IY, IZ  # rows that `distances` leaves free: weights and distances, nearest first
+_NONE, _FAR_AWAY = np.float32(np.nan), np.float32(np.inf)
 
 
 @device
@@ -108,7 +110,7 @@ def _look_up(chunk, points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, 
         w[RX + k] = shapes[k]
     near = np.ones(ROWS * PITCH, np.float32)  # those near the point
     part = np.zeros(PITCH, np.int32)
-    column = np.zeros(PITCH, np.int32)  # of `near`, in the order of their distances as far as that is sorted
+    column = np.zeros(PITCH, np.int32)  # of `near`, nearest first
     for i in range(chunk * size, min(n_points, (chunk + 1) * size)):
         f = pose_ids[i]
         if f < 0:  # padding
@@ -124,31 +126,31 @@ def _look_up(chunk, points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, 
         distance_bounds(w, n_parts)
         found = take_near(w, n_parts, cut, near, part)
         distances(near, found)
+        # the nearest ones first: the place of each is the number of those that are nearer, counted without a branch
+        for c in range(padded(found)):
+            near[_SORTED + c] = _NONE
+        for c in range(found, padded(found)):
+            near[SDF + c] = _FAR_AWAY
         for c in range(found):
-            column[c] = c
-        # the nearest ones first, as many as are read or kept; their other rows stay where they are
-        sorted_ones = found if found > capacity else top_k
-        for c in range(min(sorted_ones, found, capacity)):
-            best = c
-            for other in range(c + 1, found):
-                if near[SDF + other] < near[SDF + best]:
-                    best = other
-            near[SDF + c], near[SDF + best] = near[SDF + best], near[SDF + c]
-            column[c], column[best] = column[best], column[c]
-        nearest = near[SDF]
+            distance = near[SDF + c]
+            place = 0
+            for other in range(padded(found)):
+                place += 1 if near[SDF + other] < distance else 0
+            while near[_SORTED + place] == distance:
+                place += 1
+            near[_SORTED + place] = distance
+            column[place] = c
+        nearest = near[_SORTED]
         count = 0
         sum_b = _ZERO
         sum_a = _ZERO
         for c in range(min(found, capacity)):
-            gap = near[SDF + c] - nearest
-            if gap > cut:
-                continue
-            near[SDF + count] = near[SDF + c]
-            column[count] = column[c]
+            if near[_SORTED + c] - nearest > cut:
+                break
             count += 1
         for c in range(padded(count)):
-            near[_UNION + c] = exponential(-b * (near[SDF + c] - nearest))
-            near[_PART + c] = exponential(-a * (near[SDF + c] - nearest))
+            near[_UNION + c] = exponential(-b * (near[_SORTED + c] - nearest))
+            near[_PART + c] = exponential(-a * (near[_SORTED + c] - nearest))
         for c in range(count):
             sum_b += near[_UNION + c]
             sum_a += near[_PART + c]
@@ -169,7 +171,7 @@ def _look_up(chunk, points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, 
             z = near[QZ + n] * inverse
             if kept:
                 cand_id[i, c] = p
-                cand_sdf[i, c] = near[SDF + c]
+                cand_sdf[i, c] = near[_SORTED + c]
                 cand_vec[i, c, 0] = x
                 cand_vec[i, c, 1] = y
                 cand_vec[i, c, 2] = z
