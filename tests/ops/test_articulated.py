@@ -56,6 +56,37 @@ def test_formulas(backend):
         torch.testing.assert_close(out.local[i], local, atol=1e-6, rtol=1e-5)
 
 
+def test_parts_at_one_distance_come_in_their_order():
+    """More of them than are kept, so that all are put in order, and the first are."""
+    posed = posed_ellipsoids(1, 12)
+    same = [x[:, :1].expand_as(x).contiguous() for x in posed[:2]] + [
+        posed[2][:1].expand_as(posed[2]).contiguous()
+    ]
+    points, pose_ids = points_near(posed, 20)
+    found = cpu.articulated_lookup(points, pose_ids, *same, *posed[3:], MAX_CANDIDATES)
+    assert (found.part_ids == torch.arange(MAX_CANDIDATES)).all()
+    torch.testing.assert_close(found.part_weights, torch.full_like(found.part_weights, 1 / MAX_CANDIDATES))
+
+
+def test_without_gradients_the_same_is_found():
+    posed = [x.requires_grad_() for x in posed_ellipsoids(2, 30)]
+    points = points_near([x.detach() for x in posed], 100)
+    kept = cpu.articulated_lookup(*points, *posed, 2)
+    assert kept.union.requires_grad
+    with torch.no_grad():
+        found = cpu.articulated_lookup(*points, *posed, 2)
+    assert not found.union.requires_grad
+    assert all(torch.equal(a, b) for a, b in zip(kept, found, strict=True))
+
+
+def test_exponential_is_that_of_the_library():
+    x = -np.concatenate([np.linspace(0, 80, 4001), [0.0, 1e-8]]).astype(np.float32)
+    found = np.array([cpu.exponential(value) for value in x])
+    np.testing.assert_allclose(found, np.exp(x.astype(np.float64)), rtol=5e-6)
+    assert found[0] == 1
+    assert 0 < cpu.exponential(np.float32(-1e30)) < 1e-37
+
+
 def test_truncation_is_small():
     """Leaving out parts beyond the cutoff changes the full union over all parts by little."""
     posed = posed_ellipsoids(2, 12)

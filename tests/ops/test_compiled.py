@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+from numba import njit, prange
+
 import wim_fast
 from wim_fast.files import sources_digest
-from wim_fast.ops.compiled import STAMP, discard_stale
+from wim_fast.ops.compiled import STAMP, claim, discard_stale
 
 
 def test_digest_follows_every_source(tmp_path):
@@ -62,3 +65,19 @@ def test_a_constant_of_another_file_reaches_the_kernel(tmp_path):
             check=True,
         )
         assert out.stdout.split() == [expected]
+
+
+@njit(parallel=True)
+def _count_claims(times):
+    turn = np.zeros(1, np.int64)
+    for _ in prange(8):
+        piece = claim(turn)
+        while piece < len(times):
+            times[piece] += 1
+            piece = claim(turn)
+
+
+def test_every_piece_is_claimed_once():
+    times = np.zeros(10_000, np.int64)
+    _count_claims(times)
+    assert (times == 1).all()

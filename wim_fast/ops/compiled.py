@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 from torch import Tensor
 
 from wim_fast.files import sources_digest
@@ -23,6 +25,21 @@ load_kernels_threads()
 
 device = njit(fastmath=FASTMATH, error_model="numpy")
 """For functions that kernels call."""
+
+
+@intrinsic  # type: ignore[misc]
+def claim(typing_context, counter):
+    """The next number of `counter` (1,) int64, which begins at 0; no two threads get the same.
+
+    A kernel's threads so take the next piece of its work when they are ready for it. What is dealt out beforehand waits
+    for the slowest: that with the harder pieces, that which was still asleep, that whose core another program has.
+    """
+
+    def generate(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        return builder.atomic_rmw("add", array.data, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(counter), generate
 
 
 def arrays(*tensors: Tensor) -> list[np.ndarray]:

@@ -14,8 +14,11 @@ from numba import prange
 from torch import Tensor
 
 from wim_fast.ops.articulated.reference import CUTOFF_NATS, MAX_CANDIDATES, PartLookup
-from wim_fast.ops.compiled import arrays, device, kernel
+from wim_fast.ops.compiled import arrays, claim, device, kernel
 from wim_fast.ops.ellipsoid.cpu import (
+    IX,
+    IY,
+    IZ,
     LENGTH,
     PITCH,
     QX,
@@ -39,6 +42,33 @@ from wim_fast.ops.ellipsoid.cpu import (
 CHUNKS = 16
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
+_HALF = np.float32(0.5)
+_LOG2_E = np.float32(1 / math.log(2))
+_SERIES_1, _SERIES_2, _SERIES_3, _SERIES_4, _SERIES_5, _SERIES_6 = (
+    np.float32(math.log(2) ** k / math.factorial(k)) for k in range(1, 7)
+)
+_LEAST_EXPONENT = np.float32(-126.0)  # of a float32, whose exponent is stored with this added to it
+_BIAS, _MANTISSA_BITS = np.int32(127), np.int32(23)
+_UNION, _PART, _SORTED = IX, IY, IZ  # rows that `distances` leaves free: weights and distances, nearest first
+_NONE, _FAR_AWAY = np.float32(np.nan), np.float32(np.inf)
+
+
+@device
+def exponential(x):
+    """exp(x) of x <= 0, in loops that the compiler turns into vectors, as it does not with a call for each number.
+
+    Off by 6e-7 of it at -10, by 4e-6 at -85; below, it is no longer a normal number, and the least one is taken.
+    """
+    x = max(x * _LOG2_E, _LEAST_EXPONENT)
+    whole = np.int32(x - _HALF)
+    rest = x - np.float32(whole)  # within a half of 0: the series below is that of 2^rest
+    power = _SERIES_6 * rest + _SERIES_5
+    power = power * rest + _SERIES_4
+    power = power * rest + _SERIES_3
+    power = power * rest + _SERIES_2
+    power = power * rest + _SERIES_1
+    power = power * rest + _ONE
+    return power * np.int32((whole + _BIAS) << _MANTISSA_BITS).view(np.float32)
 
 
 @device
@@ -68,31 +98,24 @@ def cutoff(*sharpness: np.float32) -> np.float32:
 
 
 @device
-def _swap(w, ids, i, j):
-    """Exchange what is known of two columns after `distances`."""
-    for row in (X, Y, Z, RX, RY, RZ, SDF, QX, QY, QZ, LENGTH):
-        w[row + i], w[row + j] = w[row + j], w[row + i]
-    ids[i], ids[j] = ids[j], ids[i]
-
-
-@device
 def _look_up(chunk, points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, union, ids, weights, local,
              normal, cand_count, cand_id, cand_sdf, cand_vec):  # fmt: skip
-    """What a chunk of the points finds."""
+    """What a chunk of the points finds; without rows in `cand_count`, nothing is kept for the gradients."""
     n_points = points.shape[0]
-    capacity = cand_id.shape[1]
+    capacity = min(MAX_CANDIDATES, n_parts)
+    kept = cand_count.shape[0] > 0
     size = (n_points + CHUNKS - 1) // CHUNKS
     w = np.ones(ROWS * PITCH, np.float32)  # all parts
     for k in range(shapes.shape[0]):
         w[RX + k] = shapes[k]
     near = np.ones(ROWS * PITCH, np.float32)  # those near the point
     part = np.zeros(PITCH, np.int32)
-    union_weight = np.empty(MAX_CANDIDATES, np.float32)
-    part_weight = np.empty(MAX_CANDIDATES, np.float32)
+    column = np.zeros(PITCH, np.int32)  # of `near`, nearest first
     for i in range(chunk * size, min(n_points, (chunk + 1) * size)):
         f = pose_ids[i]
         if f < 0:  # padding
-            cand_count[i] = 0
+            if kept:
+                cand_count[i] = 0
             union[i] = _ZERO
             ids[i] = 0
             weights[i] = _ZERO
@@ -103,52 +126,59 @@ def _look_up(chunk, points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, 
         distance_bounds(w, n_parts)
         found = take_near(w, n_parts, cut, near, part)
         distances(near, found)
-        # the nearest ones first, as many as are read or kept
-        sorted_ones = found if found > capacity else top_k
-        for c in range(min(sorted_ones, found, capacity)):
-            best = c
-            for other in range(c + 1, found):
-                if near[SDF + other] < near[SDF + best]:
-                    best = other
-            if best != c:
-                _swap(near, part, c, best)
-        nearest = near[SDF]
+        # the nearest ones first: the place of each is the number of those that are nearer, counted without a branch
+        for c in range(padded(found)):
+            near[_SORTED + c] = _NONE
+        for c in range(found, padded(found)):
+            near[SDF + c] = _FAR_AWAY
+        for c in range(found):
+            distance = near[SDF + c]
+            place = 0
+            for other in range(padded(found)):
+                place += 1 if near[SDF + other] < distance else 0
+            while near[_SORTED + place] == distance:
+                place += 1
+            near[_SORTED + place] = distance
+            column[place] = c
+        nearest = near[_SORTED]
         count = 0
         sum_b = _ZERO
         sum_a = _ZERO
         for c in range(min(found, capacity)):
-            gap = near[SDF + c] - nearest
-            if gap > cut:
-                continue
-            if count != c:
-                _swap(near, part, count, c)
-            union_weight[count] = np.float32(math.exp(-b * gap))
-            part_weight[count] = np.float32(math.exp(-a * gap))
-            sum_b += union_weight[count]
-            sum_a += part_weight[count]
+            if near[_SORTED + c] - nearest > cut:
+                break
             count += 1
-        cand_count[i] = count
-        cand_id[i, 0] = part[0]  # also where no part is near, because the point or the pose is not finite
+        for c in range(padded(count)):
+            near[_UNION + c] = exponential(-b * (near[_SORTED + c] - nearest))
+            near[_PART + c] = exponential(-a * (near[_SORTED + c] - nearest))
+        for c in range(count):
+            sum_b += near[_UNION + c]
+            sum_a += near[_PART + c]
         union[i] = nearest - np.float32(math.log(sum_b)) / b
         nx = _ZERO
         ny = _ZERO
         nz = _ZERO
         pose = poses[f]
+        if kept:
+            cand_count[i] = count
+            cand_id[i, 0] = part[0]  # also where no part is near, because the point or the pose is not finite
         for c in range(count):
-            p = part[c]
-            cand_id[i, c] = p
-            cand_sdf[i, c] = near[SDF + c]
-            inverse = _ONE / near[LENGTH + c]
-            x = near[QX + c] * inverse
-            y = near[QY + c] * inverse
-            z = near[QZ + c] * inverse
-            cand_vec[i, c, 0] = x
-            cand_vec[i, c, 1] = y
-            cand_vec[i, c, 2] = z
-            cand_vec[i, c, 3] = near[QX + c] * near[RX + c]
-            cand_vec[i, c, 4] = near[QY + c] * near[RY + c]
-            cand_vec[i, c, 5] = near[QZ + c] * near[RZ + c]
-            u = union_weight[c] / sum_b
+            n = column[c]
+            p = part[n]
+            inverse = _ONE / near[LENGTH + n]
+            x = near[QX + n] * inverse
+            y = near[QY + n] * inverse
+            z = near[QZ + n] * inverse
+            if kept:
+                cand_id[i, c] = p
+                cand_sdf[i, c] = near[_SORTED + c]
+                cand_vec[i, c, 0] = x
+                cand_vec[i, c, 1] = y
+                cand_vec[i, c, 2] = z
+                cand_vec[i, c, 3] = near[QX + n] * near[RX + n]
+                cand_vec[i, c, 4] = near[QY + n] * near[RY + n]
+                cand_vec[i, c, 5] = near[QZ + n] * near[RZ + n]
+            u = near[_UNION + c] / sum_b
             nx += u * (pose[p] * x + pose[PITCH + p] * y + pose[2 * PITCH + p] * z)
             ny += u * (pose[3 * PITCH + p] * x + pose[4 * PITCH + p] * y + pose[5 * PITCH + p] * z)
             nz += u * (pose[6 * PITCH + p] * x + pose[7 * PITCH + p] * y + pose[8 * PITCH + p] * z)
@@ -156,20 +186,24 @@ def _look_up(chunk, points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, 
         normal[i, 1] = ny
         normal[i, 2] = nz
         for k in range(top_k):
-            c = k if k < count else 0
-            ids[i, k] = part[c]
-            weights[i, k] = part_weight[c] / sum_a if k < count else _ZERO
-            local[i, k, 0] = near[X + c]
-            local[i, k, 1] = near[Y + c]
-            local[i, k, 2] = near[Z + c]
+            n = column[k if k < count else 0]
+            ids[i, k] = part[n]
+            weights[i, k] = near[_PART + k] / sum_a if k < count else _ZERO
+            local[i, k, 0] = near[X + n]
+            local[i, k, 1] = near[Y + n]
+            local[i, k, 2] = near[Z + n]
 
 
 @kernel
 def _forward(points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, union, ids, weights, local, normal,
              cand_count, cand_id, cand_sdf, cand_vec):  # fmt: skip
-    for chunk in prange(CHUNKS):
-        _look_up(np.int64(chunk), points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, union, ids, weights,
-                 local, normal, cand_count, cand_id, cand_sdf, cand_vec)  # fmt: skip
+    turn = np.zeros(1, np.int64)
+    for _ in prange(CHUNKS):
+        chunk = claim(turn)
+        while chunk < CHUNKS:
+            _look_up(chunk, points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, union, ids, weights,
+                     local, normal, cand_count, cand_id, cand_sdf, cand_vec)  # fmt: skip
+            chunk = claim(turn)
 
 
 @device
@@ -180,7 +214,9 @@ def _go_back(chunk, points, pose_ids, poses, b, a, union, g_union, g_weights, g_
     n_points = points.shape[0]
     top_k = g_weights.shape[1]
     size = (n_points + CHUNKS - 1) // CHUNKS
+    sdf = np.zeros(MAX_CANDIDATES, np.float32)  # of the candidates, and their weights
     part_weights = np.empty(MAX_CANDIDATES, np.float32)
+    union_weights = np.empty(MAX_CANDIDATES, np.float32)
     g_rot = g_rotation[chunk]
     g_tra = g_translation[chunk]
     g_axe = g_axes[chunk]
@@ -191,10 +227,13 @@ def _go_back(chunk, points, pose_ids, poses, b, a, union, g_union, g_weights, g_
         if f < 0:
             continue
         count = cand_count[i]
-        nearest = cand_sdf[i, 0]
+        for c in range(count):
+            sdf[c] = cand_sdf[i, c]
+        for c in range(MAX_CANDIDATES):
+            part_weights[c] = exponential(-a * (sdf[c] - sdf[0]))
+            union_weights[c] = exponential(-b * (sdf[c] - union[i]))
         total = _ZERO
         for c in range(count):
-            part_weights[c] = np.float32(math.exp(-a * (cand_sdf[i, c] - nearest)))
             total += part_weights[c]
         mean_sdf_a = _ZERO
         mean_sdf_b = _ZERO
@@ -202,11 +241,11 @@ def _go_back(chunk, points, pose_ids, poses, b, a, union, g_union, g_weights, g_
         weighted_sdf = _ZERO
         for c in range(count):
             part_weights[c] /= total
-            mean_sdf_a += part_weights[c] * cand_sdf[i, c]
-            mean_sdf_b += np.float32(math.exp(-b * (cand_sdf[i, c] - union[i]))) * cand_sdf[i, c]
+            mean_sdf_a += part_weights[c] * sdf[c]
+            mean_sdf_b += union_weights[c] * sdf[c]
             if c < top_k:
                 weighted += g_weights[i, c] * part_weights[c]
-                weighted_sdf += g_weights[i, c] * part_weights[c] * cand_sdf[i, c]
+                weighted_sdf += g_weights[i, c] * part_weights[c] * sdf[c]
         total_a += weighted * mean_sdf_a - weighted_sdf
         total_b += g_union[i] * (mean_sdf_b - union[i]) / b
         for c in range(max(count, top_k)):
@@ -217,7 +256,7 @@ def _go_back(chunk, points, pose_ids, poses, b, a, union, g_union, g_weights, g_
             gy = _ZERO
             gz = _ZERO
             if c < count:
-                g = g_union[i] * np.float32(math.exp(-b * (cand_sdf[i, c] - union[i])))
+                g = g_union[i] * union_weights[c]
                 g_weight = g_weights[i, c] if c < top_k else _ZERO
                 g += a * part_weights[c] * (weighted - g_weight)
                 gx = g * cand_vec[i, c, 0]
@@ -248,35 +287,49 @@ def _go_back(chunk, points, pose_ids, poses, b, a, union, g_union, g_weights, g_
 @kernel
 def _backward(points, pose_ids, poses, b, a, union, g_union, g_weights, g_local, cand_count, cand_id,
               cand_sdf, cand_vec, g_points, g_rotation, g_translation, g_axes, g_sharpness):  # fmt: skip
-    for chunk in prange(CHUNKS):
-        _go_back(np.int64(chunk), points, pose_ids, poses, b, a, union, g_union, g_weights, g_local, cand_count,
-                 cand_id, cand_sdf, cand_vec, g_points, g_rotation, g_translation, g_axes, g_sharpness)  # fmt: skip
+    turn = np.zeros(1, np.int64)
+    for _ in prange(CHUNKS):
+        chunk = claim(turn)
+        while chunk < CHUNKS:
+            _go_back(chunk, points, pose_ids, poses, b, a, union, g_union, g_weights, g_local, cand_count,
+                     cand_id, cand_sdf, cand_vec, g_points, g_rotation, g_translation, g_axes, g_sharpness)  # fmt: skip
+            chunk = claim(turn)
+
+
+def _found(points, pose_ids, rotation, translation, semi_axes, b, a, top_k, differentiable):  # type: ignore[no-untyped-def]
+    """The lookup as arrays, and what its gradients need: of each point the parts that counted, if `differentiable`."""
+    n, n_parts = points.shape[0], semi_axes.shape[0]
+    points_, pose_ids_ = arrays(points, pose_ids.to(torch.int32))
+    rotation_, translation_, semi_axes_ = arrays(rotation, translation, semi_axes)
+    poses = pose_rows(rotation_, translation_)
+    sharpness = np.float32(b.item()), np.float32(a.item())
+    lookup = [
+        np.empty((n, *shape), dtype)
+        for shape, dtype in (
+            ((), np.float32), ((top_k,), np.int32), ((top_k,), np.float32), ((top_k, 3), np.float32), ((3,), np.float32),
+        )
+    ]  # fmt: skip
+    rows, capacity = n if differentiable else 0, min(MAX_CANDIDATES, n_parts)
+    candidates = (
+        np.empty(rows, np.int32),
+        np.empty((rows, capacity), np.int32),
+        np.empty((rows, capacity), np.float32),
+        np.empty((rows, capacity, 6), np.float32),
+    )
+    if n:
+        _forward(points_, pose_ids_, poses, ellipsoid_shapes(semi_axes_), n_parts, *sharpness, cutoff(*sharpness), top_k,
+                 *lookup, *candidates)  # fmt: skip
+    return lookup, (points_, pose_ids_, poses, *sharpness, lookup[0]), candidates
 
 
 class _ArticulatedLookup(torch.autograd.Function):
     @staticmethod
     def forward(ctx, points, pose_ids, rotation, translation, semi_axes, b, a, top_k):  # type: ignore[override]
-        n, n_parts = points.shape[0], semi_axes.shape[0]
-        points_, pose_ids_ = arrays(points, pose_ids.to(torch.int32))
-        rotation_, translation_, semi_axes_ = arrays(rotation, translation, semi_axes)
-        poses = pose_rows(rotation_, translation_)
-        sharpness = np.float32(b.item()), np.float32(a.item())
-        union, weights = torch.empty(n), torch.empty(n, top_k)
-        ids, local = torch.empty(n, top_k, dtype=torch.int32), torch.empty(n, top_k, 3)
-        normal = torch.empty(n, 3)
-        capacity = min(MAX_CANDIDATES, n_parts)
-        candidates = (
-            np.empty(n, np.int32),
-            np.empty((n, capacity), np.int32),
-            np.empty((n, capacity), np.float32),
-            np.empty((n, capacity, 6), np.float32),
+        lookup, ctx.inputs, ctx.candidates = _found(
+            points, pose_ids, rotation, translation, semi_axes, b, a, top_k, True
         )
-        if n:
-            _forward(points_, pose_ids_, poses, ellipsoid_shapes(semi_axes_), n_parts, *sharpness, cutoff(*sharpness),
-                     top_k, *arrays(union, ids, weights, local, normal), *candidates)  # fmt: skip
-        ctx.inputs = (points_, pose_ids_, poses, *sharpness, union.numpy())
-        ctx.candidates = candidates
-        ctx.sizes = len(translation), n_parts
+        union, ids, weights, local, normal = (torch.from_numpy(x) for x in lookup)
+        ctx.sizes = len(translation), len(semi_axes)
         ctx.mark_non_differentiable(ids, normal)
         return union, ids, weights, local, normal
 
@@ -309,8 +362,7 @@ def articulated_lookup(
     top_k: int,
 ) -> PartLookup:
     """See ``reference.articulated_lookup``: the same result for CPU float32 tensors, about 50 times faster."""
-    return PartLookup(
-        *_ArticulatedLookup.apply(
-            points, pose_ids, rotation, translation, semi_axes, union_sharpness, weight_sharpness, top_k
-        )
-    )
+    arguments = points, pose_ids, rotation, translation, semi_axes, union_sharpness, weight_sharpness, top_k
+    if torch.is_grad_enabled():
+        return PartLookup(*_ArticulatedLookup.apply(*arguments))
+    return PartLookup(*(torch.from_numpy(x) for x in _found(*arguments, False)[0]))

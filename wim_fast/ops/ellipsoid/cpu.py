@@ -140,19 +140,25 @@ def distances(w, m):
 
 @device
 def take_near(w, m, cut, near, ids):
-    """Point and semi-axes of the ellipsoids that may be within `cut` of the nearest, as columns of `near`.
+    """What `distances` reads of the ellipsoids that may be within `cut` of the nearest, as columns of `near`.
 
-    Fills `ids` with their columns in `w`; returns how many they are.
+    Fills `ids`, which is longer than `m`, with their columns in `w`; returns how many they are.
     """
     least = w[UPPER]
     for p in range(1, m):
         if w[UPPER + p] < least:
             least = w[UPPER + p]
     count = 0
-    for p in range(m):
-        if w[LOWER + p] <= least + cut:
-            for row in range(11):
-                near[row * PITCH + count] = w[row * PITCH + p]
-            ids[count] = p
-            count += 1
+    for p in range(m):  # without a branch, which the processor would guess wrong for every third part
+        ids[count] = p
+        count += 1 if w[LOWER + p] <= least + cut else 0
+    for c in range(padded(count)):  # `distances` goes on until those that fill up have converged too
+        p = ids[min(c, count - 1)]
+        near[X + c] = w[X + p]
+        near[Y + c] = w[Y + p]
+        near[Z + c] = w[Z + p]
+        near[RX + c] = w[RX + p]
+        near[RY + c] = w[RY + p]
+        near[RZ + c] = w[RZ + p]
+        near[R_MIN + c] = w[R_MIN + p]
     return count

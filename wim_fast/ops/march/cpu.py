@@ -10,9 +10,9 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from wim_fast.ops.articulated.cpu import cutoff, local_coordinates, pose_rows
+from wim_fast.ops.articulated.cpu import cutoff, exponential, local_coordinates, pose_rows
 from wim_fast.ops.articulated.reference import MAX_CANDIDATES
-from wim_fast.ops.compiled import arrays, device, kernel
+from wim_fast.ops.compiled import arrays, claim, device, kernel
 from wim_fast.ops.ellipsoid.cpu import (
     IX,
     LOWER,
@@ -41,6 +41,7 @@ CHUNKS = 64
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
 _NEAR, _FAR, _MISS = QX, QY, QZ  # rows that are free before `distances`
+_WEIGHT = IX  # ... and one that is after it
 
 
 @device
@@ -129,8 +130,10 @@ def _march_chunk(chunk, origins, directions, pose_ids, poses, shapes, inflated, 
             for c in range(1, found):
                 nearest = min(nearest, near[SDF + c])
             total = _ZERO
+            for c in range(padded(found)):
+                near[_WEIGHT + c] = exponential(-b * (near[SDF + c] - nearest))
             for c in range(found):
-                total += np.float32(math.exp(-b * (near[SDF + c] - nearest)))
+                total += near[_WEIGHT + c]
             union = nearest - np.float32(math.log(total)) / b
             if union > band:
                 k += max(1, np.int64((union - band) / step))
@@ -147,9 +150,13 @@ def _march_chunk(chunk, origins, directions, pose_ids, poses, shapes, inflated, 
 @kernel
 def _march(origins, directions, pose_ids, poses, shapes, inflated, n_parts, b, cut, jitter, band, reach, step,
            out, counts):  # fmt: skip
-    for chunk in prange(CHUNKS):
-        _march_chunk(np.int64(chunk), origins, directions, pose_ids, poses, shapes, inflated, n_parts, b, cut, jitter,
-                     band, reach, step, out, counts)  # fmt: skip
+    turn = np.zeros(1, np.int64)
+    for _ in prange(CHUNKS):
+        chunk = claim(turn)
+        while chunk < CHUNKS:
+            _march_chunk(chunk, origins, directions, pose_ids, poses, shapes, inflated, n_parts, b, cut, jitter,
+                         band, reach, step, out, counts)  # fmt: skip
+            chunk = claim(turn)
 
 
 @functools.partial(kernel, parallel=False)

@@ -13,7 +13,7 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from wim_fast.ops.compiled import arrays, device, kernel
+from wim_fast.ops.compiled import arrays, claim, device, kernel
 from wim_fast.ops.merging import reference
 
 CHUNKS = 4  # each has gradients to be cleared and added up
@@ -163,20 +163,28 @@ def _loss(rotation, translation, distance, motion_weight, g_rotation, g_translat
     """The loss, and its gradients by chunk, which are zero before; layouts as above."""
     parts = rotation.shape[0]
     motion, gate = np.empty((2, parts, parts), np.float32), np.zeros((parts, parts), np.float32)
-    for chunk in prange(CHUNKS):
-        _motions(np.int64(chunk), rotation, translation, motion_weight, motion)
+    turn = np.zeros(1, np.int64)
+    for _ in prange(CHUNKS):
+        chunk = claim(turn)
+        while chunk < CHUNKS:
+            _motions(chunk, rotation, translation, motion_weight, motion)
+            chunk = claim(turn)
     _joined(motion)
     loss = _gated(motion[0], distance, gate)
-    for chunk in prange(CHUNKS):
-        _slopes(
-            np.int64(chunk),
-            rotation,
-            translation,
-            motion_weight,
-            gate,
-            g_rotation[chunk],
-            g_translation[chunk],
-        )
+    turn = np.zeros(1, np.int64)
+    for _ in prange(CHUNKS):
+        chunk = claim(turn)
+        while chunk < CHUNKS:
+            _slopes(
+                chunk,
+                rotation,
+                translation,
+                motion_weight,
+                gate,
+                g_rotation[chunk],
+                g_translation[chunk],
+            )
+            chunk = claim(turn)
     return loss
 
 

@@ -9,7 +9,7 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from wim_fast.ops.compiled import arrays, device, kernel
+from wim_fast.ops.compiled import arrays, claim, device, kernel
 from wim_fast.ops.part_encoding.reference import FEATURES, MIN_WEIGHT, PRIMES, Atlas, GridLayout
 
 CHUNKS = 16
@@ -117,9 +117,13 @@ def _encode(chunk, local, ids, weights, table, scales, sides, offsets, dense, ti
 @kernel
 def _forward(local, ids, weights, table, scales, sides, offsets, dense, tiles, half_extent, inverse_side,
              out):  # fmt: skip
-    for chunk in prange(CHUNKS):
-        _encode(np.int64(chunk), local, ids, weights, table, scales, sides, offsets, dense, tiles, half_extent,
-                inverse_side, out)  # fmt: skip
+    turn = np.zeros(1, np.int64)
+    for _ in prange(CHUNKS):
+        chunk = claim(turn)
+        while chunk < CHUNKS:
+            _encode(chunk, local, ids, weights, table, scales, sides, offsets, dense, tiles, half_extent,
+                    inverse_side, out)  # fmt: skip
+            chunk = claim(turn)
 
 
 @device
@@ -207,9 +211,13 @@ def _level_gradients(level, local, ids, weights, table, scales, sides, offsets, 
 @kernel
 def _backward(local, ids, weights, table, scales, sides, offsets, dense, tiles, half_extent, inverse_side,
               g_out, g_table, g_local, g_weights):  # fmt: skip
-    for level in prange(scales.shape[0]):
-        _level_gradients(np.int64(level), local, ids, weights, table, scales, sides, offsets, dense, tiles, half_extent,
-                         inverse_side, g_out, g_table, g_local, g_weights)  # fmt: skip
+    turn = np.zeros(1, np.int64)
+    for _ in prange(scales.shape[0]):
+        level = claim(turn)
+        while level < scales.shape[0]:
+            _level_gradients(level, local, ids, weights, table, scales, sides, offsets, dense, tiles, half_extent,
+                             inverse_side, g_out, g_table, g_local, g_weights)  # fmt: skip
+            level = claim(turn)
 
 
 class _PartEncoding(torch.autograd.Function):

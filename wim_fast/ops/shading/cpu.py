@@ -9,7 +9,7 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from wim_fast.ops.compiled import arrays, device, kernel
+from wim_fast.ops.compiled import arrays, claim, device, kernel
 from wim_fast.ops.shading.reference import Shaded
 
 CHUNKS = 16
@@ -48,35 +48,43 @@ def _light(basis, lighting, c):
 def _forward(x, union, normal, lighting, residual_max, sdf, rgb):
     n, lit = x.shape[0], lighting.shape[0] > 0
     size = (n + CHUNKS - 1) // CHUNKS
-    for chunk in prange(CHUNKS):
-        basis = np.empty(_BASIS, np.float32)
-        for i in range(chunk * size, min(n, (chunk + 1) * size)):
-            sdf[i] = union[i] + residual_max * x[i, 0]
-            if lit:
-                _basis(normal[i, 0], normal[i, 1], normal[i, 2], basis)
-            for c in range(3):
-                color = _HALF + _HALF * x[i, 1 + c]
-                rgb[i, c] = color * _light(basis, lighting, c) if lit else color
+    turn = np.zeros(1, np.int64)
+    for _ in prange(CHUNKS):
+        chunk = claim(turn)
+        while chunk < CHUNKS:
+            basis = np.empty(_BASIS, np.float32)
+            for i in range(chunk * size, min(n, (chunk + 1) * size)):
+                sdf[i] = union[i] + residual_max * x[i, 0]
+                if lit:
+                    _basis(normal[i, 0], normal[i, 1], normal[i, 2], basis)
+                for c in range(3):
+                    color = _HALF + _HALF * x[i, 1 + c]
+                    rgb[i, c] = color * _light(basis, lighting, c) if lit else color
+            chunk = claim(turn)
 
 
 @kernel
 def _backward(x, normal, lighting, residual_max, g_sdf, g_rgb, g_x, g_lighting):
     n, lit = x.shape[0], lighting.shape[0] > 0
     size = (n + CHUNKS - 1) // CHUNKS
-    for chunk in prange(CHUNKS):
-        basis = np.empty(_BASIS, np.float32)
-        for i in range(chunk * size, min(n, (chunk + 1) * size)):
-            g_x[i, 0] = residual_max * g_sdf[i] * (_ONE - x[i, 0] * x[i, 0])
-            if lit:
-                _basis(normal[i, 0], normal[i, 1], normal[i, 2], basis)
-            for c in range(3):
-                value = x[i, 1 + c]
-                g = g_rgb[i, c]
+    turn = np.zeros(1, np.int64)
+    for _ in prange(CHUNKS):
+        chunk = claim(turn)
+        while chunk < CHUNKS:
+            basis = np.empty(_BASIS, np.float32)
+            for i in range(chunk * size, min(n, (chunk + 1) * size)):
+                g_x[i, 0] = residual_max * g_sdf[i] * (_ONE - x[i, 0] * x[i, 0])
                 if lit:
-                    for k in range(_BASIS):
-                        g_lighting[chunk, k, c] += g * (_HALF + _HALF * value) * basis[k]
-                    g *= _light(basis, lighting, c)
-                g_x[i, 1 + c] = _HALF * g * (_ONE - value * value)
+                    _basis(normal[i, 0], normal[i, 1], normal[i, 2], basis)
+                for c in range(3):
+                    value = x[i, 1 + c]
+                    g = g_rgb[i, c]
+                    if lit:
+                        for k in range(_BASIS):
+                            g_lighting[chunk, k, c] += g * (_HALF + _HALF * value) * basis[k]
+                        g *= _light(basis, lighting, c)
+                    g_x[i, 1 + c] = _HALF * g * (_ONE - value * value)
+            chunk = claim(turn)
 
 
 class _Shade(torch.autograd.Function):

@@ -15,7 +15,7 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from wim_fast.ops.compiled import arrays, device, kernel
+from wim_fast.ops.compiled import arrays, claim, device, kernel
 from wim_fast.ops.silhouette.reference import (
     NEAREST_DEPTH,
     NOWHERE,
@@ -156,10 +156,14 @@ def _image_losses(b, rotation, translation, semi_axes, direction, uniform, camer
 @kernel
 def _losses(rotation, translation, semi_axes, direction, uniform, camera, frame, projection, nearest, mask_pixels,
             first_of_image, image_side, side, dead_zone, of_image, g_rotation, g_translation, g_axes, g_center):  # fmt: skip
-    for b in prange(translation.shape[0]):
-        _image_losses(np.int64(b), rotation, translation, semi_axes, direction, uniform, camera, frame, projection,
-                      nearest, mask_pixels, first_of_image, image_side, side, dead_zone, of_image, g_rotation,
-                      g_translation, g_axes, g_center)  # fmt: skip
+    turn = np.zeros(1, np.int64)
+    for _ in prange(translation.shape[0]):
+        b = claim(turn)
+        while b < translation.shape[0]:
+            _image_losses(b, rotation, translation, semi_axes, direction, uniform, camera, frame, projection,
+                          nearest, mask_pixels, first_of_image, image_side, side, dead_zone, of_image, g_rotation,
+                          g_translation, g_axes, g_center)  # fmt: skip
+            b = claim(turn)
 
 
 class _SilhouetteLosses(torch.autograd.Function):
