@@ -29,7 +29,7 @@ def test_volume_loss():
     sdf = torch.tensor([-1.0, -0.5, 0.0, 2.0, 0.0], requires_grad=True)
     loss = losses.volume_loss(sdf, torch.tensor(100.0), torch.tensor([1.0, 0.5, 0.5, 1.0, 0.0]))
     loss.backward()
-    assert float(loss) == pytest.approx((1 + 0.5 + 0.25 + 0 + 0) / 5)
+    assert loss.item() == pytest.approx((1 + 0.5 + 0.25 + 0 + 0) / 5)
     assert float(sdf.grad[2]) == pytest.approx(-100 / 4 / 2 / 5)
     assert float(sdf.grad[4]) == 0
     assert float(losses.volume_loss(torch.zeros(0), torch.tensor(100.0), torch.zeros(0))) == 0

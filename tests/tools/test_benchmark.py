@@ -69,13 +69,13 @@ def test_a_step_under_the_profiler_is_the_same(folder: Path, name: str) -> None:
 
 
 def test_calls_of_a_step(folder: Path) -> None:
-    """Samples are looked up to be culled, then with their taps with gradients, and the hull's core; all else once."""
+    """Samples are looked up to be culled, then with their taps and the hull's core with gradients; all else once."""
     calls = step_stages.profiled_step(make_trainer(folder, "numba")).calls
     assert set(calls) == set(step_stages.FORWARD)
     assert calls["march"] == 1
     assert calls["losses"] == 6  # all of the forward pass, and five kernels within it
     assert calls["encoding"] == 2
-    assert calls["lookup"] == 3
+    assert calls["lookup"] == 2
     assert calls["composite"] == 3  # between decoded samples, which of them show, and what they look like
     assert calls["pose"] == 5  # network and poses within the model's, and alone for the merge loss
     assert calls["decoder"] == 5

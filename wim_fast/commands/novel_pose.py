@@ -51,9 +51,7 @@ def check_flags(args: argparse.Namespace) -> None:
             remedy = "leave it out; --camera and --turntable say where to look from"
             raise UserError(f"--{name.replace('_', '-')}", "can only be given with --drive", remedy)
     if args.parts_found != "auto" and not args.list_joints:
-        raise UserError(
-            "--parts-found", "can only be given with --list-joints", "pose files have a parts_found"
-        )
+        raise UserError("--parts-found", "can only be given with --list-joints", "say it in the pose file")
     if args.cameras and (args.camera is not None or args.turntable):
         raise UserError("--cameras", "cannot be combined with --camera or --turntable", "give one of them")
 
