@@ -9,7 +9,7 @@ from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.ops.articulated.reference import articulated_lookup
 from wim_fast.ops.backend import select_backend
 from wim_fast.recordings.cameras import pixel_rays
-from wim_fast.rendering.rays import RayCameras, Rays, RaySamples, sample_rays, visible
+from wim_fast.rendering.rays import RayCameras, Rays, march_rays, sample_rays, visible
 
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 
@@ -93,8 +93,9 @@ def some_rays(poses, count):
 def assert_padded(samples, exact, capacity):
     """The first of the exact samples, then padding, in `capacity` rows."""
     count = min(len(exact.t), capacity)
-    for name, padding in (("points", 0), ("pose_ids", -1), ("t", 0)):
+    for name in samples._fields[:-2]:
         rows, expected = getattr(samples, name), getattr(exact, name)
+        padding = -1 if name.endswith("ids") else 0
         assert len(rows) == capacity
         assert rows.dtype == expected.dtype
         assert torch.equal(rows[:count], expected[:count])
@@ -120,10 +121,10 @@ def test_select_with_fixed_capacity(room, padding):
     posed = Posed(*posed_ellipsoids(2, 6))
     rays, jitter = some_rays(2, 100)
     backend = select_backend("numba")
-    exact = sample_rays(posed, rays, jitter, 0.02, 200.0, backend)
+    exact = march_rays(posed, rays, jitter, 0.02, 200.0, backend)
     keep = torch.rand(len(exact.t), generator=torch.Generator().manual_seed(1)) < 0.4
     capacity = int(keep.sum()) + room
-    padded = sample_rays(posed, rays, jitter, 0.02, 200.0, backend, len(exact.t) + padding)
+    padded = march_rays(posed, rays, jitter, 0.02, 200.0, backend, len(exact.t) + padding)
     selected = padded.select(torch.nn.functional.pad(keep, (0, padding)), capacity)
     assert_padded(selected, exact.select(keep), capacity)
     assert int(padded._replace(overflow=torch.tensor(3)).select(padded.t > 0, 0).overflow) == len(exact.t) + 3
@@ -139,16 +140,17 @@ def test_what_shows_is_nearly_what_decoding_all_says(padding):
     posed = Posed(*posed_ellipsoids(2, 6))
     rays, jitter = some_rays(2, 300)
     backend, inv_s = select_backend("numba"), 150.0
-    samples = sample_rays(posed, rays, jitter, model.field.residual_max, inv_s, backend)
-    count = len(samples.t)
+    samples = march_rays(posed, rays, jitter, model.field.residual_max, inv_s, backend)
+    count, capacity = len(samples.t), None
     if padding is not None:
         backend = backend._replace(needs_capacity=True)
         capacity = count + padding
-        samples = sample_rays(posed, rays, jitter, model.field.residual_max, inv_s, backend, capacity)
+        samples = march_rays(posed, rays, jitter, model.field.residual_max, inv_s, backend, capacity)
+    points = sample_rays(posed, rays, jitter, model.field.residual_max, inv_s, backend, capacity)
     with torch.no_grad():
-        values = model.evaluate(samples.points, samples.pose_ids, posed, backend)
+        values = model.evaluate(points.points, points.pose_ids, posed, backend)
     exact = backend.visible_samples(values.sdf, samples.offsets, inv_s)
-    found = visible(model, posed, samples, inv_s, backend)
+    found = visible(model, posed, rays, samples, inv_s, backend)
     assert len(found) == len(samples.t)
     assert not found[count:].any()
     assert float((found & exact).sum()) > 0.85 * float((found | exact).sum()) > 300
@@ -162,6 +164,9 @@ def test_what_shows_is_nearly_what_decoding_all_says(padding):
 
 
 def test_nothing_shows_of_no_samples():
-    samples = RaySamples(torch.zeros(0, 3), torch.zeros(0).int(), torch.zeros(0), torch.zeros(4).long())
+    rays, jitter = some_rays(2, 3)
+    rays = rays._replace(directions=-rays.directions)  # away from the object
     model, posed = ArticulatedModel(ModelConfig(parts=6), 2), Posed(*posed_ellipsoids(2, 6))
-    assert visible(model, posed, samples, 150.0, select_backend("numba")).shape == (0,)
+    backend = select_backend("numba")
+    samples = march_rays(posed, rays, jitter, model.field.residual_max, 150.0, backend)
+    assert visible(model, posed, rays, samples, 150.0, backend).shape == (0,)

@@ -14,8 +14,9 @@ from torch.nn.functional import pad
 
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.ops.backend import Backend
+from wim_fast.ops.march.reference import Samples
 from wim_fast.recordings.cameras import Cameras
-from wim_fast.rendering.rays import BAND_SIGMOIDS, STEP_SIGMOIDS, RayCameras, Rays, RaySamples, sample_rays
+from wim_fast.rendering.rays import BAND_SIGMOIDS, STEP_SIGMOIDS, RayCameras, Rays, march_rays
 from wim_fast.rendering.refine import (
     SURFACE_SIGMOIDS,
     RayValues,
@@ -195,7 +196,7 @@ def _coarse_to_fine(view: _View, rays: Rays, spread: float) -> RayValues:
     """
     step = 2**view.halvings * view.step
     samples = _coarse_samples(view, rays, spread)
-    values = view.values(rays, samples.t, torch.repeat_interleave(samples.offsets.diff()))
+    values = view.values(rays, samples.t, samples.ray_ids)
     # in front of a ray's first sample the union is beyond the band; the surface can be in between, if this one is near it
     near = values.sdf < step + BAND_SIGMOIDS / view.inv_s
     enters = (interval_lengths(values) == 0) & near
@@ -240,7 +241,7 @@ def _supersample(view: _View, pixels: Tensor, values: RayValues, shifts: Tensor,
     return color.view(-1, k, 5).mean(1)
 
 
-def _coarse_samples(view: _View, rays: Rays, spread: float) -> RaySamples:
+def _coarse_samples(view: _View, rays: Rays, spread: float) -> Samples:
     """Samples in the middle of a step, many steps apart; where arrays have a fixed size, in such that have room for all."""
     inv_s, model, posed, backend = view.inv_s, view.model, view.posed, view.backend
     stride = 2**view.halvings
@@ -249,8 +250,8 @@ def _coarse_samples(view: _View, rays: Rays, spread: float) -> RaySamples:
     reach = float((posed.translation[0] - view.calibration.center).norm(dim=-1).max() + posed.semi_axes.max())
     margin = max(0.0, SURFACE_SIGMOIDS / (SHARPENING * inv_s) + spread * reach - BAND_SIGMOIDS / inv_s)
 
-    def samples(capacity: int | None) -> RaySamples:
-        return sample_rays(
+    def samples(capacity: int | None) -> Samples:
+        return march_rays(
             posed, rays, jitter, model.field.residual_max, inv_s, backend, capacity, stride, margin
         )
 
@@ -260,7 +261,7 @@ def _coarse_samples(view: _View, rays: Rays, spread: float) -> RaySamples:
     found = samples(capacity)
     if missing := int(found.overflow):
         found = samples(capacity + missing)
-    return found.select(found.pose_ids >= 0)
+    return found.select(found.ray_ids >= 0)
 
 
 def _part_seen(values: RayValues, offsets: Tensor, color: Tensor) -> Tensor:

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.ops.backend import Backend
 from wim_fast.ops.cameras import reference
+from wim_fast.ops.march.reference import Samples
 
 BAND_SIGMOIDS = 3.0  # the band round the surface ends where the sigmoid is within exp(-3) of 0 or 1
 STEP_SIGMOIDS = 3.0  # a marching step changes the sigmoid's argument by this much, at most
@@ -81,31 +81,42 @@ class RaySamples(NamedTuple):
     offsets: Tensor  # (R + 1,) ray r has the samples offsets[r]:offsets[r + 1]
     overflow: Tensor = torch.tensor(0)  # () how many samples were dropped for want of capacity
 
-    def select(self, keep: Tensor, capacity: int | None = None) -> RaySamples:
-        """Only the samples where `keep` (N,) is true: exactly as many as there are, or `capacity` rows of them.
+    @classmethod
+    def along(cls, rays: Rays, samples: Samples, padded: bool) -> RaySamples:
+        """Samples of these rays; `padded`: there may be padding. Gradients of the rays flow through the points."""
+        ray_ids = samples.ray_ids
+        if padded:
+            is_real, ray_ids = ray_ids >= 0, ray_ids.clamp_min(0)
+        pose_ids = rays.pose_ids[ray_ids]
+        points = rays.origins[ray_ids] + samples.t[:, None] * rays.directions[ray_ids]
+        if padded:
+            pose_ids, points = torch.where(is_real, pose_ids, -1), torch.where(is_real[:, None], points, 0)
+        return cls(points, pose_ids, samples.t, samples.offsets, samples.overflow)
 
-        With a capacity nothing waits for the device; the samples beyond it are added to `overflow`.
-        """
-        if capacity is None:
-            kept = keep.nonzero().squeeze(1)
-            points, pose_ids, t = (x.index_select(0, kept) for x in self[:3])
-            return RaySamples(points, pose_ids, t, torch.searchsorted(kept, self.offsets), self.overflow)
-        before = pad(keep.cumsum(0), (1, 0))  # (N + 1,) kept ones before each sample
-        offsets = before[self.offsets]
-        row = torch.where(
-            keep, before[:-1].clamp_max(capacity), capacity
-        )  # what is dropped lands in one row too many
 
-        def rows(x: Tensor, padding: int) -> Tensor:
-            return x.new_full((capacity + 1, *x.shape[1:]), padding).index_copy_(0, row, x)[:capacity]
+def march_rays(
+    posed: Posed,
+    rays: Rays,
+    jitter: Tensor,
+    residual_max: float,
+    inv_s: float | Tensor,
+    backend: Backend,
+    capacity: int | None = None,
+    stride: int = 1,
+    margin: float = 0.0,
+) -> Samples:
+    """The samples of rays where the surface can be, without a gradient.
 
-        return RaySamples(
-            rows(self.points, 0),
-            rows(self.pose_ids, -1),
-            rows(self.t, 0),
-            offsets.clamp_max(capacity),
-            self.overflow + (before[-1] - capacity).clamp_min(0),
-        )
+    Args:
+        jitter: (R,) in [0, 1), shifts each ray's samples by a share of a step.
+        residual_max: how far the decoder can move the surface, world units.
+        inv_s: sharpness s of the surface, 1 / world units; the band and the step follow it.
+        capacity: the number of rows to return, whatever the number of samples; None for exactly as many as there are.
+        stride: how many steps apart the samples are.
+        margin: how much wider than the surface needs the band is, world units.
+    """
+    band, step = residual_max + BAND_SIGMOIDS / inv_s + margin, stride * STEP_SIGMOIDS / inv_s
+    return backend.march(*(x.detach() for x in rays), *posed, jitter, band, step, capacity)
 
 
 def sample_rays(
@@ -116,52 +127,33 @@ def sample_rays(
     inv_s: float | Tensor,
     backend: Backend,
     capacity: int | None = None,
-    stride: int = 1,
-    margin: float = 0.0,
 ) -> RaySamples:
-    """The points along rays where the surface can be. Gradients of the rays flow through them, not through where they are.
-
-    Args:
-        jitter: (R,) in [0, 1), shifts each ray's samples by a share of a step.
-        residual_max: how far the decoder can move the surface, world units.
-        inv_s: sharpness s of the surface, 1 / world units; the band and the step follow it.
-        capacity: the number of rows to return, whatever the number of samples; None for exactly as many as there are.
-        stride: how many steps apart the samples are.
-        margin: how much wider than the surface needs the band is, world units.
-    """
-    band = residual_max + BAND_SIGMOIDS / inv_s + margin
-    fixed = (x.detach() for x in rays)
-    samples = backend.march(*fixed, *posed, jitter, band, stride * STEP_SIGMOIDS / inv_s, capacity)
-    if capacity is None:
-        ray_ids, pose_ids = samples.ray_ids, rays.pose_ids[samples.ray_ids]
-    else:
-        is_real, ray_ids = samples.ray_ids >= 0, samples.ray_ids.clamp_min(0)
-        pose_ids = torch.where(is_real, rays.pose_ids[ray_ids], -1)
-    points = rays.origins[ray_ids] + samples.t[:, None] * rays.directions[ray_ids]
-    if capacity is not None:
-        points = torch.where(is_real[:, None], points, 0)
-    return RaySamples(points, pose_ids, samples.t, samples.offsets, samples.overflow)
+    """The points of what `march_rays` finds."""
+    samples = march_rays(posed, rays, jitter, residual_max, inv_s, backend, capacity)
+    return RaySamples.along(rays, samples, capacity is not None)
 
 
 @torch.no_grad()
 def visible(
     model: ArticulatedModel,
     posed: Posed,
-    samples: RaySamples,
+    rays: Rays,
+    samples: Samples,
     inv_s: float | Tensor,
     backend: Backend,
 ) -> Tensor:
-    """Which of N samples show, (N,) bool, as `Backend.visible_samples` says of their signed distances.
+    """Which of N samples of some rays show, (N,) bool, as `Backend.visible_samples` says of their signed distances.
 
     Only every other one is decoded, and the first and last of each ray; between them the distance is interpolated.
     """
-    t, offsets, last = samples.t, samples.offsets, len(samples.t) - 1
+    t, _, offsets, _ = samples
+    last = len(t) - 1
     if last < 0:
         return backend.visible_samples(t, offsets, inv_s)
     decoded = torch.arange(len(t), device=t.device) % 2 == 0
     ends = torch.cat([offsets.clamp_max(last), (offsets - 1).clamp_min(0)])
     decoded.index_fill_(0, ends, True)  # unlike an assignment, this does not wait for a GPU
     room = len(t) // 2 + 2 * len(offsets) if backend.needs_capacity else None
-    some = samples.select(decoded, room)
+    some = RaySamples.along(rays, samples.select(decoded, room), backend.needs_capacity)
     sdf = model.signed_distance(some.points, some.pose_ids, posed, backend)
     return backend.visible_samples(backend.interpolated(some.t, sdf, t, decoded), offsets, inv_s)

@@ -15,7 +15,7 @@ from wim_fast.ops.backend import Backend
 from wim_fast.ops.shape_losses.reference import tetrahedron
 from wim_fast.processes import Processes
 from wim_fast.profiling import stage
-from wim_fast.rendering.rays import RaySamples, image_ids, sample_rays, visible
+from wim_fast.rendering.rays import RaySamples, image_ids, march_rays, visible
 from wim_fast.sections import SamplingConfig
 from wim_fast.training import schedule
 from wim_fast.training.batch import TrainingImages
@@ -73,8 +73,9 @@ def training_losses(
     # other terms draw); all of it decoded in one go
     posed = model.pose(moment, backend)
     jitter = torch.rand(num_rays, generator=generator, device=device)
-    marched = sample_rays(posed, batch.rays, jitter, model.field.residual_max, inv_s, backend, room.marched)
-    samples = marched.select(visible(model, posed, marched, inv_s, backend), room.decoded)
+    marched = march_rays(posed, batch.rays, jitter, model.field.residual_max, inv_s, backend, room.marched)
+    shown = marched.select(visible(model, posed, batch.rays, marched, inv_s, backend), room.decoded)
+    samples = RaySamples.along(batch.rays, shown, backend.needs_capacity)
     rows = len(samples.points)
     of_taps = weights.eikonal_weight, weights.volume_weight, weights.fit_weight
     num_tapped = sampling.eikonal_points if max(of_taps) > 0 else 0
