@@ -32,97 +32,119 @@ def _sigmoid(x):
     return _ONE / (_ONE + np.float32(math.exp(-x)))
 
 
-@kernel
-def _forward(sdf, rgb, t, offsets, inv_s, transmittance, out_rgb, out_opacity, out_depth):
+@device
+def _composite_rays(chunk, sdf, rgb, t, offsets, inv_s, transmittance, out_rgb, out_opacity, out_depth):
+    """What a chunk of the rays sees."""
     n_rays = offsets.shape[0] - 1
     size = (n_rays + CHUNKS - 1) // CHUNKS
+    for ray in range(chunk * size, min(n_rays, (chunk + 1) * size)):
+        start, end = offsets[ray], offsets[ray + 1]
+        keep = _ONE
+        r = _ZERO
+        g = _ZERO
+        b = _ZERO
+        depth = _ZERO
+        if end > start:
+            transmittance[start] = keep
+            log_phi = _logsigmoid(inv_s * sdf[start])
+        for k in range(start, end - 1):
+            next_log_phi = _logsigmoid(inv_s * sdf[k + 1])
+            next_keep = keep * np.float32(math.exp(min(_ZERO, next_log_phi - log_phi)))
+            weight = _HALF * (keep - next_keep)
+            r += weight * (rgb[k, 0] + rgb[k + 1, 0])
+            g += weight * (rgb[k, 1] + rgb[k + 1, 1])
+            b += weight * (rgb[k, 2] + rgb[k + 1, 2])
+            depth += weight * (t[k] + t[k + 1])
+            keep = next_keep
+            log_phi = next_log_phi
+            transmittance[k + 1] = keep
+        out_rgb[ray, 0] = r
+        out_rgb[ray, 1] = g
+        out_rgb[ray, 2] = b
+        out_opacity[ray] = _ONE - keep
+        out_depth[ray] = depth
+
+
+@kernel
+def _forward(sdf, rgb, t, offsets, inv_s, transmittance, out_rgb, out_opacity, out_depth):
     turn = np.zeros(1, np.int64)
     for _ in prange(CHUNKS):
         chunk = claim(turn)
         while chunk < CHUNKS:
-            for ray in range(chunk * size, min(n_rays, (chunk + 1) * size)):
-                start, end = offsets[ray], offsets[ray + 1]
-                keep = _ONE
-                r = _ZERO
-                g = _ZERO
-                b = _ZERO
-                depth = _ZERO
-                if end > start:
-                    transmittance[start] = keep
-                    log_phi = _logsigmoid(inv_s * sdf[start])
-                for k in range(start, end - 1):
-                    next_log_phi = _logsigmoid(inv_s * sdf[k + 1])
-                    next_keep = keep * np.float32(math.exp(min(_ZERO, next_log_phi - log_phi)))
-                    weight = _HALF * (keep - next_keep)
-                    r += weight * (rgb[k, 0] + rgb[k + 1, 0])
-                    g += weight * (rgb[k, 1] + rgb[k + 1, 1])
-                    b += weight * (rgb[k, 2] + rgb[k + 1, 2])
-                    depth += weight * (t[k] + t[k + 1])
-                    keep = next_keep
-                    log_phi = next_log_phi
-                    transmittance[k + 1] = keep
-                out_rgb[ray, 0] = r
-                out_rgb[ray, 1] = g
-                out_rgb[ray, 2] = b
-                out_opacity[ray] = _ONE - keep
-                out_depth[ray] = depth
+            _composite_rays(
+                chunk, sdf, rgb, t, offsets, inv_s, transmittance, out_rgb, out_opacity, out_depth
+            )
             chunk = claim(turn)
+
+
+@device
+def _go_back(chunk, sdf, rgb, t, offsets, inv_s, transmittance, g_rgb, g_opacity, g_depth, g_sdf, g_color):
+    """The gradients that a chunk of the rays gives."""
+    n_rays = offsets.shape[0] - 1
+    size = (n_rays + CHUNKS - 1) // CHUNKS
+    for ray in range(chunk * size, min(n_rays, (chunk + 1) * size)):
+        start, end = offsets[ray], offsets[ray + 1]
+        for k in range(start, end):
+            g_sdf[k] = _ZERO
+            for c in range(3):
+                g_color[k, c] = _ZERO
+        # L = sum_k v_k (T_k - T_{k+1}); going back, `suffix` is the sum of (v_m - v_{m-1}) T_m over m > k
+        suffix = _ZERO
+        later = _ZERO  # v_{k+1}, zero behind the last interval
+        for k in range(end - 2, start - 1, -1):
+            weight = _HALF * (transmittance[k] - transmittance[k + 1])
+            value = g_opacity[ray] + g_depth[ray] * _HALF * (t[k] + t[k + 1])
+            for c in range(3):
+                value += g_rgb[ray, c] * _HALF * (rgb[k, c] + rgb[k + 1, c])
+                g_color[k, c] += weight * g_rgb[ray, c]
+                g_color[k + 1, c] += weight * g_rgb[ray, c]
+            suffix += (later - value) * transmittance[k + 1]
+            later = value
+            if sdf[k + 1] < sdf[k]:  # alpha > 0: d log(1 - alpha) flows to both ends
+                g_sdf[k + 1] += suffix * inv_s * _sigmoid(-inv_s * sdf[k + 1])
+                g_sdf[k] -= suffix * inv_s * _sigmoid(-inv_s * sdf[k])
 
 
 @kernel
 def _backward(sdf, rgb, t, offsets, inv_s, transmittance, g_rgb, g_opacity, g_depth, g_sdf, g_color):
-    n_rays = offsets.shape[0] - 1
-    size = (n_rays + CHUNKS - 1) // CHUNKS
     turn = np.zeros(1, np.int64)
     for _ in prange(CHUNKS):
         chunk = claim(turn)
         while chunk < CHUNKS:
-            for ray in range(chunk * size, min(n_rays, (chunk + 1) * size)):
-                start, end = offsets[ray], offsets[ray + 1]
-                for k in range(start, end):
-                    g_sdf[k] = _ZERO
-                    for c in range(3):
-                        g_color[k, c] = _ZERO
-                # L = sum_k v_k (T_k - T_{k+1}); going back, `suffix` is the sum of (v_m - v_{m-1}) T_m over m > k
-                suffix = _ZERO
-                later = _ZERO  # v_{k+1}, zero behind the last interval
-                for k in range(end - 2, start - 1, -1):
-                    weight = _HALF * (transmittance[k] - transmittance[k + 1])
-                    value = g_opacity[ray] + g_depth[ray] * _HALF * (t[k] + t[k + 1])
-                    for c in range(3):
-                        value += g_rgb[ray, c] * _HALF * (rgb[k, c] + rgb[k + 1, c])
-                        g_color[k, c] += weight * g_rgb[ray, c]
-                        g_color[k + 1, c] += weight * g_rgb[ray, c]
-                    suffix += (later - value) * transmittance[k + 1]
-                    later = value
-                    if sdf[k + 1] < sdf[k]:  # alpha > 0: d log(1 - alpha) flows to both ends
-                        g_sdf[k + 1] += suffix * inv_s * _sigmoid(-inv_s * sdf[k + 1])
-                        g_sdf[k] -= suffix * inv_s * _sigmoid(-inv_s * sdf[k])
+            _go_back(
+                chunk, sdf, rgb, t, offsets, inv_s, transmittance, g_rgb, g_opacity, g_depth, g_sdf, g_color
+            )
             chunk = claim(turn)
+
+
+@device
+def _weigh(chunk, sdf, offsets, inv_s, keep):
+    """Which samples of a chunk of the rays show."""
+    n_rays = offsets.shape[0] - 1
+    size = (n_rays + CHUNKS - 1) // CHUNKS
+    for ray in range(chunk * size, min(n_rays, (chunk + 1) * size)):
+        start, end = offsets[ray], offsets[ray + 1]
+        transmittance = _ONE
+        if end > start:
+            keep[start] = False
+            log_phi = _logsigmoid(inv_s * sdf[start])
+        for k in range(start, end - 1):
+            next_log_phi = _logsigmoid(inv_s * sdf[k + 1])
+            after = transmittance * np.float32(math.exp(min(_ZERO, next_log_phi - log_phi)))
+            heavy = transmittance - after >= _MIN_WEIGHT
+            keep[k] |= heavy
+            keep[k + 1] = heavy
+            transmittance = after
+            log_phi = next_log_phi
 
 
 @kernel
 def _visible(sdf, offsets, inv_s, keep):
-    n_rays = offsets.shape[0] - 1
-    size = (n_rays + CHUNKS - 1) // CHUNKS
     turn = np.zeros(1, np.int64)
     for _ in prange(CHUNKS):
         chunk = claim(turn)
         while chunk < CHUNKS:
-            for ray in range(chunk * size, min(n_rays, (chunk + 1) * size)):
-                start, end = offsets[ray], offsets[ray + 1]
-                transmittance = _ONE
-                if end > start:
-                    keep[start] = False
-                    log_phi = _logsigmoid(inv_s * sdf[start])
-                for k in range(start, end - 1):
-                    next_log_phi = _logsigmoid(inv_s * sdf[k + 1])
-                    after = transmittance * np.float32(math.exp(min(_ZERO, next_log_phi - log_phi)))
-                    heavy = transmittance - after >= _MIN_WEIGHT
-                    keep[k] |= heavy
-                    keep[k + 1] = heavy
-                    transmittance = after
-                    log_phi = next_log_phi
+            _weigh(chunk, sdf, offsets, inv_s, keep)
             chunk = claim(turn)
 
 

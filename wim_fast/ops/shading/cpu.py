@@ -44,46 +44,58 @@ def _light(basis, lighting, c):
     return light
 
 
-@kernel
-def _forward(x, union, normal, lighting, residual_max, sdf, rgb):
+@device
+def _shade_points(chunk, x, union, normal, lighting, residual_max, sdf, rgb):
+    """Signed distance and colour of a chunk of the points."""
     n, lit = x.shape[0], lighting.shape[0] > 0
     size = (n + CHUNKS - 1) // CHUNKS
+    basis = np.empty(_BASIS, np.float32)
+    for i in range(chunk * size, min(n, (chunk + 1) * size)):
+        sdf[i] = union[i] + residual_max * x[i, 0]
+        if lit:
+            _basis(normal[i, 0], normal[i, 1], normal[i, 2], basis)
+        for c in range(3):
+            color = _HALF + _HALF * x[i, 1 + c]
+            rgb[i, c] = color * _light(basis, lighting, c) if lit else color
+
+
+@kernel
+def _forward(x, union, normal, lighting, residual_max, sdf, rgb):
     turn = np.zeros(1, np.int64)
     for _ in prange(CHUNKS):
         chunk = claim(turn)
         while chunk < CHUNKS:
-            basis = np.empty(_BASIS, np.float32)
-            for i in range(chunk * size, min(n, (chunk + 1) * size)):
-                sdf[i] = union[i] + residual_max * x[i, 0]
-                if lit:
-                    _basis(normal[i, 0], normal[i, 1], normal[i, 2], basis)
-                for c in range(3):
-                    color = _HALF + _HALF * x[i, 1 + c]
-                    rgb[i, c] = color * _light(basis, lighting, c) if lit else color
+            _shade_points(chunk, x, union, normal, lighting, residual_max, sdf, rgb)
             chunk = claim(turn)
+
+
+@device
+def _go_back(chunk, x, normal, lighting, residual_max, g_sdf, g_rgb, g_x, g_lighting):
+    """The gradients that a chunk of the points gives."""
+    n, lit = x.shape[0], lighting.shape[0] > 0
+    size = (n + CHUNKS - 1) // CHUNKS
+    basis = np.empty(_BASIS, np.float32)
+    for i in range(chunk * size, min(n, (chunk + 1) * size)):
+        g_x[i, 0] = residual_max * g_sdf[i] * (_ONE - x[i, 0] * x[i, 0])
+        if lit:
+            _basis(normal[i, 0], normal[i, 1], normal[i, 2], basis)
+        for c in range(3):
+            value = x[i, 1 + c]
+            g = g_rgb[i, c]
+            if lit:
+                for k in range(_BASIS):
+                    g_lighting[chunk, k, c] += g * (_HALF + _HALF * value) * basis[k]
+                g *= _light(basis, lighting, c)
+            g_x[i, 1 + c] = _HALF * g * (_ONE - value * value)
 
 
 @kernel
 def _backward(x, normal, lighting, residual_max, g_sdf, g_rgb, g_x, g_lighting):
-    n, lit = x.shape[0], lighting.shape[0] > 0
-    size = (n + CHUNKS - 1) // CHUNKS
     turn = np.zeros(1, np.int64)
     for _ in prange(CHUNKS):
         chunk = claim(turn)
         while chunk < CHUNKS:
-            basis = np.empty(_BASIS, np.float32)
-            for i in range(chunk * size, min(n, (chunk + 1) * size)):
-                g_x[i, 0] = residual_max * g_sdf[i] * (_ONE - x[i, 0] * x[i, 0])
-                if lit:
-                    _basis(normal[i, 0], normal[i, 1], normal[i, 2], basis)
-                for c in range(3):
-                    value = x[i, 1 + c]
-                    g = g_rgb[i, c]
-                    if lit:
-                        for k in range(_BASIS):
-                            g_lighting[chunk, k, c] += g * (_HALF + _HALF * value) * basis[k]
-                        g *= _light(basis, lighting, c)
-                    g_x[i, 1 + c] = _HALF * g * (_ONE - value * value)
+            _go_back(chunk, x, normal, lighting, residual_max, g_sdf, g_rgb, g_x, g_lighting)
             chunk = claim(turn)
 
 
