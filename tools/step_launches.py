@@ -34,6 +34,7 @@ WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero
 
 
 PHASES = (
+    Phase(growing=True),
     Phase(),
     Phase(learning_cameras=True),
     Phase(merging=True, learning_cameras=True),

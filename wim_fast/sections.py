@@ -183,6 +183,12 @@ class LossConfig:
     )
     separation_weight: float = field(1.0, "weight of the separation loss", minimum=0, maximum=1e6)
     merge_weight: float = field(0.2, "weight of the merge loss after merge_start", minimum=0, maximum=1e6)
+    motion_weight: float = field(
+        0.0,
+        "weight of the loss on accelerations while frames are added; 100 where limbs pass each other",
+        minimum=0,
+        maximum=1e6,
+    )
     block_weight: float = field(
         2.0,
         "weight of a pixel's squared errors where its block of the image touches the mask",

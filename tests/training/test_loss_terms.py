@@ -24,6 +24,7 @@ WEIGHTS = {
     "joint": {"joint_weight_start": 0.0, "joint_weight_end": 0.0},
     "separation": {"separation_weight": 0.0},
     "merge": {"merge_weight": 0.0},
+    "motion": {"motion_weight": 0.0},
 }
 
 
@@ -42,8 +43,14 @@ def first_step(scene, **changes):
     """The terms of one step, all of them at work."""
     small = {"parts": 4, "hash_log2_entries": 8, "pose_width": 16, "decoder_width": 16, "iterations": 10}
     small |= {"learn_cameras": False}  # their prior is zero at first
-    small |= {"images_per_step": 2, "rays_per_image": 64, "merge_start": 0.0, "separation_sigma": 0.5}
-    small |= {"residual_max": 0.3}
+    small |= {
+        "images_per_step": 2,
+        "rays_per_image": 64,
+        "merge_start": 0.0,
+        "separation_sigma": 0.5,
+        "initial_frames": 2,
+    }
+    small |= {"residual_max": 0.3, "motion_weight": 100.0}
     return Trainer(scene, load_config("x", small | changes), 10, select_backend("numba")).train_step().losses
 
 

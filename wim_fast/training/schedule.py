@@ -17,7 +17,7 @@ CAMERA_RAMP = 0.05  # share of the iterations in which the correction of cameras
 
 TERMS = (
     "photo", "mask", "eikonal", "volume", "fit", "void", "hull", "silhouette", "part_center", "cameras", "joint", "separation",
-    "merge",
+    "merge", "motion",
 )  # fmt: skip
 """All that can be in the loss."""
 
@@ -53,6 +53,7 @@ def _places(names: tuple[str, ...], device: torch.device) -> Tensor:
 class Phase(NamedTuple):
     """What a step consists of."""
 
+    growing: bool = False  # frames are still to be added: the motion loss counts
     merging: bool = False  # the merge loss counts
     learning_cameras: bool = False
 

@@ -22,6 +22,7 @@ from wim_fast.training.batch import TrainingImages
 from wim_fast.training.room import Room
 from wim_fast.training.step_report import StepReport
 
+PAST, COMING = 6, 4  # frames in use and not yet in use whose accelerations are kept small
 CANDIDATES = 8  # random points for each of the void loss, which takes those that no camera judges
 
 
@@ -40,6 +41,7 @@ def training_losses(
     images: TrainingImages,
     config: Config,
     now: schedule.ScheduleValues,
+    growing: bool,
     merging: bool,
     backend: Backend,
     generator: torch.Generator,
@@ -48,8 +50,8 @@ def training_losses(
 ) -> StepResult:
     """Draw a batch, render it, and compare: every weighted term of eq. 10 of the supplement.
 
-    Nothing in it waits for a GPU, so that it can be recorded. Without `corrections` cameras are as given; `merging` says
-    whether the merge loss counts; `room`: the rows of the arrays of samples.
+    Nothing in it waits for a GPU, so that it can be recorded. Without `corrections` cameras are as given; `growing` and
+    `merging` say whether the motion and the merge loss count; `room`: the rows of the arrays of samples.
     """
     render, weights, sampling = config.render, config.loss, shared_sampling(config.sampling, processes)
     device, inv_s, masks = backend.device, now.inv_s, images.silhouettes.masks
@@ -153,6 +155,11 @@ def training_losses(
         distance, motion_weight = structure.merge_distance, structure.merge_motion_weight
         terms["merge"] = backend.merge_loss(rotation, translation, distance, motion_weight)
 
+    if growing:
+        window = newest_frames(now.active_frames, images.num_frames)
+        rotation, translation = model.trajectory(window, backend.pose_mlp, backend.part_poses)
+        terms["motion"] = motion_loss(rotation, translation, posed.semi_axes)
+
     names = tuple(terms)
     weighted = torch.stack([*terms.values()]) * now.weights_of(names)
     counts = samples.offsets[-1], samples.overflow, marched.offsets[-1], marched.overflow
@@ -196,6 +203,26 @@ def fit_loss(union: Tensor, sdf: Tensor, residual_max: float) -> Tensor:
     """
     squares = torch.nn.functional.mse_loss(union, sdf.detach(), reduction="sum")
     return squares * (1 / (residual_max**2 * max(len(sdf), 1)))
+
+
+def newest_frames(active: Tensor, num_frames: int) -> Tensor:
+    """The last of the `active` () frames in use and the first of those to come, (`PAST` + `COMING`,) of `num_frames`."""
+    window = active + torch.arange(-PAST, COMING, device=active.device)
+    return window.clamp(0, num_frames - 1)
+
+
+def motion_loss(rotation: Tensor, translation: Tensor, semi_axes: Tensor) -> Tensor:
+    """Mean square of the accelerations of the parts' centres and of the ends of their semi-axes, world units per frame^2.
+
+    So a new frame begins where those before it lead, and a limb that passes another does not change places with it. (Of
+    our own.)
+
+    Args:
+        rotation (T, P, 3, 3), translation (T, P, 3): poses in successive frames. semi_axes: (P, 3), no gradient.
+    """
+    ends = translation[:, :, None] + (rotation * semi_axes.detach()[:, None]).transpose(2, 3)
+    points = torch.cat([translation[:, :, None], ends], dim=2)  # (T, P, 4, 3)
+    return points.diff(n=2, dim=0).square().sum(-1).mean()
 
 
 def void_candidates(posed: Posed, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

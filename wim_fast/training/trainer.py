@@ -120,6 +120,7 @@ class Trainer:
         config, progress = self.config, self.progress
         cameras = self.corrections
         return schedule.Phase(
+            growing=self.active_frames < self.images.num_frames and config.loss.motion_weight > 0,
             merging=progress >= config.schedule.merge_start and config.loss.merge_weight > 0,
             learning_cameras=cameras is not None
             and progress >= config.cameras.camera_start
@@ -173,6 +174,7 @@ class Trainer:
             self.images,
             self.config,
             now,
+            phase.growing,
             phase.merging,
             self.backend,
             self.generator,
