@@ -18,7 +18,8 @@ import step_launches
 
 from wim_fast.ops import backend as backends
 
-# Launches of a step on a GPU: in its first third, while cameras are corrected, at the end. They may fall, not grow.
+# Launches of a step on a GPU: with the motion loss, in the first third, while cameras are corrected, at the end. They may
+# fall, not grow.
 BOUNDS = 325, 265, 330, 440
 
 
