@@ -63,6 +63,7 @@ def terms_and_gradients(scene):
         config,
         values,
         True,
+        True,
         trainer.backend,
         generator,
         ALONE,

@@ -34,6 +34,7 @@ VARIANTS = {
         Variant("no-joint", "without joint loss", {"joint_weight_start": 0.0, "joint_weight_end": 0.0}),
         Variant("no-separation", "without separation loss", {"separation_weight": 0.0}),
         Variant("no-merge", "without merge loss", {"merge_weight": 0.0}),
+        Variant("no-motion", "without motion loss", {"motion_weight": 0.0}),
         Variant("no-eikonal", "without eikonal loss", {"eikonal_weight": 0.0}),
         Variant("no-volume", "without volume loss", {"volume_weight": 0.0}),
         Variant("no-fit", "without fit loss", {"fit_weight": 0.0}),
