@@ -202,17 +202,20 @@ def whole_rays() -> None:
 
 def images() -> None:
     from wim_fast.ops.image_losses.triton import image_losses
-    from wim_fast.ops.pixels.reference import PixelTables
+    from wim_fast.ops.pixels.reference import Draws, PixelTables
     from wim_fast.ops.pixels.triton import draw_pixels
     from wim_fast.ops.shading.triton import shade
 
     index, boxes = torch.zeros(2, 3, 8, 8, dtype=torch.int32), torch.zeros(2, 3, 4, dtype=torch.int64)
     rgba, blocks = torch.zeros(4096, 4, dtype=torch.uint8), torch.zeros(2, 3, 4, 4, dtype=torch.bool)
     number = torch.zeros(POSES, dtype=torch.int64)
-    tables = PixelTables(index, rgba, rgba[:, 0].contiguous(), boxes, blocks, 64, 64, 8, 16)
-    draw_pixels(tables, number, number, torch.zeros(POSES, 100, 2), 10, 2.0)
+    outline, first = torch.zeros(10, dtype=torch.int32), torch.zeros(7, dtype=torch.int64)
+    tables = PixelTables(index, rgba, rgba[:, 0].contiguous(), boxes, blocks, outline, first, 64, 64, 8, 16)
+    draw_pixels(tables, number, number, torch.zeros(POSES, 100, 3), Draws(10, 10, 2.0), 2.0)
     rgb, opacity = (torch.zeros(1600, *size, requires_grad=True) for size in ((3,), ()))
-    losses = image_losses(rgb, opacity, rgb.detach(), opacity, opacity, rgb.detach(), torch.zeros(()))
+    losses = image_losses(
+        rgb, opacity, rgb.detach(), opacity, opacity, rgb.detach(), torch.zeros(()), 100, 90
+    )
     (losses.photo + losses.mask).backward()
     decoded, lighting = (torch.zeros(size, requires_grad=True) for size in ((1600, 4), (8, 3)))
     shaded = shade(decoded, opacity, rgb.detach(), lighting, 0.05)

@@ -25,7 +25,7 @@ def test_losses_and_gradients(backend, backgrounds):
     rgb, opacity, *others = case(257, backgrounds)
     inputs = [x.clone().requires_grad_() for x in (rgb, opacity)]
     exact = [x.double().requires_grad_() for x in (rgb, opacity)]
-    found = operation(backend, "image_losses")(*inputs, *others, torch.tensor(3.0))
+    found = operation(backend, "image_losses")(*inputs, *others, torch.tensor(3.0), 257, 257)
     filmed, alpha, weight, background = (x.double() for x in others)
     seen = exact[0] + (1 - exact[1])[:, None] * background
     target = alpha[:, None] * filmed + (1 - alpha)[:, None] * background
@@ -45,10 +45,26 @@ def test_losses_and_gradients(backend, backgrounds):
     assert not found.squared_error.requires_grad
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_squared_error_is_that_of_the_even_rays(backend):
+    """The others count for the losses alone."""
+    rgb, opacity, filmed, alpha, weight, background = case(60, 1)
+    squared = operation(backend, "image_losses")
+    found = squared(rgb, opacity, filmed, alpha, weight, background, torch.tensor(0.0), 20, 15)
+    seen, target = (
+        x + (1 - a)[:, None] * background for x, a in ((rgb, opacity), (alpha[:, None] * filmed, alpha))
+    )
+    expected = ((seen - target) ** 2).view(3, 20, 3)[:, :15].mean()
+    torch.testing.assert_close(found.squared_error, expected, rtol=1e-5, atol=0)
+    everything = squared(rgb, opacity, filmed, alpha, weight, background, torch.tensor(0.0), 20, 20)
+    torch.testing.assert_close(found.photo, everything.photo)
+    torch.testing.assert_close(found.mask, everything.mask)
+
+
 def test_reference_gradients_in_float64():
     rgb, opacity, *others = case(7, dtype=torch.float64)
     inputs = rgb.requires_grad_(), opacity.requires_grad_()
-    assert gradcheck(lambda *x: reference.image_losses(*x, *others, 0.0)[:2], inputs)
+    assert gradcheck(lambda *x: reference.image_losses(*x, *others, 0.0, 7, 7)[:2], inputs)
 
 
 def test_photo_and_mask_losses():

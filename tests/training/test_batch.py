@@ -11,7 +11,7 @@ from wim_fast.ops.image_losses.reference import mask_loss, photo_loss
 from wim_fast.ops.silhouette.reference import draw_mask_pixels, judged, nearest_in_mask
 from wim_fast.ops.silhouette.reference import project as project_points
 from wim_fast.recordings.cameras import project
-from wim_fast.recordings.masks import OBJECT, UNRELIABLE
+from wim_fast.recordings.masks import BACKGROUND, OBJECT, UNRELIABLE
 from wim_fast.training.batch import TrainingImages
 
 BACKEND = select_backend("numba")
@@ -267,3 +267,36 @@ def test_a_step_on_unseen_object_stays_finite(scene):
     assert report.values.isfinite().all()
     for name, parameter in trainer.model.named_parameters():
         assert parameter.isfinite().all(), name
+
+
+def test_rays_gather_at_the_outline(scene):
+    """The last of each image, within reach of its mask's outline; not where object and unreliable pixels meet."""
+
+    def half(mask):
+        mask[0, 1, :, 20:] = UNRELIABLE
+
+    unsure, config = changed_mask(scene, half), Config()
+    sampling = dataclasses.replace(config.sampling, outline_share=0.5, outline_reach=1.5)
+    batch = draw(TrainingImages(unsure, dataclasses.replace(config, sampling=sampling)), rays=100)
+    assert batch.even == 50
+    found = pixels_of(batch, unsure)[:, 50:]
+    for b, image in enumerate(zip(batch.camera.tolist(), batch.frame.tolist(), strict=True)):
+        mask = np.pad(unsure.mask[image], 1, mode="edge")
+        here, right, below = mask[1:-1, 1:-1], mask[1:-1, 2:], mask[2:, 1:-1]
+        ends = []  # places where object and background meet
+        for there, step in ((right, (1.0, 0.5)), (below, (0.5, 1.0))):
+            y, x = np.nonzero(here + there == BACKGROUND + OBJECT)
+            ends.append(np.stack([x, y], -1) + step)
+        distance = np.abs(found[b][:, None] - np.concatenate(ends)).max(-1).min(1)
+        assert distance.max() < 1.5 + 0.5 + 1e-3
+        assert distance.max() > 1
+
+
+def test_a_single_ray_of_an_image_is_no_outline_ray(scene):
+    """The squared error needs a ray."""
+    assert (
+        TrainingImages(scene, Config())
+        .draw(torch.tensor([0]), torch.tensor([1]), 1, generator(), BACKEND)
+        .even
+        == 1
+    )

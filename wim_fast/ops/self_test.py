@@ -248,14 +248,18 @@ def _drawing(count: int, random: torch.Generator) -> Case:
     mask = torch.randint(3, (len(rgba),), generator=random, dtype=torch.uint8)
     boxes = torch.tensor([4, 2, 21, 17]).repeat(cameras, POSES, 1)
     blocks = torch.rand(cameras, POSES, 5, 6, generator=random) < 0.5
+    outline = torch.randint(width * height, (30,), generator=random, dtype=torch.int32)
+    first = torch.linspace(0, 30, cameras * POSES + 1).long()
     camera, frame = (torch.randint(n, (2,), generator=random) for n in (cameras, POSES))
 
     def outputs(kernel: Callable, x: Sequence[Tensor]) -> Sequence[Tensor]:
-        index, rgba, mask, boxes, blocks, camera, frame, uniform = x
-        tables = pixels.PixelTables(index, rgba, mask, boxes, blocks, width, height, tile, block)
-        return kernel(tables, camera, frame, uniform, count // 8, 2.0)
+        index, rgba, mask, boxes, blocks, outline, first, camera, frame, uniform = x
+        of_images = index, rgba, mask, boxes, blocks, outline, first
+        tables = pixels.PixelTables(*of_images, width, height, tile, block)
+        return kernel(tables, camera, frame, uniform, pixels.Draws(count // 8, count // 8, 2.0), 2.0)
 
-    inputs = index, rgba, mask, boxes, blocks, camera, frame, torch.rand(2, count // 2, 2, generator=random)
+    uniform = torch.rand(2, count // 2, 3, generator=random)
+    inputs = index, rgba, mask, boxes, blocks, outline, first, camera, frame, uniform
     return Case("draw_pixels", pixels.draw_pixels, inputs, outputs, tolerance=FEW)
 
 
@@ -271,7 +275,7 @@ def _colors(count: int, random: torch.Generator) -> Iterator[Case]:
     opacity, alpha, weight = (torch.rand(count, generator=random) for _ in range(3))
     yield Case(
         "image_losses", image_losses.image_losses, (rgb, opacity, filmed, alpha, weight, background),
-        lambda kernel, x: [y for grey in (x[5], x[5][:1]) for y in kernel(*x[:5], grey, 4.0)], (0, 1),
+        lambda kernel, x: [y for grey in (x[5], x[5][:1]) for y in kernel(*x[:5], grey, 4.0, count, count)], (0, 1),
     )  # fmt: skip
 
 

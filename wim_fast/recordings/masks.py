@@ -78,6 +78,18 @@ def as_mask(rgba: Pixels, unreliable: Unreliable) -> Pixels:
     return mask
 
 
+def outline(mask: Pixels) -> NDArray[np.bool_]:
+    """Pixels (h, w) of object and background that share a side with one of the other."""
+    found = np.zeros(mask.shape, bool)
+    for pixels, at in ((mask, found), (mask.T, found.T)):
+        changes = ((pixels[1:] == OBJECT) & (pixels[:-1] == BACKGROUND)) | (
+            (pixels[1:] == BACKGROUND) & (pixels[:-1] == OBJECT)
+        )
+        at[1:] |= changes
+        at[:-1] |= changes
+    return found
+
+
 def as_greys(mask: Pixels) -> Pixels:
     """A mask as it is written to a file."""
     return np.array(GREYS, np.uint8)[mask]

@@ -78,7 +78,8 @@ def _loss(run: TrainedModel, batch: Batch, posed: Posed) -> Tensor:
     sdf, rgb, *_ = model.evaluate(samples.points, samples.pose_ids, posed, run.backend)
     seen = run.backend.composite(sdf, rgb, samples.t, samples.offsets, inv_s)
     background = torch.full((1, 3), run.background, device=run.backend.device)
+    counted = len(batch.alpha), len(batch.alpha)
     found = run.backend.image_losses(
-        seen.rgb, seen.opacity, batch.rgb, batch.alpha, batch.weight, background, 0.0
+        seen.rgb, seen.opacity, batch.rgb, batch.alpha, batch.weight, background, 0.0, *counted
     )
     return found.photo + found.mask

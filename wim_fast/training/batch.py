@@ -10,9 +10,9 @@ from torch import Tensor
 
 from wim_fast.config import Config
 from wim_fast.ops.backend import Backend
-from wim_fast.ops.pixels.reference import PixelTables
+from wim_fast.ops.pixels.reference import Draws, PixelTables
 from wim_fast.profiling import stage
-from wim_fast.recordings.masks import OBJECT
+from wim_fast.recordings.masks import OBJECT, outline
 from wim_fast.rendering.rays import RayCameras, Rays, image_ids
 from wim_fast.scene.footage import TILE
 from wim_fast.scene.scene import Scene
@@ -30,6 +30,7 @@ class Batch(NamedTuple):
     weight: (
         Tensor  # (B * n,) 0 at unreliable pixels; 1 at others, `block_weight` in blocks that touch the mask
     )
+    even: int  # of an image's n rays, the first so many are spread over the box and the image, the others near the outline
 
 
 class TrainingImages:
@@ -49,15 +50,19 @@ class TrainingImages:
         shape = self.num_cameras, self.num_frames
         self.blocks = torch.zeros(*shape, rows, columns, dtype=torch.bool)
         self.boxes = torch.tensor([0, 0, self.width, self.height]).repeat(*shape, 1)  # x0 y0 x1 y1
+        outlines = []
         for v, f in np.ndindex(shape):
             self._find_box_and_blocks(v, f, scene.mask[v, f] == OBJECT)
+            outlines.append(np.flatnonzero(outline(scene.mask[v, f])).astype(np.int32))
         self.boxes, self.blocks = self.boxes.to(self.device), self.blocks.to(self.device)
+        near = torch.from_numpy(np.concatenate(outlines)).to(self.device)
+        first = torch.tensor([0, *(len(pixels) for pixels in outlines)], device=self.device).cumsum(0)
         footage = scene.footage
         index, rgba, mask = (
             torch.from_numpy(array).to(self.device)
             for array in (footage.index, footage.rgba_tiles, footage.mask_tiles)
         )
-        tables = index, rgba.view(-1, 4), mask.view(-1), self.boxes, self.blocks
+        tables = index, rgba.view(-1, 4), mask.view(-1), self.boxes, self.blocks, near, first
         self.pixels = PixelTables(*tables, self.width, self.height, TILE, self.block)
 
     def _find_box_and_blocks(self, v: int, f: int, inside: np.ndarray) -> None:
@@ -89,11 +94,15 @@ class TrainingImages:
 
         `cameras`: as they are corrected; None: as given.
         """
-        images = len(camera)
-        uniform = torch.rand(images, rays_per_image, 2, generator=generator, device=self.device)
-        anywhere = round(self.sampling.anywhere_share * rays_per_image)
-        place, *seen = backend.draw_pixels(self.pixels, camera, frame, uniform, anywhere, self.block_weight)
+        images, sampling = len(camera), self.sampling
+        uniform = torch.rand(images, rays_per_image, 3, generator=generator, device=self.device)
+        anywhere = round(sampling.anywhere_share * rays_per_image)
+        near = min(round(sampling.outline_share * rays_per_image), rays_per_image - 1)
+        draws = Draws(anywhere, near, sampling.outline_reach)
+        place, rgb, alpha, weight = backend.draw_pixels(
+            self.pixels, camera, frame, uniform, draws, self.block_weight
+        )
         origins, directions = (cameras or self.cameras).rays(camera, place, backend.camera_rays)
         pose_ids = image_ids(images, rays_per_image, self.device)
         rays = Rays(origins.reshape(-1, 3), directions.reshape(-1, 3), pose_ids)
-        return Batch(camera, frame, rays, *seen)
+        return Batch(camera, frame, rays, rgb, alpha, weight, rays_per_image - near)

@@ -106,9 +106,9 @@ def training_losses(
     seen = rendered.rgb
     if learned is not None:
         seen = (seen.view(len(camera), -1, 3) @ learned.color[camera].transpose(1, 2)).view(-1, 3)
-    image = backend.image_losses(
-        seen, rendered.opacity, batch.rgb, batch.alpha, batch.weight, background, now.doubt
-    )
+    filmed = batch.rgb, batch.alpha, batch.weight
+    counted = render.rays_per_image, batch.even
+    image = backend.image_losses(seen, rendered.opacity, *filmed, background, now.doubt, *counted)
     terms = {"photo": image.photo, "mask": image.mask}
 
     # shape

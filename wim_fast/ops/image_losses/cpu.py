@@ -11,13 +11,14 @@ from torch import Tensor
 from wim_fast.ops.compiled import arrays, kernel
 from wim_fast.ops.image_losses.reference import ImageLosses
 
+_ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
 _TWO = np.float32(2.0)
 _FOUR = np.float32(4.0)
 
 
 @functools.partial(kernel, parallel=False)
-def _losses(rgb, opacity, filmed, alpha, weight, background, doubt, losses, g_rgb, g_photo, g_mask):
+def _losses(rgb, opacity, filmed, alpha, weight, background, doubt, each, even, losses, g_rgb, g_photo, g_mask):  # fmt: skip
     """`g_rgb` (R, 3) and `g_photo` (R,) of the photo loss with respect to colour and opacity, `g_mask` (R,) of the mask loss."""
     rays, every = opacity.shape[0], background.shape[0] > 1
     of_color, of_ray = _ONE / np.float32(3 * rays), _ONE / np.float32(rays)
@@ -40,19 +41,21 @@ def _losses(rgb, opacity, filmed, alpha, weight, background, doubt, losses, g_rg
         g_mask[i] = _TWO * believed * error * of_ray
         photo += believed * squares
         mask += believed * error * error
-        squared_error += squares
+        squared_error += squares if i % each < even else _ZERO
     losses[0] = _FOUR * photo * of_color
     losses[1] = mask * of_ray
-    losses[2] = squared_error * of_color
+    losses[2] = squared_error * of_color * (np.float32(each) / np.float32(even))
 
 
 class _ImageLosses(torch.autograd.Function):
     @staticmethod
     def forward(ctx, rgb, opacity, *others):  # type: ignore[override]
-        rgb_, opacity_, *others_ = arrays(rgb, opacity, *others[:-1])
+        *others, doubt, each, even = others
+        rgb_, opacity_, *others_ = arrays(rgb, opacity, *others)
+        doubt = np.float32(float(doubt))
         losses = np.zeros((3, 1), np.float32)
         ctx.gradients = [np.empty_like(x) for x in (rgb_, opacity_, opacity_)]
-        _losses(rgb_, opacity_, *others_, np.float32(float(others[-1])), losses[:, 0], *ctx.gradients)
+        _losses(rgb_, opacity_, *others_, doubt, each, even, losses[:, 0], *ctx.gradients)
         photo, mask, squared_error = (torch.from_numpy(loss).squeeze(0) for loss in losses)
         ctx.mark_non_differentiable(squared_error)
         return photo, mask, squared_error
@@ -62,7 +65,7 @@ class _ImageLosses(torch.autograd.Function):
         of_rgb, of_opacity, of_mask = ctx.gradients
         photo, mask = np.float32(g_photo.item()), np.float32(g_mask.item())
         found = photo * of_rgb, photo * of_opacity + mask * of_mask
-        return *(torch.from_numpy(g) for g in found), *([None] * 5)
+        return *(torch.from_numpy(g) for g in found), *([None] * 7)
 
 
 def image_losses(
@@ -73,6 +76,10 @@ def image_losses(
     weight: Tensor,
     background: Tensor,
     doubt: float | Tensor,
+    each: int,
+    even: int,
 ) -> ImageLosses:
     """See ``reference.image_losses``: the same result for CPU float32 tensors."""
-    return ImageLosses(*_ImageLosses.apply(rgb, opacity, filmed, alpha, weight, background, doubt))
+    return ImageLosses(
+        *_ImageLosses.apply(rgb, opacity, filmed, alpha, weight, background, doubt, each, even)
+    )

@@ -13,7 +13,7 @@ class ImageLosses(NamedTuple):
 
     photo: Tensor
     mask: Tensor
-    squared_error: Tensor  # mean over rays and colours, all of them believed; no gradient
+    squared_error: Tensor  # mean over even rays and colours, all of them believed; no gradient
 
 
 def image_losses(
@@ -24,6 +24,8 @@ def image_losses(
     weight: Tensor,
     background: Tensor,
     doubt: float | Tensor,
+    each: int,
+    even: int,
 ) -> ImageLosses:
     """Both losses of R rays, over `background`; masks are believed as far as `trust` says.
 
@@ -33,12 +35,13 @@ def image_losses(
         weight: (R,) of the rays.
         background: (R, 3) or (1, 3), in [0, 1].
         doubt: see `trust`.
+        each: the rays of an image; R is a multiple of it. The first `even` of them are those drawn evenly.
     """
     rgb = rgb + (1 - opacity)[:, None] * background
     target = alpha[:, None] * filmed + (1 - alpha)[:, None] * background
     believed = weight * trust(opacity, alpha, doubt)
     with torch.no_grad():
-        squared_error = ((rgb - target) ** 2).mean()
+        squared_error = ((rgb - target) ** 2).view(-1, each, 3)[:, :even].mean()
     return ImageLosses(photo_loss(rgb, target, believed), mask_loss(opacity, alpha, believed), squared_error)
 
 

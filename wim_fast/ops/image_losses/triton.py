@@ -32,9 +32,10 @@ def _difference(rgb, filmed, background, o, a, ray, c, is_ray, EVERY: tl.constex
     return tl.where(is_ray, seen - target, 0.0), grey
 
 
-@triton.jit(do_not_specialize=["rays"])
+@triton.jit(do_not_specialize=["rays", "each", "even"])
 def _forward(
-    rgb, opacity, filmed, alpha, weight, background, doubt, shares, rays, EVERY: tl.constexpr, BLOCK: tl.constexpr
+    rgb, opacity, filmed, alpha, weight, background, doubt, shares, rays, each, even, EVERY: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     ray = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     is_ray = ray < rays
@@ -46,7 +47,8 @@ def _forward(
     place = shares + 3 * tl.program_id(0)
     tl.store(place, tl.sum(believed * squares) * 4.0 / (3.0 * rays))
     tl.store(place + 1, tl.sum(believed * (o - a) * (o - a)) / rays)
-    tl.store(place + 2, tl.sum(squares) / (3.0 * rays))
+    counted = tl.where(ray % each < even, squares, 0.0)
+    tl.store(place + 2, tl.sum(counted) / (3.0 * rays) * (each.to(tl.float32) / even.to(tl.float32)))
 
 
 @triton.jit(do_not_specialize=["rays"])
@@ -68,12 +70,12 @@ def _backward(
 
 class _ImageLosses(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, *tensors):  # type: ignore[override]
+    def forward(ctx, each, even, *tensors):  # type: ignore[override]
         inputs = [x.detach().contiguous() for x in tensors]
         rays, every = len(inputs[1]), int(len(inputs[5]) > 1)
         blocks = triton.cdiv(rays, BLOCK)
         shares = inputs[0].new_empty(blocks, 3)
-        _forward[(blocks,)](*inputs, shares, rays, EVERY=every, BLOCK=BLOCK, num_warps=WARPS)
+        _forward[(blocks,)](*inputs, shares, rays, each, even, EVERY=every, BLOCK=BLOCK, num_warps=WARPS)
         ctx.save_for_backward(*inputs)
         losses = shares.sum(0).unbind()
         ctx.mark_non_differentiable(losses[2])
@@ -94,7 +96,7 @@ class _ImageLosses(torch.autograd.Function):
             BLOCK=BLOCK,
             num_warps=WARPS,
         )
-        return *grads, *([None] * 5)
+        return None, None, *grads, *([None] * 5)
 
 
 def image_losses(
@@ -105,7 +107,11 @@ def image_losses(
     weight: Tensor,
     background: Tensor,
     doubt: float | Tensor,
+    each: int,
+    even: int,
 ) -> ImageLosses:
     """See ``reference.image_losses``: the same result for float32 tensors on a GPU."""
     doubt = device_scalar(doubt, rgb.device)
-    return ImageLosses(*_ImageLosses.apply(rgb, opacity, filmed, alpha, weight, background, doubt))
+    return ImageLosses(
+        *_ImageLosses.apply(each, even, rgb, opacity, filmed, alpha, weight, background, doubt)
+    )

@@ -9,27 +9,37 @@ import torch
 from torch import Tensor
 
 from wim_fast.ops.compiled import arrays, kernel
-from wim_fast.ops.pixels.reference import Pixels, PixelTables
+from wim_fast.ops.pixels.reference import Draws, Pixels, PixelTables
 from wim_fast.recordings.masks import UNRELIABLE
 
 _ZERO = np.float32(0.0)
+_HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
+_TWO = np.float32(2.0)
 _WHITE = np.float32(255.0)
 
 
 @functools.partial(kernel, parallel=False)
-def _draw(index, rgba, mask, boxes, blocks, width, height, tile, block, camera, frame, uniform, anywhere, block_weight,
-          place, rgb, alpha, weight):  # fmt: skip
+def _draw(index, rgba, mask, boxes, blocks, outline, first, width, height, tile, block, camera, frame, uniform, anywhere,
+          near, reach, block_weight, place, rgb, alpha, weight):  # fmt: skip
     images, count = uniform.shape[:2]
+    frames = boxes.shape[1]
     for b in range(images):
         v, f = camera[b], frame[b]
         box = boxes[v, f]
+        start, end = first[v * frames + f], first[v * frames + f + 1]
         for n in range(count):
             whole = n < anywhere
             x0, x1 = (0, width) if whole else (box[0], box[2])
             y0, y1 = (0, height) if whole else (box[1], box[3])
             x = np.float32(x0) + uniform[b, n, 0] * np.float32(x1 - x0)
             y = np.float32(y0) + uniform[b, n, 1] * np.float32(y1 - y0)
+            if n >= count - near and end > start:
+                which = np.int64(uniform[b, n, 2] * np.float32(end - start))
+                pixel = outline[start + min(which, end - start - 1)]
+                x = np.float32(pixel % width) + _HALF + reach * (_TWO * uniform[b, n, 0] - _ONE)
+                y = np.float32(pixel // width) + _HALF + reach * (_TWO * uniform[b, n, 1] - _ONE)
+                x, y = (min(max(x, _ZERO), np.float32(width)), min(max(y, _ZERO), np.float32(height)))
             place[b, n, 0] = x
             place[b, n, 1] = y
             column, row = min(np.int64(x), width - 1), min(np.int64(y), height - 1)
@@ -45,17 +55,19 @@ def _draw(index, rgba, mask, boxes, blocks, width, height, tile, block, camera, 
 
 
 def draw_pixels(
-    tables: PixelTables, camera: Tensor, frame: Tensor, uniform: Tensor, anywhere: int, block_weight: float
+    tables: PixelTables, camera: Tensor, frame: Tensor, uniform: Tensor, draws: Draws, block_weight: float
 ) -> Pixels:
     """See ``reference.draw_pixels``: the same result on the CPU."""
     images, count = uniform.shape[:2]
     n = images * count
     drawn = [np.empty(size, np.float32) for size in ((images, count, 2), (n, 3), n, n)]
     _draw(
-        *arrays(*tables[:5]),
-        *tables[5:],
+        *arrays(*tables[:7]),
+        *tables[7:],
         *arrays(camera, frame, uniform),
-        anywhere,
+        draws.anywhere,
+        draws.outline,
+        np.float32(draws.reach),
         np.float32(block_weight),
         *drawn,
     )

@@ -18,6 +18,10 @@ class PixelTables(NamedTuple):
     mask: Tensor  # (tiles * tile^2,) uint8, see recordings.masks
     boxes: Tensor  # (V, T, 4) int64 x0 y0 x1 y1 round the object
     blocks: Tensor  # (V, T, rows, columns) bool: whether the mask touches a block of `block` x `block` pixels
+    outline: (
+        Tensor  # (M,) int32 pixels, y * width + x, that the mask's outline runs between, image after image
+    )
+    first: Tensor  # (V * T + 1,) int64 where those of an image begin
     width: int
     height: int
     tile: int
@@ -35,20 +39,37 @@ class Pixels(NamedTuple):
     )
 
 
+class Draws(NamedTuple):
+    """How many of the n pixels of an image are not drawn from the box round the object."""
+
+    anywhere: int  # from the whole image: the first
+    outline: int  # near the outline, and from the box where the image has none: the last
+    reach: float  # from there to the pixels of the outline, along each axis, at most; pixels
+
+
 def draw_pixels(
-    tables: PixelTables, camera: Tensor, frame: Tensor, uniform: Tensor, anywhere: int, block_weight: float
+    tables: PixelTables, camera: Tensor, frame: Tensor, uniform: Tensor, draws: Draws, block_weight: float
 ) -> Pixels:
     """Pixels of the images (camera[i], frame[i]), i < B, jittered within the pixel.
 
     Args:
-        uniform: (B, n, 2) in [0, 1): where in the box round the object.
-        anywhere: so many of the n are taken from the whole image instead.
+        uniform: (B, n, 3) in [0, 1): where in the box round the object, or from a pixel of the outline; and which of those.
     """
     t, size = tables, uniform.new_tensor([tables.width, tables.height])
     box = t.boxes[camera, frame].to(uniform.dtype)[:, None]
-    whole = (torch.arange(uniform.shape[1], device=uniform.device) < anywhere)[:, None]
+    number = torch.arange(uniform.shape[1], device=uniform.device)[None]
+    whole = (number < draws.anywhere)[..., None]
     low = torch.where(whole, 0, box[..., :2])
-    place = low + uniform * (torch.where(whole, size, box[..., 2:]) - low)
+    place = low + uniform[..., :2] * (torch.where(whole, size, box[..., 2:]) - low)
+    if draws.outline and len(t.outline):
+        image = camera * t.boxes.shape[1] + frame
+        start, count = t.first[image, None], (t.first[image + 1] - t.first[image])[:, None]
+        which = torch.minimum((uniform[..., 2] * count).long(), count - 1)
+        pixel = t.outline[(start + which).clamp(0, len(t.outline) - 1)].long()
+        center = torch.stack([pixel % t.width, pixel // t.width], dim=-1) + 0.5
+        near = center + draws.reach * (2 * uniform[..., :2] - 1)
+        at_outline = (number >= uniform.shape[1] - draws.outline) & (count > 0)
+        place = torch.where(at_outline[..., None], torch.minimum(near.clamp_min(0), size), place)
     x, y = place.long().unbind(-1)
     x, y = x.clamp_max(t.width - 1), y.clamp_max(t.height - 1)
     c, f = camera[:, None], frame[:, None]

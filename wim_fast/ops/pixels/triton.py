@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from wim_fast.ops.pixels.reference import Pixels, PixelTables
+from wim_fast.ops.pixels.reference import Draws, Pixels, PixelTables
 from wim_fast.recordings import masks
 
 BLOCK = 128  # pixels
@@ -25,6 +25,7 @@ def _within(low, high, uniform):
         "total",
         "count",
         "anywhere",
+        "near",
         "frames",
         "width",
         "height",
@@ -37,8 +38,9 @@ def _within(low, high, uniform):
     ]
 )
 def _draw(
-    index, rgba, mask, boxes, blocks, camera, frame, uniform, place, rgb, alpha, weight, block_weight, total, count, anywhere,
-    frames, width, height, tile, tile_rows, tile_columns, block, block_rows, block_columns, BLOCK: tl.constexpr,
+    index, rgba, mask, boxes, blocks, outline, first, camera, frame, uniform, place, rgb, alpha, weight, block_weight, reach,
+    total, count, anywhere, near, frames, width, height, tile, tile_rows, tile_columns, block, block_rows, block_columns,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     is_pixel = i < total
@@ -50,8 +52,17 @@ def _draw(
     y0 = tl.where(whole, 0, tl.load(box + 1)).to(tl.float32)
     x1 = tl.where(whole, width, tl.load(box + 2)).to(tl.float32)
     y1 = tl.where(whole, height, tl.load(box + 3)).to(tl.float32)
-    x = _within(x0, x1, tl.load(uniform + 2 * i))
-    y = _within(y0, y1, tl.load(uniform + 2 * i + 1))
+    across, down, which = tl.load(uniform + 3 * i), tl.load(uniform + 3 * i + 1), tl.load(uniform + 3 * i + 2)
+    start, end = tl.load(first + image), tl.load(first + image + 1)
+    at_outline = (i % count >= count - near) & (end > start)
+    which = tl.minimum((which * (end - start).to(tl.float32)).to(tl.int64), end - start - 1)
+    pixel = tl.load(outline + start + which, mask=at_outline, other=0)
+    near_x = (pixel % width).to(tl.float32) + 0.5 + reach * (2.0 * across - 1.0)
+    near_y = (pixel // width).to(tl.float32) + 0.5 + reach * (2.0 * down - 1.0)
+    near_x = tl.minimum(tl.maximum(near_x, 0.0), width.to(tl.float32))
+    near_y = tl.minimum(tl.maximum(near_y, 0.0), height.to(tl.float32))
+    x = tl.where(at_outline, near_x, _within(x0, x1, across))
+    y = tl.where(at_outline, near_y, _within(y0, y1, down))
     tl.store(place + 2 * i, x, mask=is_pixel)
     tl.store(place + 2 * i + 1, y, mask=is_pixel)
     column = tl.minimum(x.to(tl.int32), width - 1)
@@ -67,17 +78,17 @@ def _draw(
 
 
 def draw_pixels(
-    tables: PixelTables, camera: Tensor, frame: Tensor, uniform: Tensor, anywhere: int, block_weight: float
+    tables: PixelTables, camera: Tensor, frame: Tensor, uniform: Tensor, draws: Draws, block_weight: float
 ) -> Pixels:
     """See ``reference.draw_pixels``: the same result on a GPU."""
     images, count = uniform.shape[:2]
     total = images * count
     drawn = [uniform.new_empty(size) for size in ((images, count, 2), (total, 3), total, total)]
     if total:
-        inputs = (tables.tile_index, tables.rgba, tables.mask, tables.boxes, tables.blocks.view(torch.uint8))
+        inputs = (*tables[:4], tables.blocks.view(torch.uint8), tables.outline, tables.first)
         _draw[(triton.cdiv(total, BLOCK),)](
-            *(x.contiguous() for x in (*inputs, camera, frame, uniform)), *drawn, block_weight, total, count, anywhere,
-            tables.boxes.shape[1], tables.width, tables.height, tables.tile, *tables.tile_index.shape[2:], tables.block,
-            *tables.blocks.shape[2:], BLOCK=BLOCK, num_warps=WARPS,
+            *(x.contiguous() for x in (*inputs, camera, frame, uniform)), *drawn, block_weight, draws.reach, total, count,
+            draws.anywhere, draws.outline, tables.boxes.shape[1], tables.width, tables.height, tables.tile,
+            *tables.tile_index.shape[2:], tables.block, *tables.blocks.shape[2:], BLOCK=BLOCK, num_warps=WARPS,
         )  # fmt: skip
     return Pixels(*drawn)
