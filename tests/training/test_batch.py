@@ -270,13 +270,13 @@ def test_a_step_on_unseen_object_stays_finite(scene):
 
 
 def test_rays_gather_at_the_outline(scene):
-    """The last of each image, within reach of its mask's outline; not where object and unreliable pixels meet."""
+    """The last of each image, in pixels at its mask's outline; not where object and unreliable pixels meet."""
 
     def half(mask):
         mask[0, 1, :, 20:] = UNRELIABLE
 
     unsure, config = changed_mask(scene, half), Config()
-    sampling = dataclasses.replace(config.sampling, outline_share=0.5, outline_reach=1.5)
+    sampling = dataclasses.replace(config.sampling, outline_share=0.5)
     batch = draw(TrainingImages(unsure, dataclasses.replace(config, sampling=sampling)), rays=100)
     assert batch.even == 50
     found = pixels_of(batch, unsure)[:, 50:]
@@ -288,8 +288,7 @@ def test_rays_gather_at_the_outline(scene):
             y, x = np.nonzero(here + there == BACKGROUND + OBJECT)
             ends.append(np.stack([x, y], -1) + step)
         distance = np.abs(found[b][:, None] - np.concatenate(ends)).max(-1).min(1)
-        assert distance.max() < 1.5 + 0.5 + 1e-3
-        assert distance.max() > 1
+        assert distance.max() < 1 + 1e-3
 
 
 def test_a_single_ray_of_an_image_is_no_outline_ray(scene):

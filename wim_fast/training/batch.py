@@ -30,7 +30,7 @@ class Batch(NamedTuple):
     weight: (
         Tensor  # (B * n,) 0 at unreliable pixels; 1 at others, `block_weight` in blocks that touch the mask
     )
-    even: int  # of an image's n rays, the first so many are spread over the box and the image, the others near the outline
+    even: int  # of an image's n rays, the first so many are spread over the box and the image, the others at the outline
 
 
 class TrainingImages:
@@ -55,14 +55,14 @@ class TrainingImages:
             self._find_box_and_blocks(v, f, scene.mask[v, f] == OBJECT)
             outlines.append(np.flatnonzero(outline(scene.mask[v, f])).astype(np.int32))
         self.boxes, self.blocks = self.boxes.to(self.device), self.blocks.to(self.device)
-        near = torch.from_numpy(np.concatenate(outlines)).to(self.device)
+        at_outline = torch.from_numpy(np.concatenate(outlines)).to(self.device)
         first = torch.tensor([0, *(len(pixels) for pixels in outlines)], device=self.device).cumsum(0)
         footage = scene.footage
         index, rgba, mask = (
             torch.from_numpy(array).to(self.device)
             for array in (footage.index, footage.rgba_tiles, footage.mask_tiles)
         )
-        tables = index, rgba.view(-1, 4), mask.view(-1), self.boxes, self.blocks, near, first
+        tables = index, rgba.view(-1, 4), mask.view(-1), self.boxes, self.blocks, at_outline, first
         self.pixels = PixelTables(*tables, self.width, self.height, TILE, self.block)
 
     def _find_box_and_blocks(self, v: int, f: int, inside: np.ndarray) -> None:
@@ -97,12 +97,11 @@ class TrainingImages:
         images, sampling = len(camera), self.sampling
         uniform = torch.rand(images, rays_per_image, 3, generator=generator, device=self.device)
         anywhere = round(sampling.anywhere_share * rays_per_image)
-        near = min(round(sampling.outline_share * rays_per_image), rays_per_image - 1)
-        draws = Draws(anywhere, near, sampling.outline_reach)
+        draws = Draws(anywhere, min(round(sampling.outline_share * rays_per_image), rays_per_image - 1))
         place, rgb, alpha, weight = backend.draw_pixels(
             self.pixels, camera, frame, uniform, draws, self.block_weight
         )
         origins, directions = (cameras or self.cameras).rays(camera, place, backend.camera_rays)
         pose_ids = image_ids(images, rays_per_image, self.device)
         rays = Rays(origins.reshape(-1, 3), directions.reshape(-1, 3), pose_ids)
-        return Batch(camera, frame, rays, rgb, alpha, weight, rays_per_image - near)
+        return Batch(camera, frame, rays, rgb, alpha, weight, rays_per_image - draws.outline)

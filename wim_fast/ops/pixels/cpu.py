@@ -13,15 +13,13 @@ from wim_fast.ops.pixels.reference import Draws, Pixels, PixelTables
 from wim_fast.recordings.masks import UNRELIABLE
 
 _ZERO = np.float32(0.0)
-_HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
-_TWO = np.float32(2.0)
 _WHITE = np.float32(255.0)
 
 
 @functools.partial(kernel, parallel=False)
 def _draw(index, rgba, mask, boxes, blocks, outline, first, width, height, tile, block, camera, frame, uniform, anywhere,
-          near, reach, block_weight, place, rgb, alpha, weight):  # fmt: skip
+          at_outline, block_weight, place, rgb, alpha, weight):  # fmt: skip
     images, count = uniform.shape[:2]
     frames = boxes.shape[1]
     for b in range(images):
@@ -34,12 +32,11 @@ def _draw(index, rgba, mask, boxes, blocks, outline, first, width, height, tile,
             y0, y1 = (0, height) if whole else (box[1], box[3])
             x = np.float32(x0) + uniform[b, n, 0] * np.float32(x1 - x0)
             y = np.float32(y0) + uniform[b, n, 1] * np.float32(y1 - y0)
-            if n >= count - near and end > start:
+            if n >= count - at_outline and end > start:
                 which = np.int64(uniform[b, n, 2] * np.float32(end - start))
                 pixel = outline[start + min(which, end - start - 1)]
-                x = np.float32(pixel % width) + _HALF + reach * (_TWO * uniform[b, n, 0] - _ONE)
-                y = np.float32(pixel // width) + _HALF + reach * (_TWO * uniform[b, n, 1] - _ONE)
-                x, y = (min(max(x, _ZERO), np.float32(width)), min(max(y, _ZERO), np.float32(height)))
+                x = np.float32(pixel % width) + uniform[b, n, 0]
+                y = np.float32(pixel // width) + uniform[b, n, 1]
             place[b, n, 0] = x
             place[b, n, 1] = y
             column, row = min(np.int64(x), width - 1), min(np.int64(y), height - 1)
@@ -67,7 +64,6 @@ def draw_pixels(
         *arrays(camera, frame, uniform),
         draws.anywhere,
         draws.outline,
-        np.float32(draws.reach),
         np.float32(block_weight),
         *drawn,
     )

@@ -25,7 +25,7 @@ def _within(low, high, uniform):
         "total",
         "count",
         "anywhere",
-        "near",
+        "of_outline",
         "frames",
         "width",
         "height",
@@ -38,8 +38,8 @@ def _within(low, high, uniform):
     ]
 )
 def _draw(
-    index, rgba, mask, boxes, blocks, outline, first, camera, frame, uniform, place, rgb, alpha, weight, block_weight, reach,
-    total, count, anywhere, near, frames, width, height, tile, tile_rows, tile_columns, block, block_rows, block_columns,
+    index, rgba, mask, boxes, blocks, outline, first, camera, frame, uniform, place, rgb, alpha, weight, block_weight,
+    total, count, anywhere, of_outline, frames, width, height, tile, tile_rows, tile_columns, block, block_rows, block_columns,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
     i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -54,15 +54,11 @@ def _draw(
     y1 = tl.where(whole, height, tl.load(box + 3)).to(tl.float32)
     across, down, which = tl.load(uniform + 3 * i), tl.load(uniform + 3 * i + 1), tl.load(uniform + 3 * i + 2)
     start, end = tl.load(first + image), tl.load(first + image + 1)
-    at_outline = (i % count >= count - near) & (end > start)
+    at_outline = (i % count >= count - of_outline) & (end > start)
     which = tl.minimum((which * (end - start).to(tl.float32)).to(tl.int64), end - start - 1)
     pixel = tl.load(outline + start + which, mask=at_outline, other=0)
-    near_x = (pixel % width).to(tl.float32) + 0.5 + reach * (2.0 * across - 1.0)
-    near_y = (pixel // width).to(tl.float32) + 0.5 + reach * (2.0 * down - 1.0)
-    near_x = tl.minimum(tl.maximum(near_x, 0.0), width.to(tl.float32))
-    near_y = tl.minimum(tl.maximum(near_y, 0.0), height.to(tl.float32))
-    x = tl.where(at_outline, near_x, _within(x0, x1, across))
-    y = tl.where(at_outline, near_y, _within(y0, y1, down))
+    x = tl.where(at_outline, (pixel % width).to(tl.float32) + across, _within(x0, x1, across))
+    y = tl.where(at_outline, (pixel // width).to(tl.float32) + down, _within(y0, y1, down))
     tl.store(place + 2 * i, x, mask=is_pixel)
     tl.store(place + 2 * i + 1, y, mask=is_pixel)
     column = tl.minimum(x.to(tl.int32), width - 1)
@@ -87,7 +83,7 @@ def draw_pixels(
     if total:
         inputs = (*tables[:4], tables.blocks.view(torch.uint8), tables.outline, tables.first)
         _draw[(triton.cdiv(total, BLOCK),)](
-            *(x.contiguous() for x in (*inputs, camera, frame, uniform)), *drawn, block_weight, draws.reach, total, count,
+            *(x.contiguous() for x in (*inputs, camera, frame, uniform)), *drawn, block_weight, total, count,
             draws.anywhere, draws.outline, tables.boxes.shape[1], tables.width, tables.height, tables.tile,
             *tables.tile_index.shape[2:], tables.block, *tables.blocks.shape[2:], BLOCK=BLOCK, num_warps=WARPS,
         )  # fmt: skip
