@@ -214,9 +214,7 @@ class SamplingConfig:
     anywhere_share: float = field(
         0.1, "share of the rays from the whole image, the others come from the box", minimum=0, maximum=1
     )
-    outline_share: float = field(
-        0.5, "share of the rays through pixels at the mask's outline", minimum=0, maximum=0.9
-    )
+    outline_share: float = field(0.5, "share of the rays near the mask's outline", minimum=0, maximum=0.9)
     box_margin: float = field(
         0.04, "margin of the box round the mask, as a share of the image side", minimum=0, maximum=1
     )

@@ -53,7 +53,7 @@ def test_pixels_lie_at_the_outline():
     own = images.outline[4:9]
     center = torch.stack([own % images.width, own // images.width], -1) + 0.5
     distance = (place[0, 200:, None] - center).abs().amax(-1)
-    assert (distance.amin(1) <= 0.5 + 1e-5).all()
+    assert (distance.amin(1) <= 1 + 1e-5).all()
     assert (distance.argmin(1).bincount(minlength=5) > 10).all()
     assert ((place[0, 100:200] >= 5) & (place[0, 100:200] <= 6)).all()
     assert (place[1, 200:].amax(0) > torch.tensor([12, 8])).all()

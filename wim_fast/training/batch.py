@@ -30,7 +30,7 @@ class Batch(NamedTuple):
     weight: (
         Tensor  # (B * n,) 0 at unreliable pixels; 1 at others, `block_weight` in blocks that touch the mask
     )
-    even: int  # of an image's n rays, the first so many are spread over the box and the image, the others at the outline
+    even: int  # of an image's n rays, the first so many are spread over the box and the image, the others near the outline
 
 
 class TrainingImages:

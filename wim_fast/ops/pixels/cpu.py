@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 
 from wim_fast.ops.compiled import arrays, kernel
-from wim_fast.ops.pixels.reference import Draws, Pixels, PixelTables
+from wim_fast.ops.pixels.reference import REACH, Draws, Pixels, PixelTables
 from wim_fast.recordings.masks import UNRELIABLE
 
 _ZERO = np.float32(0.0)
+_HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
+_TWO = np.float32(2.0)
+_REACH = np.float32(REACH)
 _WHITE = np.float32(255.0)
 
 
@@ -35,8 +38,9 @@ def _draw(index, rgba, mask, boxes, blocks, outline, first, width, height, tile,
             if n >= count - at_outline and end > start:
                 which = np.int64(uniform[b, n, 2] * np.float32(end - start))
                 pixel = outline[start + min(which, end - start - 1)]
-                x = np.float32(pixel % width) + uniform[b, n, 0]
-                y = np.float32(pixel // width) + uniform[b, n, 1]
+                x = np.float32(pixel % width) + _HALF + _REACH * (_TWO * uniform[b, n, 0] - _ONE)
+                y = np.float32(pixel // width) + _HALF + _REACH * (_TWO * uniform[b, n, 1] - _ONE)
+                x, y = min(max(x, _ZERO), np.float32(width)), min(max(y, _ZERO), np.float32(height))
             place[b, n, 0] = x
             place[b, n, 1] = y
             column, row = min(np.int64(x), width - 1), min(np.int64(y), height - 1)

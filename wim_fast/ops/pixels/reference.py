@@ -9,6 +9,8 @@ from torch import Tensor
 
 from wim_fast.recordings.masks import UNRELIABLE
 
+REACH = 1.0  # from the centre of an outline's pixel to what is drawn for it, along each axis, at most; pixels
+
 
 class PixelTables(NamedTuple):
     """Images of V cameras in T frames, `width` x `height` pixels, as tiles of `tile` x `tile` pixels."""
@@ -43,7 +45,7 @@ class Draws(NamedTuple):
     """How many of the n pixels of an image are not drawn from the box round the object."""
 
     anywhere: int  # from the whole image: the first
-    outline: int  # from its pixels, and from the box where the image has none: the last
+    outline: int  # within `REACH` of one of its pixels, and from the box where the image has none: the last
 
 
 def draw_pixels(
@@ -52,7 +54,7 @@ def draw_pixels(
     """Pixels of the images (camera[i], frame[i]), i < B, jittered within the pixel.
 
     Args:
-        uniform: (B, n, 3) in [0, 1): where in the box round the object or in a pixel of the outline, and in which of these.
+        uniform: (B, n, 3) in [0, 1): where in the box round the object or round a pixel of the outline, and which of these.
     """
     t, size = tables, uniform.new_tensor([tables.width, tables.height])
     box = t.boxes[camera, frame].to(uniform.dtype)[:, None]
@@ -65,9 +67,10 @@ def draw_pixels(
         start, count = t.first[image, None], (t.first[image + 1] - t.first[image])[:, None]
         which = torch.minimum((uniform[..., 2] * count).long(), count - 1)
         pixel = t.outline[(start + which).clamp(0, len(t.outline) - 1)].long()
-        corner = torch.stack([pixel % t.width, pixel // t.width], dim=-1)
+        center = torch.stack([pixel % t.width, pixel // t.width], dim=-1) + 0.5
+        near = center + REACH * (2 * uniform[..., :2] - 1)
         at_outline = (number >= uniform.shape[1] - draws.outline) & (count > 0)
-        place = torch.where(at_outline[..., None], corner + uniform[..., :2], place)
+        place = torch.where(at_outline[..., None], torch.minimum(near.clamp_min(0), size), place)
     x, y = place.long().unbind(-1)
     x, y = x.clamp_max(t.width - 1), y.clamp_max(t.height - 1)
     c, f = camera[:, None], frame[:, None]

@@ -7,17 +7,24 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from wim_fast.ops.pixels.reference import Draws, Pixels, PixelTables
+from wim_fast.ops.pixels.reference import REACH, Draws, Pixels, PixelTables
 from wim_fast.recordings import masks
 
 BLOCK = 128  # pixels
 WARPS = 4
+OUTLINE_REACH = tl.constexpr(REACH)
 UNRELIABLE = tl.constexpr(masks.UNRELIABLE)
 
 
 @triton.jit
 def _within(low, high, uniform):
     return low + uniform * (high - low)
+
+
+@triton.jit
+def _near(pixel, uniform, size):
+    place = pixel.to(tl.float32) + 0.5 + OUTLINE_REACH * (2.0 * uniform - 1.0)
+    return tl.minimum(tl.maximum(place, 0.0), size.to(tl.float32))
 
 
 @triton.jit(
@@ -57,8 +64,8 @@ def _draw(
     at_outline = (i % count >= count - of_outline) & (end > start)
     which = tl.minimum((which * (end - start).to(tl.float32)).to(tl.int64), end - start - 1)
     pixel = tl.load(outline + start + which, mask=at_outline, other=0)
-    x = tl.where(at_outline, (pixel % width).to(tl.float32) + across, _within(x0, x1, across))
-    y = tl.where(at_outline, (pixel // width).to(tl.float32) + down, _within(y0, y1, down))
+    x = tl.where(at_outline, _near(pixel % width, across, width), _within(x0, x1, across))
+    y = tl.where(at_outline, _near(pixel // width, down, height), _within(y0, y1, down))
     tl.store(place + 2 * i, x, mask=is_pixel)
     tl.store(place + 2 * i + 1, y, mask=is_pixel)
     column = tl.minimum(x.to(tl.int32), width - 1)
