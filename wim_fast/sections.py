@@ -346,7 +346,7 @@ class RenderConfig:
     images_per_step: int = field(8, "images per training step", minimum=1, maximum=4096)
     rays_per_image: int = field(128, "rays per image and step", minimum=1, maximum=2**16)
     inv_s_pixels: float = field(
-        2.0,
+        4.0,
         "final sharpness s of the surface, in 1 / size of a pixel at the object",
         minimum=0.01,
         maximum=100,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from wim_fast.ops.compiled import arrays, kernel
-from wim_fast.ops.pixels.reference import REACH, Draws, Pixels, PixelTables
+from wim_fast.ops.pixels.reference import REACH, SPREAD, Draws, Pixels, PixelTables
 from wim_fast.recordings.masks import UNRELIABLE
 
 _ZERO = np.float32(0.0)
@@ -17,6 +17,7 @@ _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
 _TWO = np.float32(2.0)
 _REACH = np.float32(REACH)
+_SPREAD = np.float32(SPREAD)
 _WHITE = np.float32(255.0)
 
 
@@ -41,9 +42,9 @@ def _draw(index, rgba, mask, boxes, blocks, outline, first, width, height, tile,
                 x = np.float32(pixel % width) + _HALF + _REACH * (_TWO * uniform[b, n, 0] - _ONE)
                 y = np.float32(pixel // width) + _HALF + _REACH * (_TWO * uniform[b, n, 1] - _ONE)
                 x, y = min(max(x, _ZERO), np.float32(width)), min(max(y, _ZERO), np.float32(height))
-            place[b, n, 0] = x
-            place[b, n, 1] = y
             column, row = min(np.int64(x), width - 1), min(np.int64(y), height - 1)
+            place[b, n, 0] = np.float32(column) + _HALF + _SPREAD * (x - np.float32(column) - _HALF)
+            place[b, n, 1] = np.float32(row) + _HALF + _SPREAD * (y - np.float32(row) - _HALF)
             pixel = np.int64(index[v, f, row // tile, column // tile]) * tile * tile
             pixel += row % tile * tile + column % tile
             i = b * count + n

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from wim_fast.recordings.masks import UNRELIABLE
 
+SPREAD = 0.5  # of a pixel's side: how far apart the rays through it are, for the film's pixel is a mean over all of it
 REACH = 1.0  # from the centre of an outline's pixel to what is drawn for it, along each axis, at most; pixels
 
 
@@ -51,7 +52,7 @@ class Draws(NamedTuple):
 def draw_pixels(
     tables: PixelTables, camera: Tensor, frame: Tensor, uniform: Tensor, draws: Draws, block_weight: float
 ) -> Pixels:
-    """Pixels of the images (camera[i], frame[i]), i < B, jittered within the pixel.
+    """Pixels of the images (camera[i], frame[i]), i < B, each at a random place round the middle of the pixel.
 
     Args:
         uniform: (B, n, 3) in [0, 1): where in the box round the object or round a pixel of the outline, and which of these.
@@ -75,6 +76,8 @@ def draw_pixels(
     x, y = x.clamp_max(t.width - 1), y.clamp_max(t.height - 1)
     c, f = camera[:, None], frame[:, None]
     tile = t.tile_index[c, f, y // t.tile, x // t.tile].long()
+    pixel = torch.stack([x, y], dim=-1)
+    place = pixel + 0.5 + SPREAD * (place - pixel - 0.5)
     row = ((tile * t.tile + y % t.tile) * t.tile + x % t.tile).view(-1)
     rgba = t.rgba[row].float() / 255
     at_mask = t.blocks[c, f, y // t.block, x // t.block].view(-1)

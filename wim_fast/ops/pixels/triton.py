@@ -7,18 +7,24 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from wim_fast.ops.pixels.reference import REACH, Draws, Pixels, PixelTables
+from wim_fast.ops.pixels.reference import REACH, SPREAD, Draws, Pixels, PixelTables
 from wim_fast.recordings import masks
 
 BLOCK = 128  # pixels
 WARPS = 4
-OUTLINE_REACH = tl.constexpr(REACH)
+OUTLINE_REACH, RAY_SPREAD = tl.constexpr(REACH), tl.constexpr(SPREAD)
 UNRELIABLE = tl.constexpr(masks.UNRELIABLE)
 
 
 @triton.jit
 def _within(low, high, uniform):
     return low + uniform * (high - low)
+
+
+@triton.jit
+def _round_middle(pixel, place):
+    middle = pixel.to(tl.float32) + 0.5
+    return middle + RAY_SPREAD * (place - middle)
 
 
 @triton.jit
@@ -66,10 +72,10 @@ def _draw(
     pixel = tl.load(outline + start + which, mask=at_outline, other=0)
     x = tl.where(at_outline, _near(pixel % width, across, width), _within(x0, x1, across))
     y = tl.where(at_outline, _near(pixel // width, down, height), _within(y0, y1, down))
-    tl.store(place + 2 * i, x, mask=is_pixel)
-    tl.store(place + 2 * i + 1, y, mask=is_pixel)
     column = tl.minimum(x.to(tl.int32), width - 1)
     row = tl.minimum(y.to(tl.int32), height - 1)
+    tl.store(place + 2 * i, _round_middle(column, x), mask=is_pixel)
+    tl.store(place + 2 * i + 1, _round_middle(row, y), mask=is_pixel)
     at = (image * tile_rows + row // tile) * tile_columns + column // tile
     pixel = tl.load(index + at).to(tl.int64) * tile * tile + row % tile * tile + column % tile
     for c in tl.static_range(3):
