@@ -10,6 +10,7 @@ method, sizes of blocks and caches) is a constant of the module that needs it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from wim_fast.errors import UserError
 from wim_fast.ops.backend import BACKENDS
@@ -25,6 +26,16 @@ FILES_OF_METHODS = {
 }
 LEAST_AUTO, MOST_AUTO = 20, 40  # parts, where their number is left open
 MOST_TOP_PARTS = 8  # what the kernels have room for: ops.articulated.reference.MAX_CANDIDATES
+
+
+class ForMasks(NamedTuple):
+    """Settings that masks decide: how far an outline can be believed."""
+
+    outline_share: float
+    inv_s_pixels: float
+
+
+FOR_EXACT, FOR_FILM = ForMasks(0.5, 4.0), ForMasks(0.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -214,7 +225,12 @@ class SamplingConfig:
     anywhere_share: float = field(
         0.1, "share of the rays from the whole image, the others come from the box", minimum=0, maximum=1
     )
-    outline_share: float = field(0.5, "share of the rays near the mask's outline", minimum=0, maximum=0.9)
+    outline_share: float | None = field(
+        None,
+        "share of the rays near the mask's outline; none: 0.5 where masks are exact, 0 where they were found in film",
+        minimum=0,
+        maximum=0.9,
+    )
     box_margin: float = field(
         0.04, "margin of the box round the mask, as a share of the image side", minimum=0, maximum=1
     )
@@ -345,9 +361,10 @@ class RenderConfig:
 
     images_per_step: int = field(8, "images per training step", minimum=1, maximum=4096)
     rays_per_image: int = field(128, "rays per image and step", minimum=1, maximum=2**16)
-    inv_s_pixels: float = field(
-        4.0,
-        "final sharpness s of the surface, in 1 / size of a pixel at the object",
+    inv_s_pixels: float | None = field(
+        None,
+        "final sharpness s of the surface, in 1 / size of a pixel at the object; none: 4 where masks are exact, 2 where "
+        "they were found in film",
         minimum=0.01,
         maximum=100,
     )
@@ -460,6 +477,16 @@ class Config:
     optimizer: OptimizerConfig = OptimizerConfig()
     render: RenderConfig = RenderConfig()
     baseline: BaselineConfig = BaselineConfig()
+
+    @property
+    def outline_share(self) -> float:
+        """The share of rays near outlines; where it is left open, that of masks found in film."""
+        return FOR_FILM.outline_share if self.sampling.outline_share is None else self.sampling.outline_share
+
+    @property
+    def inv_s_pixels(self) -> float:
+        """The final sharpness in 1 / pixels; where it is left open, that of masks found in film."""
+        return FOR_FILM.inv_s_pixels if self.render.inv_s_pixels is None else self.render.inv_s_pixels
 
 
 def check_together(config: Config, where: str) -> None:

@@ -76,6 +76,7 @@ class Origin:
     calibration: Path
     masks: str
     unused_views: int = 0  # of the calibration
+    exact_masks: bool = False  # true to a fraction of a pixel, as rendered ones are, not found in film
 
 
 def _unknown() -> GroundTruth | None:

@@ -38,6 +38,7 @@ class TrainingImages:
 
     def __init__(self, scene: Scene, config: Config, device: torch.device | str = "cpu") -> None:
         self.sampling, self.block_weight = config.sampling, config.loss.block_weight
+        self.outline_share = config.outline_share
         self.device = torch.device(device)
         self.height, self.width = scene.size
         self.num_cameras, self.num_frames = scene.num_cameras, scene.num_frames
@@ -94,10 +95,10 @@ class TrainingImages:
 
         `cameras`: as they are corrected; None: as given.
         """
-        images, sampling = len(camera), self.sampling
+        images = len(camera)
         uniform = torch.rand(images, rays_per_image, 3, generator=generator, device=self.device)
-        anywhere = round(sampling.anywhere_share * rays_per_image)
-        draws = Draws(anywhere, min(round(sampling.outline_share * rays_per_image), rays_per_image - 1))
+        anywhere = round(self.sampling.anywhere_share * rays_per_image)
+        draws = Draws(anywhere, min(round(self.outline_share * rays_per_image), rays_per_image - 1))
         place, rgb, alpha, weight = backend.draw_pixels(
             self.pixels, camera, frame, uniform, draws, self.block_weight
         )

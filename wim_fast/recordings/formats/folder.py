@@ -70,7 +70,8 @@ def read_folder(
     films = {source.name: film_of(source) for source in sources}
     for source in sources:
         _check_frames(path, source.name, films[source.name])
-    origin = Origin(views.format, views.path, what, uncalled(views, calibrated, sources))
+    rendered = all(isinstance(film, AlphaFilm) for film in films.values())
+    origin = Origin(views.format, views.path, what, uncalled(views, calibrated, sources), rendered)
     cameras = tuple(FilmedCamera(s.id, s.name, calibrated[s.name], films[s.name]) for s in sources)
     frames = tuple(sorted({frame for film in films.values() for frame in film.frames}))
     return Recording(path, cameras, frames, origin).in_step()

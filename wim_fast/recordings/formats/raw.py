@@ -64,8 +64,10 @@ def read_raw(path: Path) -> Recording:
         for camera, file in sorted(camera_files.items())
     )
     frames = tuple(sorted({frame for files in images.values() for frame in files}))
-    origin = Origin("raw", path, "the alpha of the images, and the masks beside them")
-    up = Z_UP if (path / IMPORT_REPORT).is_file() else None
+    imported = (path / IMPORT_REPORT).is_file()
+    masks = "the alpha of the images, and the masks beside them"
+    origin = Origin("raw", path, masks, exact_masks=not imported)
+    up = Z_UP if imported else None
     return Recording(path, cameras, frames, origin, partial(_read_truth, path / "gt.npz", len(frames)), up)
 
 
