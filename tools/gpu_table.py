@@ -211,7 +211,7 @@ def images() -> None:
     number = torch.zeros(POSES, dtype=torch.int64)
     outline, first = torch.zeros(10, dtype=torch.int32), torch.zeros(7, dtype=torch.int64)
     tables = PixelTables(index, rgba, rgba[:, 0].contiguous(), boxes, blocks, outline, first, 64, 64, 8, 16)
-    draw_pixels(tables, number, number, torch.zeros(POSES, 100, 3), Draws(10, 10), 2.0)
+    draw_pixels(tables, number, number, torch.zeros(POSES, 100, 3), Draws(10, 10, 0.5), 2.0)
     rgb, opacity = (torch.zeros(1600, *size, requires_grad=True) for size in ((3,), ()))
     losses = image_losses(
         rgb, opacity, rgb.detach(), opacity, opacity, rgb.detach(), torch.zeros(()), 100, 90

@@ -32,10 +32,11 @@ class ForMasks(NamedTuple):
     """Settings that masks decide: how far an outline can be believed."""
 
     outline_share: float
+    ray_spread: float
     inv_s_pixels: float
 
 
-FOR_EXACT, FOR_FILM = ForMasks(0.5, 4.0), ForMasks(0.0, 2.0)
+FOR_EXACT, FOR_FILM = ForMasks(0.5, 0.5, 4.0), ForMasks(0.0, 1.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -230,6 +231,13 @@ class SamplingConfig:
         "share of the rays near the mask's outline; none: 0.5 where masks are exact, 0 where they were found in film",
         minimum=0,
         maximum=0.9,
+    )
+    ray_spread: float | None = field(
+        None,
+        "over which share of a pixel's side rays pass through it; none: 0.5 where masks are exact, 1 where they were found "
+        "in film",
+        minimum=0,
+        maximum=1,
     )
     box_margin: float = field(
         0.04, "margin of the box round the mask, as a share of the image side", minimum=0, maximum=1
@@ -478,15 +486,11 @@ class Config:
     render: RenderConfig = RenderConfig()
     baseline: BaselineConfig = BaselineConfig()
 
-    @property
-    def outline_share(self) -> float:
-        """The share of rays near outlines; where it is left open, that of masks found in film."""
-        return FOR_FILM.outline_share if self.sampling.outline_share is None else self.sampling.outline_share
-
-    @property
-    def inv_s_pixels(self) -> float:
-        """The final sharpness in 1 / pixels; where it is left open, that of masks found in film."""
-        return FOR_FILM.inv_s_pixels if self.render.inv_s_pixels is None else self.render.inv_s_pixels
+    def for_masks(self, exact: bool = False) -> ForMasks:
+        """What masks decide, where it is left open."""
+        given = self.sampling.outline_share, self.sampling.ray_spread, self.render.inv_s_pixels
+        usual = FOR_EXACT if exact else FOR_FILM
+        return ForMasks(*(b if a is None else a for a, b in zip(given, usual, strict=True)))
 
 
 def check_together(config: Config, where: str) -> None:

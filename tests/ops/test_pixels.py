@@ -30,7 +30,7 @@ def test_kernel_is_the_reference(count, backend):
     camera, frame = torch.tensor([0, 1, 1, 0]), torch.tensor([2, 0, 1, 1])
     uniform = torch.rand(4, count, 3, generator=generator)
     uniform[:, :: max(count - 1, 1)] = 1 - 2**-24  # rounds up to the edge of the image
-    arguments = tables(), camera, frame, uniform, Draws(count // 3, count // 3), 2.0
+    arguments = tables(), camera, frame, uniform, Draws(count // 3, count // 3, 0.5), 2.0
     expected = draw_pixels(*arguments)
     for found, wanted in zip(operation(backend, "pixels", "draw_pixels")(*arguments), expected, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
@@ -39,7 +39,7 @@ def test_kernel_is_the_reference(count, backend):
 def test_pixels_lie_in_the_box_or_anywhere():
     zero = torch.zeros(1, dtype=torch.int64)
     uniform = torch.rand(1, 400, 3, generator=torch.Generator().manual_seed(1))
-    place = draw_pixels(tables(), zero, zero + 2, uniform, Draws(100, 0), 1.0).place[0]
+    place = draw_pixels(tables(), zero, zero + 2, uniform, Draws(100, 0, 0.5), 1.0).place[0]
     assert ((place[100:] >= 5) & (place[100:] <= 6)).all()
     assert (place[:100].amax(0) > torch.tensor([12, 8])).all()
 
@@ -49,7 +49,7 @@ def test_pixels_lie_at_the_outline():
     images = tables()
     zero = torch.zeros(2, dtype=torch.int64)
     uniform = torch.rand(2, 400, 3, generator=torch.Generator().manual_seed(1))
-    place = draw_pixels(images, zero, zero + torch.tensor([2, 1]), uniform, Draws(100, 200), 1.0).place
+    place = draw_pixels(images, zero, zero + torch.tensor([2, 1]), uniform, Draws(100, 200, 1.0), 1.0).place
     own = images.outline[4:9]
     center = torch.stack([own % images.width, own // images.width], -1) + 0.5
     distance = (place[0, 200:, None] - center).abs().amax(-1)

@@ -20,7 +20,7 @@ def test_it_follows_the_learned_poses(tiny_run, monkeypatch, frames: int, parts_
     poses = part_poses(fitted.mechanism, len(run.frame_ids))
     off = np.linalg.norm(poses[..., :3, 3] - run.motion.translation, axis=-1)
     assert np.sqrt((off**2).mean(axis=0)) == pytest.approx(fitted.shift_residual, rel=1e-2, abs=1e-4)
-    assert fitted.surface_residual.max() < 3 * module.NOISE * run.config.inv_s_pixels / run.inv_s
+    assert fitted.surface_residual.max() < 3 * module.NOISE * run.config.for_masks().inv_s_pixels / run.inv_s
     assert (fitted.link_of_part <= len(run.semi_axes)).all()
     assert parts_found is None or (fitted.link_of_part == np.arange(parts_found)).all()
     assert fitted.mechanism.kinds[fitted.mechanism.tree.root] in ("fixed", "free")

@@ -140,7 +140,7 @@ def test_masks_are_believed_until_the_coarse_shape_stands():
 def test_the_final_sharpness_belongs_to_the_pixel_but_has_a_limit(monkeypatch):
     config = Config()
     render = config.render
-    for size, expected in ((0.01, config.inv_s_pixels / 0.01), (0.0001, render.most_inv_s)):
+    for size, expected in ((0.01, config.for_masks().inv_s_pixels / 0.01), (0.0001, render.most_inv_s)):
         monkeypatch.setattr(trainer, "pixel_size", lambda scene, size=size: size)
         assert trainer.final_inv_s(None, config) == expected
     asked = dataclasses.replace(config, render=dataclasses.replace(render, final_inv_s=1234.0))

@@ -256,7 +256,7 @@ def _drawing(count: int, random: torch.Generator) -> Case:
         index, rgba, mask, boxes, blocks, outline, first, camera, frame, uniform = x
         of_images = index, rgba, mask, boxes, blocks, outline, first
         tables = pixels.PixelTables(*of_images, width, height, tile, block)
-        return kernel(tables, camera, frame, uniform, pixels.Draws(count // 8, count // 8), 2.0)
+        return kernel(tables, camera, frame, uniform, pixels.Draws(count // 8, count // 8, 0.5), 2.0)
 
     uniform = torch.rand(2, count // 2, 3, generator=random)
     inputs = index, rgba, mask, boxes, blocks, outline, first, camera, frame, uniform

@@ -61,7 +61,7 @@ def fit_run(run: TrainedModel, parts_found: PartsFound = None) -> FittedMechanis
         found = bodies_of(run, skeleton.count)
         poses, metric = found.motion, found.metric
     some = some_frames(len(poses))
-    noise = pose_noise(run.inv_s, run.config.inv_s_pixels, NOISE)
+    noise = pose_noise(run.inv_s, run.config.for_masks().inv_s_pixels, NOISE)
     known = Poses(poses[some], skeleton.joints[some], metric, noise)
     chosen = choose_joints(known, skeleton.tree, may_unite=parts_found is None)[0]
     mechanism = _over_the_film(_at_the_joints(chosen, known.joints), poses, metric, some)

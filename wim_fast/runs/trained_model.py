@@ -37,7 +37,7 @@ class TrainedModel(OpenedRun):
     @cached_property
     def body_sequence(self) -> BodySequence:
         """Its rigid bodies by their number, in the T frames."""
-        pixels = self.config.inv_s_pixels
+        pixels = self.config.for_masks().inv_s_pixels
         return bodies_of_model(self.model, self.motion, self.inv_s, pixels, self.backend)
 
     @property

@@ -38,7 +38,7 @@ class TrainingImages:
 
     def __init__(self, scene: Scene, config: Config, device: torch.device | str = "cpu") -> None:
         self.sampling, self.block_weight = config.sampling, config.loss.block_weight
-        self.outline_share = config.outline_share
+        self.outline_share, self.ray_spread, _ = config.for_masks()
         self.device = torch.device(device)
         self.height, self.width = scene.size
         self.num_cameras, self.num_frames = scene.num_cameras, scene.num_frames
@@ -98,11 +98,12 @@ class TrainingImages:
         images = len(camera)
         uniform = torch.rand(images, rays_per_image, 3, generator=generator, device=self.device)
         anywhere = round(self.sampling.anywhere_share * rays_per_image)
-        draws = Draws(anywhere, min(round(self.outline_share * rays_per_image), rays_per_image - 1))
+        at_outline = min(round(self.outline_share * rays_per_image), rays_per_image - 1)
+        draws = Draws(anywhere, at_outline, self.ray_spread)
         place, rgb, alpha, weight = backend.draw_pixels(
             self.pixels, camera, frame, uniform, draws, self.block_weight
         )
         origins, directions = (cameras or self.cameras).rays(camera, place, backend.camera_rays)
         pose_ids = image_ids(images, rays_per_image, self.device)
         rays = Rays(origins.reshape(-1, 3), directions.reshape(-1, 3), pose_ids)
-        return Batch(camera, frame, rays, rgb, alpha, weight, rays_per_image - draws.outline)
+        return Batch(camera, frame, rays, rgb, alpha, weight, rays_per_image - at_outline)

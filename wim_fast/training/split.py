@@ -20,7 +20,7 @@ from wim_fast.recordings.recording import Recording
 from wim_fast.recordings.selection import camera_positions, parse_frames
 from wim_fast.scene.load import check_trainable, find_scene, load_scene, scene_names
 from wim_fast.scene.scene import Scene
-from wim_fast.sections import FILES_OF_METHODS, FOR_EXACT, FOR_FILM, OURS
+from wim_fast.sections import FILES_OF_METHODS, OURS
 from wim_fast.training.checkpoint import TrainedOn
 from wim_fast.training.initialization import enough_parts
 from wim_fast.training.trainer import pixel_size
@@ -95,9 +95,6 @@ def read_split(config: Config) -> Split:
             config = config_module.replace(config, parts=max(enough, config.model.top_parts))
         check_parts(scene, config.model.num_parts)
 
-    exact = recording.origin.exact_masks and config.loss.doubt == 0
-    masks = FOR_EXACT if exact else FOR_FILM
-    share, sharpness = config.sampling.outline_share, config.render.inv_s_pixels
     count = len(recording.frame_ids)
     frames = range(count)[parse_frames(wanted.frames, count) if wanted.frames else slice(None)]
     positions = np.unique(np.linspace(0, len(frames) - 1, VIEW_FRAMES).round().astype(int)).tolist()
@@ -111,6 +108,7 @@ def read_split(config: Config) -> Split:
             raise
         warnings.warn(f"the other cameras are not used for testing: {error}", SceneWarning, stacklevel=2)
         views, test = read_views(scaled, train, some, recording=recording), ()
+    exact = recording.origin.exact_masks and config.loss.doubt == 0
     config = config_module.replace(
         config,
         scene=lasting_name(wanted.scene),
@@ -118,8 +116,7 @@ def read_split(config: Config) -> Split:
         train_cameras=train,
         test_cameras=test or None,
         coordinate_scale=scene.coordinate_scale,
-        outline_share=masks.outline_share if share is None else share,
-        inv_s_pixels=masks.inv_s_pixels if sharpness is None else sharpness,
+        **config.for_masks(exact)._asdict(),
         hash_finest_cell=config.model.hash_finest_cell
         or min(pixel_size(scene), config.model.hash_coarsest_cell),
     )

@@ -230,7 +230,7 @@ class Trainer:
 
     def result_files(self, frame_ids: Sequence[int], coordinate_scale: float) -> dict[str, bytes]:
         """trajectory.npz; and cameras.json, unless all cameras are believed."""
-        model, found, pixels = self.model, self.found, self.config.inv_s_pixels
+        model, found, pixels = self.model, self.found, self.config.for_masks().inv_s_pixels
         trajectory = trajectory_file(model, frame_ids, coordinate_scale, self.backend, self.inv_s, pixels)
         files = {"trajectory.npz": trajectory}
         if found.correction is not None:
@@ -267,4 +267,4 @@ def final_inv_s(scene: Scene, config: Config) -> float:
     """Sharpness of the surface in the end: the one asked for, or what suits the images' resolution."""
     if config.render.final_inv_s is not None:
         return config.render.final_inv_s
-    return min(config.inv_s_pixels / pixel_size(scene), config.render.most_inv_s)
+    return min(config.for_masks().inv_s_pixels / pixel_size(scene), config.render.most_inv_s)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from wim_fast.ops.compiled import arrays, kernel
-from wim_fast.ops.pixels.reference import REACH, SPREAD, Draws, Pixels, PixelTables
+from wim_fast.ops.pixels.reference import REACH, Draws, Pixels, PixelTables
 from wim_fast.recordings.masks import UNRELIABLE
 
 _ZERO = np.float32(0.0)
@@ -17,13 +17,12 @@ _HALF = np.float32(0.5)
 _ONE = np.float32(1.0)
 _TWO = np.float32(2.0)
 _REACH = np.float32(REACH)
-_SPREAD = np.float32(SPREAD)
 _WHITE = np.float32(255.0)
 
 
 @functools.partial(kernel, parallel=False)
 def _draw(index, rgba, mask, boxes, blocks, outline, first, width, height, tile, block, camera, frame, uniform, anywhere,
-          at_outline, block_weight, place, rgb, alpha, weight):  # fmt: skip
+          at_outline, spread, block_weight, place, rgb, alpha, weight):  # fmt: skip
     images, count = uniform.shape[:2]
     frames = boxes.shape[1]
     for b in range(images):
@@ -43,8 +42,8 @@ def _draw(index, rgba, mask, boxes, blocks, outline, first, width, height, tile,
                 y = np.float32(pixel // width) + _HALF + _REACH * (_TWO * uniform[b, n, 1] - _ONE)
                 x, y = min(max(x, _ZERO), np.float32(width)), min(max(y, _ZERO), np.float32(height))
             column, row = min(np.int64(x), width - 1), min(np.int64(y), height - 1)
-            place[b, n, 0] = np.float32(column) + _HALF + _SPREAD * (x - np.float32(column) - _HALF)
-            place[b, n, 1] = np.float32(row) + _HALF + _SPREAD * (y - np.float32(row) - _HALF)
+            place[b, n, 0] = np.float32(column) + _HALF + spread * (x - np.float32(column) - _HALF)
+            place[b, n, 1] = np.float32(row) + _HALF + spread * (y - np.float32(row) - _HALF)
             pixel = np.int64(index[v, f, row // tile, column // tile]) * tile * tile
             pixel += row % tile * tile + column % tile
             i = b * count + n
@@ -69,6 +68,7 @@ def draw_pixels(
         *arrays(camera, frame, uniform),
         draws.anywhere,
         draws.outline,
+        np.float32(draws.spread),
         np.float32(block_weight),
         *drawn,
     )

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from wim_fast.recordings.masks import UNRELIABLE
 
-SPREAD = 0.5  # of a pixel's side: how far apart the rays through it are, for the film's pixel is a mean over all of it
 REACH = 1.0  # from the centre of an outline's pixel to what is drawn for it, along each axis, at most; pixels
 
 
@@ -43,10 +42,11 @@ class Pixels(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """How many of the n pixels of an image are not drawn from the box round the object."""
+    """How many of the n pixels of an image are not drawn from the box round the object, and where in pixels rays pass."""
 
     anywhere: int  # from the whole image: the first
     outline: int  # within `REACH` of one of its pixels, and from the box where the image has none: the last
+    spread: float  # over which share of a pixel's side, round its middle
 
 
 def draw_pixels(
@@ -77,7 +77,7 @@ def draw_pixels(
     c, f = camera[:, None], frame[:, None]
     tile = t.tile_index[c, f, y // t.tile, x // t.tile].long()
     pixel = torch.stack([x, y], dim=-1)
-    place = pixel + 0.5 + SPREAD * (place - pixel - 0.5)
+    place = pixel + 0.5 + draws.spread * (place - pixel - 0.5)
     row = ((tile * t.tile + y % t.tile) * t.tile + x % t.tile).view(-1)
     rgba = t.rgba[row].float() / 255
     at_mask = t.blocks[c, f, y // t.block, x // t.block].view(-1)

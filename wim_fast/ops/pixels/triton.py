@@ -7,12 +7,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from wim_fast.ops.pixels.reference import REACH, SPREAD, Draws, Pixels, PixelTables
+from wim_fast.ops.pixels.reference import REACH, Draws, Pixels, PixelTables
 from wim_fast.recordings import masks
 
 BLOCK = 128  # pixels
 WARPS = 4
-OUTLINE_REACH, RAY_SPREAD = tl.constexpr(REACH), tl.constexpr(SPREAD)
+OUTLINE_REACH = tl.constexpr(REACH)
 UNRELIABLE = tl.constexpr(masks.UNRELIABLE)
 
 
@@ -22,9 +22,9 @@ def _within(low, high, uniform):
 
 
 @triton.jit
-def _round_middle(pixel, place):
+def _round_middle(pixel, place, spread):
     middle = pixel.to(tl.float32) + 0.5
-    return middle + RAY_SPREAD * (place - middle)
+    return middle + spread * (place - middle)
 
 
 @triton.jit
@@ -51,7 +51,7 @@ def _near(pixel, uniform, size):
     ]
 )
 def _draw(
-    index, rgba, mask, boxes, blocks, outline, first, camera, frame, uniform, place, rgb, alpha, weight, block_weight,
+    index, rgba, mask, boxes, blocks, outline, first, camera, frame, uniform, place, rgb, alpha, weight, spread, block_weight,
     total, count, anywhere, of_outline, frames, width, height, tile, tile_rows, tile_columns, block, block_rows, block_columns,
     BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -74,8 +74,8 @@ def _draw(
     y = tl.where(at_outline, _near(pixel // width, down, height), _within(y0, y1, down))
     column = tl.minimum(x.to(tl.int32), width - 1)
     row = tl.minimum(y.to(tl.int32), height - 1)
-    tl.store(place + 2 * i, _round_middle(column, x), mask=is_pixel)
-    tl.store(place + 2 * i + 1, _round_middle(row, y), mask=is_pixel)
+    tl.store(place + 2 * i, _round_middle(column, x, spread), mask=is_pixel)
+    tl.store(place + 2 * i + 1, _round_middle(row, y, spread), mask=is_pixel)
     at = (image * tile_rows + row // tile) * tile_columns + column // tile
     pixel = tl.load(index + at).to(tl.int64) * tile * tile + row % tile * tile + column % tile
     for c in tl.static_range(3):
@@ -96,7 +96,7 @@ def draw_pixels(
     if total:
         inputs = (*tables[:4], tables.blocks.view(torch.uint8), tables.outline, tables.first)
         _draw[(triton.cdiv(total, BLOCK),)](
-            *(x.contiguous() for x in (*inputs, camera, frame, uniform)), *drawn, block_weight, total, count,
+            *(x.contiguous() for x in (*inputs, camera, frame, uniform)), *drawn, draws.spread, block_weight, total, count,
             draws.anywhere, draws.outline, tables.boxes.shape[1], tables.width, tables.height, tables.tile,
             *tables.tile_index.shape[2:], tables.block, *tables.blocks.shape[2:], BLOCK=BLOCK, num_warps=WARPS,
         )  # fmt: skip
