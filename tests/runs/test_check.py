@@ -46,7 +46,7 @@ def test_bites_and_what_is_let_in(spoiled: tuple[Path, np.ndarray, np.ndarray]) 
     checked = found.pop(SPOILED_CAMERA)
     assert checked.missing[bitten].mean() > 0.1, "but for the hole's rim, and what the model does not know"
     assert not checked.missing[~bitten].any()
-    assert checked.let_in[won].mean() > 0.8
+    assert checked.let_in[won].mean() > 0.7, "but for what no other camera sees, as far as the parts reach"
     for other in found.values():
         assert not other.missing.any()
         assert other.let_in.mean() < 0.02
