@@ -8,6 +8,7 @@ from skimage.measure import marching_cubes
 
 from wim_fast.export.triangles import (
     decimated,
+    drawn_apart,
     is_closed,
     only_vertices,
     pieces,
@@ -67,3 +68,16 @@ def test_surfaces_that_touch_are_cut_apart() -> None:
     assert is_closed(faces)
     assert len(vertices) == 8
     assert pieces(faces, 8).max() == 1
+
+
+def test_surfaces_that_touch_in_a_point_are_drawn_apart() -> None:
+    """Two tetrahedra tip to tip: their tips part, each into its own; nothing else moves."""
+    vertices = np.concatenate([CORNERS, [0, 0, 2] - CORNERS])
+    faces = np.concatenate([TETRAHEDRON, TETRAHEDRON[:, ::-1] + 4])
+    tips = [3, 7]
+    assert np.array_equal(vertices[3], vertices[7])
+    apart = drawn_apart(vertices, faces)
+    assert len(np.unique(apart.astype(np.float32), axis=0)) == 8
+    assert apart[3, 2] < 1 < apart[7, 2]
+    assert np.abs(apart - vertices).max() < 2e-3
+    assert np.array_equal(np.delete(apart, tips, axis=0), np.delete(vertices, tips, axis=0))

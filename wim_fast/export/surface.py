@@ -12,7 +12,14 @@ from wim_fast.errors import SceneWarning, UserError
 from wim_fast.evaluation.confirmation import witnesses
 from wim_fast.export.binding import bind, chunks
 from wim_fast.export.rest import rest_frame
-from wim_fast.export.triangles import decimated, only_vertices, pieces, vertex_normals, without_specks
+from wim_fast.export.triangles import (
+    decimated,
+    drawn_apart,
+    only_vertices,
+    pieces,
+    vertex_normals,
+    without_specks,
+)
 from wim_fast.model.articulated_model import DEFAULT_FINEST_CELL, Posed
 from wim_fast.model.distance_grid import distance_grid
 from wim_fast.model.motion import posed_at
@@ -83,6 +90,7 @@ def extract_surface(
         vertices, triangles = distance_grid(run.model, posed, cell, run.backend).zero_crossing()
         vertices, triangles = _confirmed_pieces(run, frame, vertices, triangles)
         vertices, triangles = decimated(vertices, triangles, faces)
+        vertices = drawn_apart(vertices, triangles)
         if len(triangles) < least:
             problem = f"its surface in frame {frame} has {len(triangles)} faces"
             raise UserError(run.path, problem, "choose another --frame, or train longer")

@@ -8,6 +8,7 @@ from scipy.sparse.csgraph import connected_components
 
 from wim_fast.export.extra import extra
 
+APART = 1e-3  # of the way to the middle of its neighbours: by which vertices that touch are drawn apart
 SPECK = 8  # vertices: what decimation leaves of thin air between surfaces that it has joined has fewer
 
 
@@ -43,6 +44,23 @@ def decimated(vertices: np.ndarray, faces: np.ndarray, most: int) -> tuple[np.nd
     )  # its thresholds are for objects of size 1
     points, left = simplify(((vertices - center) / size).astype(np.float32), faces, target_count=most)
     return without_specks(*two_faces_an_edge(points * size + center, left), SPECK)
+
+
+def drawn_apart(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(V, 3) the vertices, those in one place a little apart: each towards the middle of its neighbours.
+
+    Formats that know a vertex by its place alone, such as STL, would join surfaces that touch there.
+    """
+    _, place, count = np.unique(vertices, axis=0, return_inverse=True, return_counts=True)
+    touching = count[place.ravel()] > 1
+    total, neighbours = np.zeros_like(vertices), np.zeros(len(vertices))
+    for start, end in (faces.T[[0, 1]], faces.T[[1, 2]], faces.T[[2, 0]]):
+        np.add.at(total, start, vertices[end])
+        np.add.at(neighbours, start, 1)
+    apart = vertices.copy()
+    middle = total[touching] / np.maximum(neighbours[touching], 1)[:, None]
+    apart[touching] += APART * (middle - vertices[touching])
+    return apart
 
 
 def is_closed(faces: np.ndarray) -> bool:
