@@ -107,7 +107,8 @@ def train_run(
     scene, config = split.scene, split.config
     observer.say(
         f"{scene.name}: {scene.num_cameras} cameras, {scene.num_frames} frames"
-        f" of {scene.size[1]} x {scene.size[0]}; {what_is_trained(config)}"
+        f" of {scene.size[1]} x {scene.size[0]}, masks {'exact' if split.exact_masks else 'as of film'};"
+        f" {what_is_trained(config)}"
     )
     trainer = method.trainer(scene, config, config.schedule.iterations or GUESS, backend, processes)
     if config.schedule.pace is not None:

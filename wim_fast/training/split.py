@@ -38,6 +38,7 @@ class Split:
     views: Scene  # trained and test cameras, a few of the frames trained on
     view_positions: list[int]  # where these are among the frames trained on
     test_cameras: tuple[int, ...]  # ids
+    exact_masks: bool  # believed to a fraction of a pixel, or such as are found in film
 
     @property
     def trained_on(self) -> TrainedOn:
@@ -120,7 +121,7 @@ def read_split(config: Config) -> Split:
         hash_finest_cell=config.model.hash_finest_cell
         or min(pixel_size(scene), config.model.hash_coarsest_cell),
     )
-    return Split(config, scene, views, positions, test)
+    return Split(config, scene, views, positions, test, exact)
 
 
 def largest_image(scene: Scene) -> int:
