@@ -228,14 +228,14 @@ class SamplingConfig:
     )
     outline_share: float | None = field(
         None,
-        "share of the rays near the mask's outline; none: 0.5 where masks are exact, 0 where they were found in film",
+        "share of the rays near the mask's outline; none: 0.5 where masks are exact and pixels coarse, else 0",
         minimum=0,
         maximum=0.9,
     )
     ray_spread: float | None = field(
         None,
-        "over which share of a pixel's side rays pass through it; none: 0.5 where masks are exact, 1 where they were found "
-        "in film",
+        "over which share of a pixel's side rays pass through it; none: 0.5 where masks are exact and pixels coarse, "
+        "else 1",
         minimum=0,
         maximum=1,
     )
@@ -371,8 +371,8 @@ class RenderConfig:
     rays_per_image: int = field(128, "rays per image and step", minimum=1, maximum=2**16)
     inv_s_pixels: float | None = field(
         None,
-        "final sharpness s of the surface, in 1 / size of a pixel at the object; none: 4 where masks are exact, 2 where "
-        "they were found in film",
+        "final sharpness s of the surface, in 1 / size of a pixel at the object; none: 4 where masks are exact "
+        "and pixels coarse, else 2",
         minimum=0.01,
         maximum=100,
     )

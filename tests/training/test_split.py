@@ -26,6 +26,10 @@ def test_exact_masks_are_looked_at_closely(scene):
     assert settled(scene, inv_s_pixels=1.5) == (0.5, 0.5, 1.5)
 
 
+def test_pixels_finer_than_the_sharpest_surface_are_not_looked_at_closely(scene):
+    assert settled(scene, most_inv_s=50.0) == (0.0, 1.0, 2.0)
+
+
 def test_masks_of_film_are_believed_less(scene):
     """Those that are doubted, and those of an imported recording."""
     assert settled(scene, doubt=8.0) == (0.0, 1.0, 2.0)

@@ -107,8 +107,7 @@ def train_run(
     scene, config = split.scene, split.config
     observer.say(
         f"{scene.name}: {scene.num_cameras} cameras, {scene.num_frames} frames"
-        f" of {scene.size[1]} x {scene.size[0]}, masks {'exact' if split.exact_masks else 'as of film'};"
-        f" {what_is_trained(config)}"
+        f" of {scene.size[1]} x {scene.size[0]}; {what_is_trained(config)}"
     )
     trainer = method.trainer(scene, config, config.schedule.iterations or GUESS, backend, processes)
     if config.schedule.pace is not None:
@@ -190,7 +189,12 @@ def rescued(trainer: Learner, folder: RunFolder, trained_on: TrainedOn) -> UserE
 def what_is_trained(config: Config) -> str:
     """In a few words."""
     method = config.baseline.method
-    return f"{config.model.num_parts} parts" if method == OURS else f"baseline {method}"
+    if method != OURS:
+        return f"baseline {method}"
+    share = config.for_masks().outline_share
+    return f"{config.model.num_parts} parts" + (
+        f"; {share:.0%} of the rays at outlines of masks" if share else ""
+    )
 
 
 def describe(backend: Backend, processes: Processes) -> str:

@@ -20,7 +20,7 @@ from wim_fast.recordings.recording import Recording
 from wim_fast.recordings.selection import camera_positions, parse_frames
 from wim_fast.scene.load import check_trainable, find_scene, load_scene, scene_names
 from wim_fast.scene.scene import Scene
-from wim_fast.sections import FILES_OF_METHODS, OURS
+from wim_fast.sections import FILES_OF_METHODS, FOR_EXACT, OURS
 from wim_fast.training.checkpoint import TrainedOn
 from wim_fast.training.initialization import enough_parts
 from wim_fast.training.trainer import pixel_size
@@ -38,7 +38,6 @@ class Split:
     views: Scene  # trained and test cameras, a few of the frames trained on
     view_positions: list[int]  # where these are among the frames trained on
     test_cameras: tuple[int, ...]  # ids
-    exact_masks: bool  # believed to a fraction of a pixel, or such as are found in film
 
     @property
     def trained_on(self) -> TrainedOn:
@@ -109,7 +108,6 @@ def read_split(config: Config) -> Split:
             raise
         warnings.warn(f"the other cameras are not used for testing: {error}", SceneWarning, stacklevel=2)
         views, test = read_views(scaled, train, some, recording=recording), ()
-    exact = recording.origin.exact_masks and config.loss.doubt == 0
     config = config_module.replace(
         config,
         scene=lasting_name(wanted.scene),
@@ -117,11 +115,17 @@ def read_split(config: Config) -> Split:
         train_cameras=train,
         test_cameras=test or None,
         coordinate_scale=scene.coordinate_scale,
-        **config.for_masks(exact)._asdict(),
+        **config.for_masks(tells_outlines(recording, scene, config))._asdict(),
         hash_finest_cell=config.model.hash_finest_cell
         or min(pixel_size(scene), config.model.hash_coarsest_cell),
     )
-    return Split(config, scene, views, positions, test, exact)
+    return Split(config, scene, views, positions, test)
+
+
+def tells_outlines(recording: Recording, scene: Scene, config: Config) -> bool:
+    """Whether masks tell outlines to a fraction of a pixel: exact ones, of pixels that the sharpest surface resolves."""
+    resolved = FOR_EXACT.inv_s_pixels / pixel_size(scene) <= config.render.most_inv_s
+    return recording.origin.exact_masks and config.loss.doubt == 0 and resolved
 
 
 def largest_image(scene: Scene) -> int:
