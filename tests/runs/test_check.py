@@ -9,7 +9,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import yaml
-from trained_run import TRAINED, TinyRun
+from trained_run import TRAINED, train_tiny_run
 
 from wim_fast.cli import main
 from wim_fast.runs.check import LET_IN, MISSING, OUTLINE, CheckedMask, check_masks
@@ -20,10 +20,11 @@ SPOILED_CAMERA, SPOILED_FRAME = 1, 4
 
 @pytest.fixture(scope="module")
 def spoiled(
-    tiny_run: TinyRun, tmp_path_factory: pytest.TempPathFactory
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, np.ndarray, np.ndarray]:
-    """The run with a recording in which one mask has lost a corner and won another; and where."""
+    """A run of masks as of film, with a recording in which one has lost a corner and won another; and where."""
     folder = tmp_path_factory.mktemp("spoiled")
+    tiny_run = train_tiny_run(tmp_path_factory.mktemp("film"), "--outline-share", "0", "--ray-spread", "1")
     run, scene = (Path(shutil.copytree(p, folder / p.name)) for p in (tiny_run.path, tiny_run.scene))
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["scene"]["scene"] = str(scene)
@@ -46,7 +47,7 @@ def test_bites_and_what_is_let_in(spoiled: tuple[Path, np.ndarray, np.ndarray]) 
     checked = found.pop(SPOILED_CAMERA)
     assert checked.missing[bitten].mean() > 0.1, "but for the hole's rim, and what the model does not know"
     assert not checked.missing[~bitten].any()
-    assert checked.let_in[won].mean() > 0.7, "but for what no other camera sees, as far as the parts reach"
+    assert checked.let_in[won].mean() > 0.8
     for other in found.values():
         assert not other.missing.any()
         assert other.let_in.mean() < 0.02

@@ -53,10 +53,9 @@ def drawn_apart(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """
     _, place, count = np.unique(vertices, axis=0, return_inverse=True, return_counts=True)
     touching = count[place.ravel()] > 1
-    total, neighbours = np.zeros_like(vertices), np.zeros(len(vertices))
-    for start, end in (faces.T[[0, 1]], faces.T[[1, 2]], faces.T[[2, 0]]):
-        np.add.at(total, start, vertices[end])
-        np.add.at(neighbours, start, 1)
+    start, end = _half_edges(faces).T
+    total, neighbours = np.zeros_like(vertices), np.bincount(start, minlength=len(vertices))
+    np.add.at(total, start, vertices[end])
     apart = vertices.copy()
     middle = total[touching] / np.maximum(neighbours[touching], 1)[:, None]
     apart[touching] += APART * (middle - vertices[touching])

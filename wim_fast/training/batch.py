@@ -53,11 +53,13 @@ class TrainingImages:
         self.boxes = torch.tensor([0, 0, self.width, self.height]).repeat(*shape, 1)  # x0 y0 x1 y1
         outlines = []
         for v, f in np.ndindex(shape):
-            self._find_box_and_blocks(v, f, scene.mask[v, f] == OBJECT)
-            outlines.append(np.flatnonzero(outline(scene.mask[v, f])).astype(np.int32))
+            pixels = scene.mask[v, f]
+            self._find_box_and_blocks(v, f, pixels == OBJECT)
+            wanted = outline(pixels) if self.outline_share > 0 else np.zeros(0, bool)
+            outlines.append(np.flatnonzero(wanted).astype(np.int32))
         self.boxes, self.blocks = self.boxes.to(self.device), self.blocks.to(self.device)
         at_outline = torch.from_numpy(np.concatenate(outlines)).to(self.device)
-        first = torch.tensor([0, *(len(pixels) for pixels in outlines)], device=self.device).cumsum(0)
+        first = torch.tensor([0, *(len(near) for near in outlines)], device=self.device).cumsum(0)
         footage = scene.footage
         index, rgba, mask = (
             torch.from_numpy(array).to(self.device)

@@ -108,6 +108,7 @@ def read_split(config: Config) -> Split:
             raise
         warnings.warn(f"the other cameras are not used for testing: {error}", SceneWarning, stacklevel=2)
         views, test = read_views(scaled, train, some, recording=recording), ()
+    pixel = pixel_size(scene)
     config = config_module.replace(
         config,
         scene=lasting_name(wanted.scene),
@@ -115,16 +116,18 @@ def read_split(config: Config) -> Split:
         train_cameras=train,
         test_cameras=test or None,
         coordinate_scale=scene.coordinate_scale,
-        **config.for_masks(tells_outlines(recording, scene, config))._asdict(),
-        hash_finest_cell=config.model.hash_finest_cell
-        or min(pixel_size(scene), config.model.hash_coarsest_cell),
+        **config.for_masks(tells_outlines(recording, pixel, config))._asdict(),
+        hash_finest_cell=config.model.hash_finest_cell or min(pixel, config.model.hash_coarsest_cell),
     )
     return Split(config, scene, views, positions, test)
 
 
-def tells_outlines(recording: Recording, scene: Scene, config: Config) -> bool:
-    """Whether masks tell outlines to a fraction of a pixel: exact ones, of pixels that the sharpest surface resolves."""
-    resolved = FOR_EXACT.inv_s_pixels / pixel_size(scene) <= config.render.most_inv_s
+def tells_outlines(recording: Recording, pixel: float, config: Config) -> bool:
+    """Whether masks tell outlines to a fraction of a pixel: exact ones, of pixels that the sharpest surface resolves.
+
+    `pixel`: side of a pixel at the object, world units.
+    """
+    resolved = FOR_EXACT.inv_s_pixels / pixel <= config.render.most_inv_s
     return recording.origin.exact_masks and config.loss.doubt == 0 and resolved
 
 
