@@ -145,7 +145,7 @@ def image_seconds(subject: Subject, count: int) -> float | None:
             view = i % scene.num_cameras
             image = trainer.model, trainer.model.pose(frame, trainer.backend), scene.cameras, view
             times.append(
-                subject.seconds(lambda a=image: render_image(*a, trainer.final_inv_s, trainer.backend))
+                subject.seconds(lambda a=image: render_image(*a, trainer.sharpness.final, trainer.backend))
             )
     return statistics.median(times[1:]) if times else None
 

@@ -298,7 +298,7 @@ def image(bench: Bench) -> Result:
         for _ in range(bench.sizes.images + 1):
             start = clock()
             picture = render_image(
-                trainer.model, posed, scene.cameras, 0, trainer.final_inv_s, trainer.backend
+                trainer.model, posed, scene.cameras, 0, trainer.sharpness.final, trainer.backend
             )
             times.append(1e3 * (clock() - start))
         if not picture.opacity.any():

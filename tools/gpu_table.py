@@ -206,12 +206,13 @@ def images() -> None:
     from wim_fast.ops.pixels.triton import draw_pixels
     from wim_fast.ops.shading.triton import shade
 
-    index, boxes = torch.zeros(2, 3, 8, 8, dtype=torch.int32), torch.zeros(2, 3, 4, dtype=torch.int64)
+    index, boxes = torch.zeros(2 * 3 * 8 * 8, dtype=torch.int32), torch.zeros(2, 3, 4, dtype=torch.int64)
     rgba, blocks = torch.zeros(4096, 4, dtype=torch.uint8), torch.zeros(2, 3, 4, 4, dtype=torch.bool)
     number = torch.zeros(POSES, dtype=torch.int64)
     outline, first = torch.zeros(10, dtype=torch.int32), torch.zeros(7, dtype=torch.int64)
-    tables = PixelTables(index, rgba, rgba[:, 0].contiguous(), boxes, blocks, outline, first, 64, 64, 8, 16)
-    draw_pixels(tables, number, number, torch.zeros(POSES, 100, 3), Draws(10, 10, 0.5), 2.0)
+    tiles = rgba, rgba[:, 0].contiguous()
+    tables = PixelTables(index, first[:1], *tiles, *tiles, boxes, blocks, outline, first, 64, 64, 8, 16)
+    draw_pixels(tables, number, number, torch.zeros(POSES, 100, 3), torch.zeros(()), Draws(10, 10, 0.5), 2.0)
     rgb, opacity = (torch.zeros(1600, *size, requires_grad=True) for size in ((3,), ()))
     losses = image_losses(
         rgb, opacity, rgb.detach(), opacity, opacity, rgb.detach(), torch.zeros(()), 100, 90

@@ -33,10 +33,11 @@ class ForMasks(NamedTuple):
 
     outline_share: float
     ray_spread: float
+    pyramid: bool
     inv_s_pixels: float
 
 
-FOR_EXACT, FOR_FILM = ForMasks(0.5, 0.5, 4.0), ForMasks(0.0, 1.0, 2.0)
+FOR_EXACT, FOR_FILM = ForMasks(0.5, 0.5, True, 4.0), ForMasks(0.0, 1.0, False, 2.0)
 
 
 @dataclass(frozen=True)
@@ -228,16 +229,20 @@ class SamplingConfig:
     )
     outline_share: float | None = field(
         None,
-        "share of the rays near the mask's outline; none: 0.5 where masks are exact and pixels coarse, else 0",
+        "share of the rays near the mask's outline; none: 0.5 where masks are exact, else 0",
         minimum=0,
         maximum=0.9,
     )
     ray_spread: float | None = field(
         None,
-        "over which share of a pixel's side rays pass through it; none: 0.5 where masks are exact and pixels coarse, "
-        "else 1",
+        "over which share of a pixel's side rays pass through it; none: 0.5 where masks are exact, else 1",
         minimum=0,
         maximum=1,
+    )
+    pyramid: bool | None = field(
+        None,
+        "compare with images halved until their pixels suit the sharpness that the surface has by then; none: where masks "
+        "are exact",
     )
     box_margin: float = field(
         0.04, "margin of the box round the mask, as a share of the image side", minimum=0, maximum=1
@@ -371,8 +376,7 @@ class RenderConfig:
     rays_per_image: int = field(128, "rays per image and step", minimum=1, maximum=2**16)
     inv_s_pixels: float | None = field(
         None,
-        "final sharpness s of the surface, in 1 / size of a pixel at the object; none: 4 where masks are exact "
-        "and pixels coarse, else 2",
+        "final sharpness s of the surface, in 1 / size of a pixel at the object; none: 4 where masks are exact, else 2",
         minimum=0.01,
         maximum=100,
     )
@@ -488,9 +492,10 @@ class Config:
 
     def for_masks(self, exact: bool = False) -> ForMasks:
         """What masks decide, where it is left open."""
-        given = self.sampling.outline_share, self.sampling.ray_spread, self.render.inv_s_pixels
-        usual = FOR_EXACT if exact else FOR_FILM
-        return ForMasks(*(b if a is None else a for a, b in zip(given, usual, strict=True)))
+        usual, settings = FOR_EXACT if exact else FOR_FILM, {**vars(self.sampling), **vars(self.render)}
+        return usual._replace(
+            **{name: settings[name] for name in usual._fields if settings[name] is not None}
+        )
 
 
 def check_together(config: Config, where: str) -> None:

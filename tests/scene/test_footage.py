@@ -111,3 +111,39 @@ def test_images_may_come_from_many_threads(tmp_path, on_disk):
     if on_disk:
         size = (tmp_path / "rgba.tiles").stat().st_size
         assert size == len(footage.rgba_tiles) * TILE * TILE * 4
+
+
+def block_means(values, known):
+    """Means (V, T, h, w, ...) of what is known of 2 x 2 pixels, and how many of them are (V, T, h, w)."""
+    pads = [(0, 0), (0, 0), *((0, n % 2) for n in known.shape[2:])]
+    values, known = np.pad(values, [*pads, (0, 0)], mode="edge"), np.pad(known, pads, mode="edge")
+    cells = np.stack([(values * known[..., None])[:, :, a::2, b::2] for a in (0, 1) for b in (0, 1)])
+    count = sum(known[:, :, a::2, b::2] for a in (0, 1) for b in (0, 1))
+    return cells.sum(0) / np.maximum(count, 1)[..., None], count
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 40, 48), (1, 2, 37, 21), (3, 1, 8, 8), (2, 2, 3, 5)])
+def test_half_of_the_pixels_are_means_of_four(shape):
+    """By the whole images; colours by what they add to the picture, and nothing of what is unreliable."""
+    rgba, mask = film(shape)
+    half = Footage.from_arrays(rgba, mask).halved()
+    known = (mask != 2).astype(float)
+    alpha = rgba[..., 3:] / 255.0
+    values = np.concatenate([rgba[..., :3] * alpha, 255 * alpha, (mask == 1)[..., None]], -1)
+    expected, count = block_means(values, known)
+    found = half.rgba[:].astype(float)
+    assert found.shape[:4] == expected.shape[:4]
+    np.testing.assert_allclose(found[..., 3], expected[..., 3], atol=0.5 + 1e-4)
+    np.testing.assert_allclose(found[..., :3] * expected[..., 3:4] / 255, expected[..., :3], atol=1)
+    value = np.where(count > 1, np.where(expected[..., 4] >= 0.5, 1, 0), 2)
+    np.testing.assert_array_equal(half.mask, value)
+    np.testing.assert_array_equal(half.counts.sum(-1), np.full(shape[:2], value[0, 0].size))
+
+
+def test_a_pyramid_ends_before_its_images_are_tiny():
+    rgba, mask = film((1, 2, 100, 40))
+    assert [footage.size for footage in Footage.from_arrays(rgba, mask).pyramid()] == [
+        (100, 40),
+        (50, 20),
+        (25, 10),
+    ]

@@ -52,7 +52,7 @@ def terms_and_gradients(scene):
         None, {"parts": 4, "iterations": 50, "rays_per_image": 64, "pose_width": 16}
     )
     trainer = Trainer(scene, config, 50, select_backend("torch"))
-    now = schedule.values_at(40, 0.8, 4, trainer.final_inv_s, config)
+    now = schedule.values_at(40, 0.8, 4, trainer.sharpness, config)
     values = schedule.ScheduleValues.of(torch.tensor(now, device=trainer.images.device))
     values = values._replace(weights=torch.ones_like(values.weights))
     generator = torch.Generator(trainer.images.device).manual_seed(1)

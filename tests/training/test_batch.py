@@ -299,3 +299,24 @@ def test_a_single_ray_of_an_image_is_no_outline_ray(scene):
         .even
         == 1
     )
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_rays_are_compared_with_the_pixels_of_a_level(scene, level):
+    """Each passes through the middle half of a pixel twice as large, whose mean it is to show."""
+    config = Config()
+    sampling = dataclasses.replace(config.sampling, outline_share=0.5, ray_spread=0.5, pyramid=True)
+    images = TrainingImages(scene, dataclasses.replace(config, sampling=sampling))
+    camera, frame = torch.tensor([0, 3, 5, 3]), torch.tensor([1, 0, 3, 2])
+    batch = images.draw(camera, frame, 100, generator(), BACKEND, level=torch.tensor(float(level)))
+    half = scene.footage.pyramid()[level]
+    pixels = pixels_of(batch, scene) / 2**level
+    for b, image in enumerate(zip(camera.tolist(), frame.tolist(), strict=True)):
+        column, row = np.floor(pixels[b]).astype(int).T
+        np.testing.assert_allclose(pixels[b], np.floor(pixels[b]) + 0.5, atol=0.25 + 1e-3)
+        own = slice(100 * b, 100 * (b + 1))
+        expected = half.rgba[image][row, column] / 255.0
+        np.testing.assert_allclose(batch.alpha[own], expected[:, 3], atol=1e-6)
+        np.testing.assert_allclose(batch.rgb[own], expected[:, :3], atol=1e-6)
+    covered = batch.alpha.view(4, 100)[:, 50:]
+    assert ((covered > 0.03) & (covered < 0.97)).any() == bool(level)

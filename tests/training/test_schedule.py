@@ -33,18 +33,24 @@ def test_frames_only_grow():
     assert active == sorted(active)
 
 
+SHARPNESS = schedule.Sharpness(200.0, 400.0)
+
+
 def values_at(progress: float, frames: int = 60) -> schedule.ScheduleValues:
     config = dataclasses.replace(Config(), schedule=PAPER)
-    return schedule.ScheduleValues.of(torch.tensor(schedule.values_at(0, progress, frames, 200.0, config)))
+    return schedule.ScheduleValues.of(
+        torch.tensor(schedule.values_at(0, progress, frames, SHARPNESS, config))
+    )
 
 
 def test_values_are_what_the_functions_say():
     config = dataclasses.replace(Config(), schedule=PAPER)
-    numbers = torch.tensor(schedule.values_at(70, 0.225, 60, 200.0, config), dtype=torch.float64)
+    numbers = torch.tensor(schedule.values_at(70, 0.225, 60, SHARPNESS, config), dtype=torch.float64)
     values = schedule.ScheduleValues.of(numbers)
     assert values.active_frames == schedule.active_frames(0.225, 60, PAPER)
     assert values.newest_share == PAPER.newest_share
     assert values.inv_s == schedule.inv_s(0.225, 200.0, config.render)
+    assert values.level == schedule.level(schedule.inv_s(0.225, 200.0, config.render), 400.0)
     weights = schedule.loss_weights(0.225, config)
     assert values.weights_of(("merge", "joint")).tolist() == [weights["merge"], weights["joint"]]
     assert values.learning_rate_share == schedule.learning_rate_share(70, 0.225, config)
@@ -142,6 +148,13 @@ def test_the_final_sharpness_belongs_to_the_pixel_but_has_a_limit(monkeypatch):
     render = config.render
     for size, expected in ((0.01, config.for_masks().inv_s_pixels / 0.01), (0.0001, render.most_inv_s)):
         monkeypatch.setattr(trainer, "pixel_size", lambda scene, size=size: size)
-        assert trainer.final_inv_s(None, config) == expected
+        assert trainer.sharpness(None, config).final == expected
+        assert trainer.sharpness(None, config).of_pixels == config.for_masks().inv_s_pixels / size
     asked = dataclasses.replace(config, render=dataclasses.replace(render, final_inv_s=1234.0))
-    assert trainer.final_inv_s(None, asked) == 1234
+    assert trainer.sharpness(None, asked).final == 1234
+
+
+@pytest.mark.parametrize(("inv_s", "halvings"), [(50, 3), (100, 2), (200, 1), (283, 0.5), (400, 0), (900, 0)])
+def test_images_are_halved_until_their_pixels_suit_the_surface(inv_s, halvings):
+    """Twice as large pixels suit half of the sharpness."""
+    assert schedule.level(inv_s, of_pixels=400) == pytest.approx(halvings, abs=2e-3)

@@ -14,25 +14,22 @@ def scene(tmp_path):
 
 
 def settled(scene, **overrides):
-    """Share of rays at outlines, how they are spread, and the final sharpness in 1 / pixels."""
+    """Share of rays at outlines, how they are spread, whether images are halved, and the final sharpness in 1 / pixels."""
     config = read_split(load_config(overrides={"scene": str(scene), "parts": 2, **overrides})).config
-    return config.sampling.outline_share, config.sampling.ray_spread, config.render.inv_s_pixels
+    sampling = config.sampling
+    return sampling.outline_share, sampling.ray_spread, sampling.pyramid, config.render.inv_s_pixels
 
 
 def test_exact_masks_are_looked_at_closely(scene):
     """Those of rendered pictures; what is asked for stays as it is."""
-    assert settled(scene) == (0.5, 0.5, 4.0)
-    assert settled(scene, outline_share=0.2) == (0.2, 0.5, 4.0)
-    assert settled(scene, inv_s_pixels=1.5) == (0.5, 0.5, 1.5)
-
-
-def test_pixels_finer_than_the_sharpest_surface_are_not_looked_at_closely(scene):
-    assert settled(scene, most_inv_s=50.0) == (0.0, 1.0, 2.0)
+    assert settled(scene) == (0.5, 0.5, True, 4.0)
+    assert settled(scene, outline_share=0.2) == (0.2, 0.5, True, 4.0)
+    assert settled(scene, inv_s_pixels=1.5) == (0.5, 0.5, True, 1.5)
 
 
 def test_masks_of_film_are_believed_less(scene):
     """Those that are doubted, and those of an imported recording."""
-    assert settled(scene, doubt=8.0) == (0.0, 1.0, 2.0)
+    assert settled(scene, doubt=8.0) == (0.0, 1.0, False, 2.0)
     (scene / IMPORT_REPORT).write_text("{}")
-    assert settled(scene) == (0.0, 1.0, 2.0)
-    assert settled(scene, outline_share=0.2) == (0.2, 1.0, 2.0)
+    assert settled(scene) == (0.0, 1.0, False, 2.0)
+    assert settled(scene, outline_share=0.2) == (0.2, 1.0, False, 2.0)

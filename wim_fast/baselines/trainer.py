@@ -97,7 +97,8 @@ class BaselineTrainer:
     def _draw_frames(self, count: int) -> torch.Tensor:
         """Positions (count,) by the schedule of ours."""
         config = self.config
-        sharpness = config.render.most_inv_s  # of a surface: frames do not depend on it
+        surface = config.render.most_inv_s  # frames do not depend on it
+        sharpness = schedule.Sharpness(surface, surface)
         values = schedule.values_at(self.step, self.progress, self.images.num_frames, sharpness, config)
         now = schedule.ScheduleValues.of(torch.tensor(values, device=self.backend.device))
         return schedule.draw_frames(count, now, config.schedule, self.generator)

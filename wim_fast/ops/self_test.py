@@ -241,25 +241,30 @@ def _rendering(count: int, random: torch.Generator) -> Iterator[Case]:
 
 
 def _drawing(count: int, random: torch.Generator) -> Case:
-    """Pixels of images of 24 x 20, in tiles of 8 and blocks of 4; some of them from the whole image."""
+    """Pixels of images of 24 x 20 and 12 x 10, in tiles of 8 and blocks of 4; some of them from the whole image."""
     cameras, width, height, tile, block = 2, 24, 20, 8, 4
-    index = torch.randperm(cameras * POSES * 9, generator=random).view(cameras, POSES, 3, 3).int()
-    rgba = torch.randint(256, (index.numel() * tile**2, 4), generator=random, dtype=torch.uint8)
-    mask = torch.randint(3, (len(rgba),), generator=random, dtype=torch.uint8)
+    sizes = cameras * POSES * 9, cameras * POSES * 4  # images times tiles
+    index = torch.randperm(sum(sizes), generator=random)
+    index = torch.cat([index[index < sizes[0]], index[index >= sizes[0]]]).int()
+    tile_first = torch.tensor([0, sizes[0]])
+    rgba, coarse_rgba = (
+        torch.randint(256, (n * tile**2, 4), generator=random, dtype=torch.uint8) for n in sizes
+    )
+    mask, coarse_mask = (torch.randint(3, (n * tile**2,), generator=random, dtype=torch.uint8) for n in sizes)
     boxes = torch.tensor([4, 2, 21, 17]).repeat(cameras, POSES, 1)
     blocks = torch.rand(cameras, POSES, 5, 6, generator=random) < 0.5
-    outline = torch.randint(width * height, (30,), generator=random, dtype=torch.int32)
-    first = torch.linspace(0, 30, cameras * POSES + 1).long()
+    outline = torch.randint(width * height // 4, (60,), generator=random, dtype=torch.int32)
+    first = torch.linspace(0, 60, 2 * cameras * POSES + 1).long()
     camera, frame = (torch.randint(n, (2,), generator=random) for n in (cameras, POSES))
 
     def outputs(kernel: Callable, x: Sequence[Tensor]) -> Sequence[Tensor]:
-        index, rgba, mask, boxes, blocks, outline, first, camera, frame, uniform = x
-        of_images = index, rgba, mask, boxes, blocks, outline, first
-        tables = pixels.PixelTables(*of_images, width, height, tile, block)
-        return kernel(tables, camera, frame, uniform, pixels.Draws(count // 8, count // 8, 0.5), 2.0)
+        camera, frame, uniform, level = x[-4:]
+        tables = pixels.PixelTables._make([*x[:-4], width, height, tile, block])
+        return kernel(tables, camera, frame, uniform, level, pixels.Draws(count // 8, count // 8, 0.5), 2.0)
 
     uniform = torch.rand(2, count // 2, 3, generator=random)
-    inputs = index, rgba, mask, boxes, blocks, outline, first, camera, frame, uniform
+    images = index, tile_first, rgba, mask, coarse_rgba, coarse_mask, boxes, blocks, outline, first
+    inputs = *images, camera, frame, uniform, torch.tensor(0.5)
     return Case("draw_pixels", pixels.draw_pixels, inputs, outputs, tolerance=FEW)
 
 

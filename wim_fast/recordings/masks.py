@@ -18,6 +18,7 @@ from wim_fast.errors import UserError
 
 BACKGROUND, OBJECT, UNRELIABLE = 0, 1, 2  # values of a mask
 GREYS = (0, 255, 128)  # the same three in a file of greys
+LEAST_PART = 8  # of 255, by which a pixel is covered in part
 
 Pixels = NDArray[np.uint8]
 Alpha = NDArray[np.float32]
@@ -78,9 +79,9 @@ def as_mask(rgba: Pixels, unreliable: Unreliable) -> Pixels:
     return mask
 
 
-def outline(mask: Pixels) -> NDArray[np.bool_]:
-    """Pixels (h, w) of object and background that share a side with one of the other."""
-    found = np.zeros(mask.shape, bool)
+def outline(mask: Pixels, alpha: Pixels) -> NDArray[np.bool_]:
+    """Pixels (h, w) of object and background that share a side with one of the other, and those covered in part."""
+    found = (mask != UNRELIABLE) & (alpha >= LEAST_PART) & (alpha <= 255 - LEAST_PART)
     for pixels, at in ((mask, found), (mask.T, found.T)):
         changes = ((pixels[1:] == OBJECT) & (pixels[:-1] == BACKGROUND)) | (
             (pixels[1:] == BACKGROUND) & (pixels[:-1] == OBJECT)

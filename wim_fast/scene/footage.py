@@ -18,6 +18,8 @@ from wim_fast.recordings.masks import BACKGROUND, OBJECT, UNRELIABLE
 
 TILE = 8  # side of a tile in pixels
 NOTHING, UNKNOWN = 0, 1  # numbers of the tiles that are background, or unreliable, all over
+LEAST_SIDE = 16  # of halved images, pixels
+AT_ONCE = 4096  # tiles that are halved
 
 Shape = tuple[int, int, int, int]
 
@@ -103,6 +105,62 @@ class Footage:
             of = slice(max(-shift, 0), count + min(-shift, 0))
             index[v, to], counts[v, to] = self.index[v, of], self.counts[v, of]
         return replace(self, index=index, counts=counts)
+
+    def pyramid(self) -> tuple[Footage, ...]:
+        """The footage, and with half of the pixels along each side, and so on, `LEAST_SIDE` or more along the longer one."""
+        levels = [self]
+        while max(levels[-1].size) >= 2 * LEAST_SIDE:
+            levels.append(levels[-1].halved())
+        return tuple(levels)
+
+    def halved(self) -> Footage:
+        """With half of the pixels along each side, rounded up: each the mean of four, as far as these are reliable.
+
+        Alpha is their mean and colours theirs weighted by alpha; the mask says what at least half of the reliable ones say,
+        and unreliable where only one of the four is not.
+        """
+        rows, columns = self.index.shape[2:]
+        index = np.pad(self.index, ((0, 0), (0, 0), (0, rows % 2), (0, columns % 2)), mode="edge")
+        quarters = index.reshape(*index.shape[:2], -(-rows // 2), 2, -(-columns // 2), 2).swapaxes(3, 4)
+        quarters = quarters.reshape(*quarters.shape[:4], 4)  # of each new tile, row after row
+        numbers = quarters[..., 0].copy()
+        kept = (quarters != numbers[..., None]).any(-1) | (numbers > UNKNOWN)
+        numbers[kept] = np.arange(UNKNOWN + 1, UNKNOWN + 1 + np.count_nonzero(kept))
+        of_new = np.concatenate([np.repeat([[NOTHING], [UNKNOWN]], 4, axis=1), quarters[kept]])
+        rgba, mask = (
+            np.empty((len(of_new), TILE, TILE, *kind), np.uint8) for kind in (self.rgba_tiles.shape[3:], ())
+        )
+        for start in range(0, len(of_new), AT_ONCE):
+            some = slice(start, start + AT_ONCE)
+            rgba[some], mask[some] = _half(self.rgba_tiles[of_new[some]], self.mask_tiles[of_new[some]])
+        size = -(-self.size[0] // 2), -(-self.size[1] // 2)
+        counts = np.zeros_like(self.counts)
+        half = Footage(size, numbers, rgba, mask, counts)
+        for v, t in np.ndindex(counts.shape[:2]):
+            counts[v, t] = np.bincount(half.mask[v, t].reshape(-1), minlength=3)
+        return half
+
+
+def _half(rgba: NDArray[np.uint8], mask: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Tiles (n, TILE, TILE, ...) from four each (n, 4, TILE, TILE, ...), row after row; see `Footage.halved`."""
+
+    def sums(pixels: NDArray[np.float32]) -> NDArray[np.float32]:  # of 2 x 2, as one tile
+        cells = pixels[:, :, ::2] + pixels[:, :, 1::2]
+        cells = cells[:, :, :, ::2] + cells[:, :, :, 1::2]  # (n, 4, TILE / 2, TILE / 2, ...)
+        cells = cells.reshape(len(cells), 2, 2, *cells.shape[2:]).swapaxes(2, 3)
+        return cells.reshape(len(cells), TILE, TILE, *cells.shape[5:])
+
+    known = (mask != UNRELIABLE).astype(np.float32)
+    alpha = rgba[..., 3] * known
+    colors, alphas, objects = (
+        sums(x) for x in (rgba[..., :3] * alpha[..., None], alpha, (mask == OBJECT).astype(np.float32))
+    )
+    count = sums(known)
+    half = np.empty((*count.shape, 4), np.uint8)
+    half[..., :3] = np.rint(colors / np.maximum(alphas, 1)[..., None])
+    half[..., 3] = np.rint(alphas / np.maximum(count, 1))
+    value = np.where(2 * objects >= count, OBJECT, BACKGROUND)
+    return half, np.where(count > 1, value, UNRELIABLE).astype(np.uint8)
 
 
 class FootageBuilder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from wim_fast.ops.pixels.reference import Draws, PixelTables
 from wim_fast.profiling import stage
 from wim_fast.recordings.masks import OBJECT, outline
 from wim_fast.rendering.rays import RayCameras, Rays, image_ids
-from wim_fast.scene.footage import TILE
+from wim_fast.scene.footage import TILE, Footage
 from wim_fast.scene.scene import Scene
 from wim_fast.training.silhouettes import Silhouettes
 
@@ -38,7 +39,8 @@ class TrainingImages:
 
     def __init__(self, scene: Scene, config: Config, device: torch.device | str = "cpu") -> None:
         self.sampling, self.block_weight = config.sampling, config.loss.block_weight
-        self.outline_share, self.ray_spread, _ = config.for_masks()
+        for_masks = config.for_masks()
+        self.outline_share, self.ray_spread = for_masks.outline_share, for_masks.ray_spread
         self.device = torch.device(device)
         self.height, self.width = scene.size
         self.num_cameras, self.num_frames = scene.num_cameras, scene.num_frames
@@ -51,22 +53,52 @@ class TrainingImages:
         shape = self.num_cameras, self.num_frames
         self.blocks = torch.zeros(*shape, rows, columns, dtype=torch.bool)
         self.boxes = torch.tensor([0, 0, self.width, self.height]).repeat(*shape, 1)  # x0 y0 x1 y1
-        outlines = []
         for v, f in np.ndindex(shape):
-            pixels = scene.mask[v, f]
-            self._find_box_and_blocks(v, f, pixels == OBJECT)
-            wanted = outline(pixels) if self.outline_share > 0 else np.zeros(0, bool)
-            outlines.append(np.flatnonzero(wanted).astype(np.int32))
+            self._find_box_and_blocks(v, f, scene.mask[v, f] == OBJECT)
         self.boxes, self.blocks = self.boxes.to(self.device), self.blocks.to(self.device)
-        at_outline = torch.from_numpy(np.concatenate(outlines)).to(self.device)
-        first = torch.tensor([0, *(len(near) for near in outlines)], device=self.device).cumsum(0)
-        footage = scene.footage
-        index, rgba, mask = (
-            torch.from_numpy(array).to(self.device)
-            for array in (footage.index, footage.rgba_tiles, footage.mask_tiles)
+        self.pixels = self._tables(scene.footage.pyramid() if for_masks.pyramid else (scene.footage,))
+
+    def _tables(self, levels: Sequence[Footage]) -> PixelTables:
+        """Of images at each level; see ``Footage.pyramid``."""
+        tiles, of_level, outlines = 0, [], []
+        for footage in levels:
+            of_level.append((footage.index + tiles).reshape(-1))
+            tiles += len(footage.mask_tiles)
+            for v, f in np.ndindex(footage.index.shape[:2]):
+                near = np.zeros(0, bool)
+                if self.outline_share > 0:
+                    near = outline(footage.mask[v, f], footage.rgba[v, f, :, :, 3])
+                outlines.append(np.flatnonzero(near).astype(np.int32))
+        fine, coarse = levels[0], levels[1:]
+        arrays = (
+            np.concatenate(of_level),
+            _starts(of_level)[:-1],
+            fine.rgba_tiles,
+            fine.mask_tiles,
+            np.concatenate([fine.rgba_tiles[:0], *(footage.rgba_tiles for footage in coarse)]),
+            np.concatenate([fine.mask_tiles[:0], *(footage.mask_tiles for footage in coarse)]),
+            np.concatenate(outlines),
+            _starts(outlines),
         )
-        tables = index, rgba.view(-1, 4), mask.view(-1), self.boxes, self.blocks, at_outline, first
-        self.pixels = PixelTables(*tables, self.width, self.height, TILE, self.block)
+        index, tile_first, rgba, mask, coarse_rgba, coarse_mask, at_outline, first = (
+            torch.from_numpy(array).to(self.device) for array in arrays
+        )
+        return PixelTables(
+            index,
+            tile_first,
+            rgba.view(-1, 4),
+            mask.view(-1),
+            coarse_rgba.view(-1, 4),
+            coarse_mask.view(-1),
+            self.boxes,
+            self.blocks,
+            at_outline,
+            first,
+            self.width,
+            self.height,
+            TILE,
+            self.block,
+        )
 
     def _find_box_and_blocks(self, v: int, f: int, inside: np.ndarray) -> None:
         """Where the object (H, W) is in image (v, f)."""
@@ -92,20 +124,29 @@ class TrainingImages:
         generator: torch.Generator,
         backend: Backend,
         cameras: RayCameras | None = None,
+        level: Tensor | None = None,
     ) -> Batch:
         """`rays_per_image` random pixels of each image (camera[i], frame[i]), jittered within the pixel.
 
-        `cameras`: as they are corrected; None: as given.
+        Args:
+            cameras: as they are corrected; None: as given.
+            level: () how often images were halved, see ``draw_pixels``; None: not at all.
         """
         images = len(camera)
         uniform = torch.rand(images, rays_per_image, 3, generator=generator, device=self.device)
         anywhere = round(self.sampling.anywhere_share * rays_per_image)
         at_outline = min(round(self.outline_share * rays_per_image), rays_per_image - 1)
+        level = uniform.new_zeros(()) if level is None else level
         draws = Draws(anywhere, at_outline, self.ray_spread)
         place, rgb, alpha, weight = backend.draw_pixels(
-            self.pixels, camera, frame, uniform, draws, self.block_weight
+            self.pixels, camera, frame, uniform, level, draws, self.block_weight
         )
         origins, directions = (cameras or self.cameras).rays(camera, place, backend.camera_rays)
         pose_ids = image_ids(images, rays_per_image, self.device)
         rays = Rays(origins.reshape(-1, 3), directions.reshape(-1, 3), pose_ids)
         return Batch(camera, frame, rays, rgb, alpha, weight, rays_per_image - at_outline)
+
+
+def _starts(pieces: Sequence[np.ndarray]) -> np.ndarray:
+    """Where each of them begins when they are put together, and where the last one ends, (n + 1,)."""
+    return np.cumsum([0, *(len(piece) for piece in pieces)])

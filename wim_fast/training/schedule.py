@@ -28,6 +28,7 @@ class ScheduleValues(NamedTuple):
     active_frames: Tensor
     newest_share: Tensor
     inv_s: Tensor
+    level: Tensor
     doubt: Tensor
     learning_rate_share: Tensor
     camera_share: Tensor
@@ -58,14 +59,25 @@ class Phase(NamedTuple):
     learning_cameras: bool = False
 
 
-def values_at(step: int, progress: float, num_frames: int, final_inv_s: float, config: Config) -> list[float]:
+class Sharpness(NamedTuple):
+    """Of the surface, s, 1 / world units."""
+
+    final: float
+    of_pixels: float  # what suits those of the images as they are; poses may not allow for it
+
+
+def values_at(
+    step: int, progress: float, num_frames: int, sharpness: Sharpness, config: Config
+) -> list[float]:
     """The fields of `ScheduleValues` at a step, those of its weights at the end."""
     schedule = config.schedule
+    now = inv_s(progress, sharpness.final, config.render)
     growing = schedule.growth_start < progress < schedule.growth_end
     return [
         active_frames(progress, num_frames, schedule),
         schedule.newest_share if growing else 0.0,
-        inv_s(progress, final_inv_s, config.render),
+        now,
+        level(now, sharpness.of_pixels),
         doubt(progress, config),
         learning_rate_share(step, progress, config),
         camera_share(step, progress, config),
@@ -133,6 +145,11 @@ def inv_s(progress: float, final: float, render: RenderConfig) -> float:
     """Sharpness of the surface, 1 / world units: geometrically from its first value to its final one."""
     first = min(render.initial_inv_s, final)
     return first * (final / first) ** ramp(progress, 0.0, render.sharpening_end)
+
+
+def level(inv_s: float, of_pixels: float) -> float:
+    """How often images are halved until the sharpness of the surface suits their pixels: 0 where they are too coarse."""
+    return max(0.0, math.log2(of_pixels / inv_s))
 
 
 def learning_rate_share(step: int, progress: float, config: Config) -> float:

@@ -20,7 +20,7 @@ from wim_fast.recordings.recording import Recording
 from wim_fast.recordings.selection import camera_positions, parse_frames
 from wim_fast.scene.load import check_trainable, find_scene, load_scene, scene_names
 from wim_fast.scene.scene import Scene
-from wim_fast.sections import FILES_OF_METHODS, FOR_EXACT, OURS
+from wim_fast.sections import FILES_OF_METHODS, OURS
 from wim_fast.training.checkpoint import TrainedOn
 from wim_fast.training.initialization import enough_parts
 from wim_fast.training.trainer import pixel_size
@@ -116,19 +116,15 @@ def read_split(config: Config) -> Split:
         train_cameras=train,
         test_cameras=test or None,
         coordinate_scale=scene.coordinate_scale,
-        **config.for_masks(tells_outlines(recording, pixel, config))._asdict(),
+        **config.for_masks(tells_outlines(recording, config))._asdict(),
         hash_finest_cell=config.model.hash_finest_cell or min(pixel, config.model.hash_coarsest_cell),
     )
     return Split(config, scene, views, positions, test)
 
 
-def tells_outlines(recording: Recording, pixel: float, config: Config) -> bool:
-    """Whether masks tell outlines to a fraction of a pixel: exact ones, of pixels that the sharpest surface resolves.
-
-    `pixel`: side of a pixel at the object, world units.
-    """
-    resolved = FOR_EXACT.inv_s_pixels / pixel <= config.render.most_inv_s
-    return recording.origin.exact_masks and config.loss.doubt == 0 and resolved
+def tells_outlines(recording: Recording, config: Config) -> bool:
+    """Whether masks tell outlines to a fraction of a pixel: exact ones that are not doubted."""
+    return recording.origin.exact_masks and config.loss.doubt == 0
 
 
 def largest_image(scene: Scene) -> int:

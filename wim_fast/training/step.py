@@ -67,7 +67,7 @@ def training_losses(
         moment = moment + learned.lateness[camera]
     # ellipsoids are not the shape: they lead the parts, but would mislead the cameras
     projection = images.projection if learned is None else cameras.projection()
-    batch = images.draw(camera, frame, render.rays_per_image, generator, backend, cameras)
+    batch = images.draw(camera, frame, render.rays_per_image, generator, backend, cameras, now.level)
     num_rays = len(batch.alpha)
 
     # rendering: samples along the rays, less those that would not show; taps round some of them for the losses of shape;

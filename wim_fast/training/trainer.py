@@ -61,7 +61,7 @@ class Trainer:
         scene = scene.in_step(late)
         self.images = TrainingImages(scene, config, backend.device)
         self.model = ArticulatedModel(config.model, scene.num_frames)
-        self.final_inv_s = final_inv_s(scene, config)
+        self.sharpness = sharpness(scene, config)
         self.model.start_at(*(torch.from_numpy(a) for a in initial_parts(scene, config)))
         self.model.to(backend.device)
         self.cameras = scene.cameras
@@ -112,7 +112,7 @@ class Trainer:
 
     @property
     def inv_s(self) -> float:
-        return schedule.inv_s(self.progress, self.final_inv_s, self.config.render)
+        return schedule.inv_s(self.progress, self.sharpness.final, self.config.render)
 
     @property
     def phase(self) -> schedule.Phase:
@@ -130,7 +130,7 @@ class Trainer:
     def _schedule_values(self) -> list[float]:
         """See ``schedule.values_at``."""
         frames, config = self.images.num_frames, self.config
-        return schedule.values_at(self.step, self.progress, frames, self.final_inv_s, config)
+        return schedule.values_at(self.step, self.progress, frames, self.sharpness, config)
 
     def train_step(self) -> StepReport:
         """One iteration: losses, gradients, clipping, update; every so often, the tree."""
@@ -263,8 +263,9 @@ def pixel_size(scene: Scene) -> float:
     return float(np.median(distance / scene.cameras.intrinsics[:, 0, 0]))
 
 
-def final_inv_s(scene: Scene, config: Config) -> float:
-    """Sharpness of the surface in the end: the one asked for, or what suits the images' resolution."""
-    if config.render.final_inv_s is not None:
-        return config.render.final_inv_s
-    return min(config.for_masks().inv_s_pixels / pixel_size(scene), config.render.most_inv_s)
+def sharpness(scene: Scene, config: Config) -> schedule.Sharpness:
+    """Of the surface in the end, the one asked for or what suits the images' resolution; and what suits that."""
+    of_pixels = config.for_masks().inv_s_pixels / pixel_size(scene)
+    return schedule.Sharpness(
+        config.render.final_inv_s or min(of_pixels, config.render.most_inv_s), of_pixels
+    )
