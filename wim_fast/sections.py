@@ -350,7 +350,7 @@ class OptimizerConfig:
         1e-2, "learning rate of the logarithms of the semi-axes and of the sharpnesses", above=0, maximum=10
     )
     warmup_steps: int = field(100, "steps of linear warm-up", minimum=0, maximum=10**7)
-    final_lr_share: float = field(0.05, "learning rates decay to this share", minimum=0, maximum=1)
+    final_lr_share: float = field(0.01, "learning rates decay to this share", minimum=0, maximum=1)
     weight_decay: float = field(0.005, "decoupled weight decay of the networks", minimum=0, maximum=10)
     grid_decay: float = field(
         0.3,
@@ -372,8 +372,8 @@ class OptimizerConfig:
 class RenderConfig:
     """How images are sampled."""
 
-    images_per_step: int = field(8, "images per training step", minimum=1, maximum=4096)
-    rays_per_image: int = field(128, "rays per image and step", minimum=1, maximum=2**16)
+    images_per_step: int = field(16, "images per training step", minimum=1, maximum=4096)
+    rays_per_image: int = field(64, "rays per image and step", minimum=1, maximum=2**16)
     inv_s_pixels: float | None = field(
         None,
         "final sharpness s of the surface, in 1 / size of a pixel at the object; none: 4 where masks are exact, else 2",
