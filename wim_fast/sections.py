@@ -29,15 +29,19 @@ MOST_TOP_PARTS = 8  # what the kernels have room for: ops.articulated.reference.
 
 
 class ForMasks(NamedTuple):
-    """Settings that masks decide: how far an outline can be believed."""
+    """Settings that masks decide: how far an outline can be believed, and how closely pictures are to be matched."""
 
     outline_share: float
     ray_spread: float
     pyramid: bool
     inv_s_pixels: float
+    images_per_step: int
+    rays_per_image: int
+    final_lr_share: float
 
 
-FOR_EXACT, FOR_FILM = ForMasks(0.5, 0.5, True, 4.0), ForMasks(0.0, 1.0, False, 2.0)
+FOR_EXACT = ForMasks(0.5, 0.5, True, 4.0, 16, 64, 0.01)
+FOR_FILM = ForMasks(0.0, 1.0, False, 2.0, 8, 128, 0.05)
 
 
 @dataclass(frozen=True)
@@ -350,7 +354,12 @@ class OptimizerConfig:
         1e-2, "learning rate of the logarithms of the semi-axes and of the sharpnesses", above=0, maximum=10
     )
     warmup_steps: int = field(100, "steps of linear warm-up", minimum=0, maximum=10**7)
-    final_lr_share: float = field(0.01, "learning rates decay to this share", minimum=0, maximum=1)
+    final_lr_share: float | None = field(
+        None,
+        "learning rates decay to this share; none: 0.01 where masks are exact, else 0.05",
+        minimum=0,
+        maximum=1,
+    )
     weight_decay: float = field(0.005, "decoupled weight decay of the networks", minimum=0, maximum=10)
     grid_decay: float = field(
         0.3,
@@ -372,8 +381,12 @@ class OptimizerConfig:
 class RenderConfig:
     """How images are sampled."""
 
-    images_per_step: int = field(16, "images per training step", minimum=1, maximum=4096)
-    rays_per_image: int = field(64, "rays per image and step", minimum=1, maximum=2**16)
+    images_per_step: int | None = field(
+        None, "images per training step; none: 16 where masks are exact, else 8", minimum=1, maximum=4096
+    )
+    rays_per_image: int | None = field(
+        None, "rays per image and step; none: 64 where masks are exact, else 128", minimum=1, maximum=2**16
+    )
     inv_s_pixels: float | None = field(
         None,
         "final sharpness s of the surface, in 1 / size of a pixel at the object; none: 4 where masks are exact, else 2",
@@ -492,7 +505,8 @@ class Config:
 
     def for_masks(self, exact: bool = False) -> ForMasks:
         """What masks decide, where it is left open."""
-        usual, settings = FOR_EXACT if exact else FOR_FILM, {**vars(self.sampling), **vars(self.render)}
+        usual = FOR_EXACT if exact else FOR_FILM
+        settings = {**vars(self.sampling), **vars(self.optimizer), **vars(self.render)}
         return usual._replace(
             **{name: settings[name] for name in usual._fields if settings[name] is not None}
         )

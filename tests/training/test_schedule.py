@@ -115,7 +115,7 @@ def test_sharpness_rises_to_its_final_value():
 def test_learning_rate():
     """Linear warm-up over steps, cosine decay over the run."""
     config = Config()
-    warm, final = config.optimizer.warmup_steps, config.optimizer.final_lr_share
+    warm, final = config.optimizer.warmup_steps, config.for_masks().final_lr_share
     assert schedule.learning_rate_share(0, 0.0, config) == pytest.approx(1 / warm)
     assert schedule.learning_rate_share(warm // 2 - 1, 0.0, config) == pytest.approx(0.5)
     assert schedule.learning_rate_share(warm, 0.0, config) == pytest.approx(1)

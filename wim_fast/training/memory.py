@@ -39,10 +39,10 @@ def parameter_count(config: Config) -> int:
 def step_bytes(config: Config) -> int:
     """What a step computes: samples that are marched and decoded, poses, points of the losses. About right."""
     render, sampling, model = config.render, config.sampling, config.model
-    rays = render.images_per_step * render.rays_per_image
+    images = config.for_masks().images_per_step
+    rays = images * config.for_masks().rays_per_image
     decoded = rays * render.decoded_per_ray + 4 * sampling.eikonal_points + 9 * sampling.void_points
     per_sample = 100 + KEPT * (32 + model.decoder_width * model.decoder_layers)
-    images = render.images_per_step
     per_image = (
         KEPT * (model.pose_width * model.pose_layers + 9 * model.num_parts)
         + 16 * model.num_parts * sampling.surface_points

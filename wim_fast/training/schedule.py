@@ -155,7 +155,7 @@ def level(inv_s: float, of_pixels: float) -> float:
 def learning_rate_share(step: int, progress: float, config: Config) -> float:
     """Linear warm-up, then a cosine decay to `final_lr_share`."""
     warm = min(1.0, (step + 1) / max(config.optimizer.warmup_steps, 1))
-    final = config.optimizer.final_lr_share
+    final = config.for_masks().final_lr_share
     return warm * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress)))
 
 

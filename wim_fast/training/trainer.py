@@ -46,10 +46,9 @@ class Trainer:
     def __init__(
         self, scene: Scene, config: Config, iterations: int, backend: Backend, processes: Processes = ALONE
     ) -> None:
-        if config.render.images_per_step % processes.count:
-            problem = (
-                f"{config.render.images_per_step} images cannot be shared by {processes.count} processes"
-            )
+        drawn = config.for_masks()
+        if drawn.images_per_step % processes.count:
+            problem = f"{drawn.images_per_step} images cannot be shared by {processes.count} processes"
             raise UserError("--images-per-step", problem, "give a multiple of the number of processes")
         torch.manual_seed(config.schedule.seed)
         self.config = config
@@ -71,7 +70,7 @@ class Trainer:
         self.step = 0
         self.schedule_values = torch.tensor(self._schedule_values(), device=backend.device)
         self.recorded = Recorded(self.generator) if backend.recordable else None
-        num_rays = config.render.images_per_step // processes.count * config.render.rays_per_image
+        num_rays = drawn.images_per_step // processes.count * drawn.rays_per_image
         self.room = EXACT
         if backend.needs_capacity:
             self.room = Room.for_rays(num_rays, config.render.marched_per_ray, config.render.decoded_per_ray)
