@@ -40,8 +40,24 @@ class ForMasks(NamedTuple):
     final_lr_share: float
 
 
-FOR_EXACT = ForMasks(0.5, 0.5, True, 4.0, 16, 64, 0.01)
-FOR_FILM = ForMasks(0.0, 1.0, False, 2.0, 8, 128, 0.05)
+FOR_EXACT = ForMasks(
+    outline_share=0.5,
+    ray_spread=0.5,
+    pyramid=True,
+    inv_s_pixels=4.0,
+    images_per_step=16,
+    rays_per_image=64,
+    final_lr_share=0.01,
+)
+FOR_FILM = ForMasks(
+    outline_share=0.0,
+    ray_spread=1.0,
+    pyramid=False,
+    inv_s_pixels=2.0,
+    images_per_step=8,
+    rays_per_image=128,
+    final_lr_share=0.05,
+)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wim_fast import config as config_module
 from wim_fast.model.articulated_model import Posed
 from wim_fast.ops.march.reference import MAX_SAMPLES_PER_RAY
 from wim_fast.recordings.cameras import Cameras
@@ -35,7 +36,8 @@ def aligned_cameras(
         posed: the pose (F = 1) at a position among the scene's frames that a camera (id) shows.
     """
     chosen = scene.select(ids)
-    images = TrainingImages(chosen, run.config, run.backend.device)
+    config = config_module.replace(run.config, pyramid=False)  # pictures as they are alone
+    images = TrainingImages(chosen, config, run.backend.device)
     corrections = camera_corrections(chosen, images, np.zeros(chosen.num_cameras))
     corrections.free()
     optimizer = AdamW([{"params": [corrections.calibration]}], lr=FIRST_RATE)

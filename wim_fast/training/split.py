@@ -108,7 +108,6 @@ def read_split(config: Config) -> Split:
             raise
         warnings.warn(f"the other cameras are not used for testing: {error}", SceneWarning, stacklevel=2)
         views, test = read_views(scaled, train, some, recording=recording), ()
-    pixel = pixel_size(scene)
     config = config_module.replace(
         config,
         scene=lasting_name(wanted.scene),
@@ -117,7 +116,8 @@ def read_split(config: Config) -> Split:
         test_cameras=test or None,
         coordinate_scale=scene.coordinate_scale,
         **config.for_masks(tells_outlines(recording, config))._asdict(),
-        hash_finest_cell=config.model.hash_finest_cell or min(pixel, config.model.hash_coarsest_cell),
+        hash_finest_cell=config.model.hash_finest_cell
+        or min(pixel_size(scene), config.model.hash_coarsest_cell),
     )
     return Split(config, scene, views, positions, test)
 
