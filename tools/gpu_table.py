@@ -197,6 +197,7 @@ def decode(columns: int, width: int, hidden: int) -> None:
 def whole_rays() -> None:
     """What has no sizes but the numbers of rays and samples."""
     composite()
+    samples()
     images()
 
 
@@ -282,8 +283,20 @@ def composite() -> None:
     )
     offsets = torch.zeros(101, dtype=torch.int64)
     module.composite(sdf, rgb, t, offsets, 150.0).rgb.sum().backward()
-    module.visible_samples(sdf, offsets, 150.0)
-    module.interpolated(t, sdf, t, t > 1)
+    module.visible_samples(sdf, t, offsets, 150.0, 0.02, 4)
+
+
+def samples() -> None:
+    from wim_fast.ops.march.reference import Samples
+    from wim_fast.ops.samples import triton as module
+
+    origins, directions = (torch.zeros(100, 3, requires_grad=True) for _ in range(2))
+    rays = origins, directions, torch.zeros(100, dtype=torch.int32)
+    ids, offsets = torch.zeros(1000, dtype=torch.int64), torch.zeros(101, dtype=torch.int64)
+    found = Samples(torch.zeros(1000), ids, offsets, offsets[0])
+    module.samples_along(*rays, found)
+    keep = torch.zeros(4000, dtype=torch.bool)
+    module.samples_along(*rays, found, keep, 0.02, 4, 1000).points.sum().backward()
 
 
 def read_table(path: Path) -> tuple[list[str], dict[tuple[str, str], dict[str, str]]]:

@@ -12,21 +12,22 @@ from step_stages import unrecorded
 from torch import Tensor
 
 from wim_fast.ops.articulated.reference import articulated_lookup
-from wim_fast.ops.composite.reference import composite, interpolated, visible_samples
+from wim_fast.ops.composite.reference import composite, visible_samples
 from wim_fast.ops.image_losses.reference import image_losses
 from wim_fast.ops.march.reference import march
 from wim_fast.ops.mlp.reference import mlp
 from wim_fast.ops.part_encoding.reference import part_encoding
 from wim_fast.ops.pixels.reference import draw_pixels
+from wim_fast.ops.samples.reference import samples_along
 from wim_fast.ops.shading.reference import shade
 from wim_fast.ops.silhouette.reference import silhouette_losses, unjudged_points
 from wim_fast.training.trainer import Trainer
 
 REFERENCES = {
     "march": march, "articulated_lookup": articulated_lookup, "part_encoding": part_encoding, "decoder_mlp": mlp,
-    "pose_mlp": mlp, "composite": composite, "visible_samples": visible_samples, "interpolated": interpolated,
-    "shade": shade, "draw_pixels": draw_pixels, "image_losses": image_losses, "silhouette_losses": silhouette_losses,
-    "unjudged_points": unjudged_points,
+    "pose_mlp": mlp, "composite": composite, "visible_samples": visible_samples,
+    "samples_along": samples_along, "shade": shade, "draw_pixels": draw_pixels, "image_losses": image_losses,
+    "silhouette_losses": silhouette_losses, "unjudged_points": unjudged_points,
 }  # fmt: skip
 MARCHED = 256  # rays: the reference looks at all points of all rays
 FULL, HALF = (

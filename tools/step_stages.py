@@ -21,7 +21,7 @@ from wim_fast.training.trainer import Trainer
 # The fields of Backend that are kernels, and the stage that each belongs to.
 KERNELS = {
     "march": "march", "articulated_lookup": "lookup", "part_encoding": "encoding", "decoder_mlp": "decoder",
-    "pose_mlp": "pose", "composite": "composite", "visible_samples": "composite", "interpolated": "composite",
+    "pose_mlp": "pose", "composite": "composite", "visible_samples": "composite", "samples_along": "march",
     "shade": "decoder", "silhouette_losses": "silhouette", "unjudged_points": "silhouette",
     "draw_pixels": "data", "image_losses": "losses", "shape_losses": "losses", "structure_losses": "losses",
     "merge_loss": "losses", "observe_distances": "losses", "part_poses": "pose", "corrected_cameras": "data",

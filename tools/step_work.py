@@ -33,8 +33,8 @@ class StepWork(NamedTuple):
     """Of one step, the mean over several."""
 
     rays: int
-    marched: int  # samples that the march finds
-    decoded: int  # those of them that show, and are decoded with gradients
+    marched: int  # samples that the march finds, some steps apart
+    decoded: int  # those that show, one step apart, and are decoded with gradients
     dropped: int  # for want of room in arrays of fixed size
     matrix_flops: int  # in matrix products that torch sees, forward and backward
     fused_flops: int  # in fused MLPs, which it does not see
@@ -111,9 +111,9 @@ def _counted(kernels: dict[str, Callable], counts: Counter[str]) -> dict[str, Ca
         move(len(offsets) - 1, *seen)
         return seen
 
-    def visible_samples(sdf: Tensor, offsets: Tensor, inv_s: Any) -> Tensor:
-        visible = kernels["visible_samples"](sdf, offsets, inv_s)
-        move(int(offsets[-1]), sdf, visible)
+    def visible_samples(sdf: Tensor, t: Tensor, offsets: Tensor, *numbers: Any) -> Tensor:
+        visible = kernels["visible_samples"](sdf, t, offsets, *numbers)
+        move(int(offsets[-1]), sdf, t, visible.view(len(sdf), -1))
         return visible
 
     return {

@@ -51,7 +51,8 @@ def test_a_constant_of_another_file_reaches_the_kernel(tmp_path):
     assert "MIN_WEIGHT = 1e-3" in text
     program = (
         "import torch; from wim_fast.ops.composite.cpu import visible_samples as visible;"
-        "print(int(visible(torch.tensor([0.01, -0.001, -0.002]), torch.tensor([0, 3]), 100.0).sum()))"
+        "sdf, t, offsets = torch.tensor([0.01, -0.001, -0.002]), torch.arange(3.0), torch.tensor([0, 3]);"
+        "print(int(visible(sdf, t, offsets, 100.0, 1.0, 1).sum()))"
     )
     environment = {key: value for key, value in os.environ.items() if key != "NUMBA_CACHE_DIR"}
     for constant, expected in (("1e-3", "3"), ("0.9", "0")):

@@ -176,14 +176,10 @@ def last(case, rays):
 @pytest.mark.parametrize("counts", [[], [0, 1], [1, 0, 2, 40, 3], [5, 0, 17, 1, 33] * 4], ids=len)
 @pytest.mark.parametrize("backend", KERNELS)
 def test_samples_that_show(backend, counts, empty_is_nan):
-    """Both ends of every interval that weighs MIN_WEIGHT; without the others next to nothing changes."""
+    """Both ends of every interval that weighs MIN_WEIGHT and what is behind; without others next to nothing changes."""
     sdf, rgb, t, offsets = packed(counts, seed=3)
     visible, composite = operation(backend, "composite", "visible_samples"), operation(backend, "composite")
-    keep = visible(sdf, offsets, INV_S)
-    for rows in (1, 2500):
-        padded = visible(with_padding((sdf, rgb, t, offsets), rows)[0], offsets, torch.tensor(INV_S))
-        assert torch.equal(padded, torch.cat([keep, torch.zeros(rows, dtype=torch.bool)]))
-    assert torch.equal(keep, reference.visible_samples(sdf, offsets, INV_S))
+    keep = visible(sdf, t, offsets, INV_S, 1.0, 1)
     expected = torch.zeros(len(sdf), dtype=torch.bool)
     for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
         ray, before = (sdf[start:end], rgb[start:end], t[start:end]), 0.0
@@ -191,7 +187,7 @@ def test_samples_that_show(backend, counts, empty_is_nan):
             2, end - start + 1
         ):  # the opacity of the first k samples grows by the last interval's weight
             opacity = float(slow_composite(*(x[:k] for x in ray), torch.tensor([0, k]), INV_S)[0, 3])
-            expected[start + k - 2 : start + k] |= opacity - before >= MIN_WEIGHT
+            expected[start + k - 2 : min(start + k + 1, end)] |= opacity - before >= MIN_WEIGHT
             before = opacity
     assert torch.equal(keep, expected)
     kept = torch.cat([offsets.new_zeros(1), keep.cumsum(0)])[offsets]
@@ -210,16 +206,55 @@ def test_non_contiguous_inputs(backend):
     assert torch.equal(a, b)
 
 
+def even_samples(counts, divisions, step, seed=5):
+    """Rays with samples `divisions` steps apart, in some of which there are gaps: distances, t, offsets."""
+    sdf, _, _, offsets = packed(counts, seed)
+    generator = torch.Generator().manual_seed(seed)
+    apart = torch.where(torch.rand(len(sdf), generator=generator) < 0.1, 2.0, 1.0)
+    apart[offsets[:-1][offsets[:-1] < len(sdf)]] += (
+        3  # the first of a ray has nothing to do with the last ray
+    )
+    return sdf, divisions * step * apart.cumsum(0), offsets
+
+
+@pytest.mark.parametrize("divisions", [1, 2, 5])
+@pytest.mark.parametrize("counts", [[], [0, 1], [1, 0, 2, 40, 3], [5, 0, 17, 1, 33] * 4], ids=len)
 @pytest.mark.parametrize("backend", KERNELS)
-@pytest.mark.parametrize("lengths", [(1,), (2, 1, 9, 4), (30, 30)])
-def test_interpolated_is_the_reference(backend, lengths):
-    """Every other sample of each ray is known, and the last; some steps of a ray are longer than others."""
-    generator = torch.Generator().manual_seed(0)
-    known = torch.cat([torch.arange(n) % 2 == 0 for n in lengths])
-    for end in torch.tensor(lengths, dtype=torch.int64).cumsum(0).tolist():
-        known[end - 1] = True
-    t = (1 + (torch.rand(len(known), generator=generator) > 0.8)).float().cumsum(0)
-    values = torch.randn(int(known.sum()), generator=generator)
-    expected = reference.interpolated(t[known], values, t, known)
-    found = operation(backend, "composite", "interpolated")(t[known], values, t, known)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+def test_points_between_samples_that_show(backend, counts, divisions, empty_is_nan):
+    """Those of the reference, whatever lies behind the last ray's samples."""
+    sdf, t, offsets = even_samples(counts, divisions, 0.01)
+    visible = operation(backend, "composite", "visible_samples")
+    expected = reference.visible_samples(sdf, t, offsets, INV_S, 0.01, divisions)
+    assert len(expected) == divisions * len(sdf)
+    assert torch.equal(visible(sdf, t, offsets, INV_S, 0.01, divisions), expected)
+    sdf, _, t, offsets = with_padding((sdf, sdf[:, None].expand(-1, 3), t, offsets), 700)
+    padded = visible(sdf, t, offsets, torch.tensor(INV_S), torch.tensor(0.01), divisions)
+    assert torch.equal(padded[: len(expected)], expected)
+    assert not padded[len(expected) :].any()
+
+
+def test_distances_between_samples():
+    """Cubics where four samples are as far apart as they should be, else lines, and nothing but the sample in gaps."""
+
+    def cubic(t):
+        return t**3 - 2 * t**2 + 0.5 * t
+
+    t = torch.tensor([0.0, 1, 2, 3, 4, 7, 8, 9])
+    found = reference.divided(cubic(t), t, torch.tensor([0, 5, 8]), 0.25, 4).view(8, 4)
+    fine = t[:, None] + torch.arange(4) / 4
+    line = torch.lerp(cubic(t)[:, None], cubic(t + 1)[:, None], torch.arange(4) / 4)
+    quadratic = (t**2)[:, None] + 2 * t[:, None] * (fine - t[:, None]) + (fine - t[:, None]) ** 2
+    torch.testing.assert_close(found[[0, 3, 5, 6]], line[[0, 3, 5, 6]])
+    torch.testing.assert_close(found[[4, 7]], cubic(t)[[4, 7], None].expand(2, 4))
+    of_squares = reference.divided(t**2, t, torch.tensor([0, 5, 8]), 0.25, 4).view(8, 4)
+    torch.testing.assert_close(of_squares[1:3], quadratic[1:3])  # exact for a parabola
+
+
+def test_the_point_behind_what_shows_is_kept():
+    """Between samples a line may say that a ray ends before it does."""
+    sdf = torch.tensor([0.04, 0.0, -0.2])
+    keep = reference.visible_samples(sdf, 0.04 * torch.arange(3.0), torch.tensor([0, 3]), 400.0, 0.01, 4)
+    last = int(keep.nonzero().max())
+    fine = reference.divided(sdf, 0.04 * torch.arange(3.0), torch.tensor([0, 3]), 0.01, 4)
+    light = torch.sigmoid(400 * fine)
+    assert light[last - 1] < MIN_WEIGHT < light[last - 2]

@@ -35,8 +35,8 @@ def test_what_is_wrong_is_named():
         out = right.composite(*args)
         return out._replace(depth=out.depth * 1.01)
 
-    def unwritten(sdf, offsets, inv_s):
-        return torch.empty(len(sdf))
+    def unwritten(sdf, t, offsets, inv_s, step, divisions):
+        return torch.empty(len(sdf) * divisions)
 
     def broken(*args):
         raise RuntimeError("too many\nresources")

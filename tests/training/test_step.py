@@ -1,7 +1,7 @@
 import torch
 
+from wim_fast.ops.samples.reference import RaySamples
 from wim_fast.ops.shape_losses.reference import tetrahedron
-from wim_fast.rendering.rays import RaySamples
 from wim_fast.training.step import eikonal_taps, motion_loss, newest_frames, tapped_samples
 
 

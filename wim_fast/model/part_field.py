@@ -64,7 +64,8 @@ class PartField(nn.Module):
     @stage("decoder")
     def signed_distance(self, lookup: PartLookup, backend: Backend) -> Tensor:
         """The signed distance alone, (N,), world units."""
-        return lookup.union + self.residual_max * torch.tanh(self._decoded(lookup, backend)[:, 0])
+        residual = torch.tanh(self._decoded(lookup, backend)[:, 0])
+        return torch.add(lookup.union, residual, alpha=self.residual_max)
 
     def _decoded(self, lookup: PartLookup, backend: Backend) -> Tensor:
         """(N, 4) residual and colour, before they are bounded."""

@@ -34,8 +34,8 @@ class Backend(NamedTuple):
     pose_mlp: Callable
     march: Callable
     composite: Callable
-    interpolated: Callable
     visible_samples: Callable
+    samples_along: Callable
     shade: Callable
     draw_pixels: Callable
     image_losses: Callable
@@ -119,7 +119,7 @@ def _references() -> dict[str, Callable]:
     """Every operation in plain torch."""
     from wim_fast.ops.articulated.reference import articulated_lookup
     from wim_fast.ops.cameras.reference import camera_rays, corrected_cameras
-    from wim_fast.ops.composite.reference import composite, interpolated, visible_samples
+    from wim_fast.ops.composite.reference import composite, visible_samples
     from wim_fast.ops.image_losses.reference import image_losses
     from wim_fast.ops.march.reference import march
     from wim_fast.ops.merging.reference import merge_loss
@@ -128,13 +128,14 @@ def _references() -> dict[str, Callable]:
     from wim_fast.ops.part_encoding.reference import part_encoding
     from wim_fast.ops.pixels.reference import draw_pixels
     from wim_fast.ops.poses.reference import part_poses
+    from wim_fast.ops.samples.reference import samples_along
     from wim_fast.ops.shading.reference import shade
     from wim_fast.ops.shape_losses.reference import shape_losses
     from wim_fast.ops.silhouette.reference import silhouette_losses, unjudged_points
     from wim_fast.ops.structure.reference import observe_distances, structure_losses
 
     operations: tuple[Callable, ...] = (
-        articulated_lookup, part_encoding, march, composite, interpolated, visible_samples, shade, draw_pixels,
+        articulated_lookup, part_encoding, march, composite, visible_samples, samples_along, shade, draw_pixels,
         image_losses, silhouette_losses, unjudged_points, part_poses, shape_losses, structure_losses, observe_distances,
         merge_loss, corrected_cameras, camera_rays, occupancy_grids,
     )  # fmt: skip
@@ -146,7 +147,7 @@ def _numba(device_index: int) -> Backend:
 
     from wim_fast.ops.articulated.cpu import articulated_lookup
     from wim_fast.ops.cameras.cpu import camera_rays, corrected_cameras
-    from wim_fast.ops.composite.cpu import composite, interpolated, visible_samples
+    from wim_fast.ops.composite.cpu import composite, visible_samples
     from wim_fast.ops.image_losses.cpu import image_losses
     from wim_fast.ops.march.cpu import march
     from wim_fast.ops.merging.cpu import merge_loss
@@ -155,6 +156,7 @@ def _numba(device_index: int) -> Backend:
     from wim_fast.ops.part_encoding.cpu import part_encoding
     from wim_fast.ops.pixels.cpu import draw_pixels
     from wim_fast.ops.poses.cpu import part_poses
+    from wim_fast.ops.samples.cpu import samples_along
     from wim_fast.ops.shading.cpu import shade
     from wim_fast.ops.shape_losses.cpu import shape_losses
     from wim_fast.ops.silhouette.cpu import silhouette_losses, unjudged_points
@@ -162,7 +164,7 @@ def _numba(device_index: int) -> Backend:
 
     return Backend(
         "numba", torch.device("cpu"), False, False, "intervals", articulated_lookup, part_encoding, mlp, mlp, march,
-        composite, interpolated, visible_samples, shade, draw_pixels, image_losses, silhouette_losses, unjudged_points,
+        composite, visible_samples, samples_along, shade, draw_pixels, image_losses, silhouette_losses, unjudged_points,
         part_poses, shape_losses, structure_losses, observe_distances, merge_loss, corrected_cameras, camera_rays,
         occupancy_grids,
     )  # fmt: skip
@@ -207,19 +209,20 @@ def _on_every_gpu() -> dict[str, Callable]:
     """By field of `Backend`: the Triton kernels that no library has."""
     from wim_fast.ops.articulated.triton import articulated_lookup
     from wim_fast.ops.cameras.triton import camera_rays, corrected_cameras
-    from wim_fast.ops.composite.triton import interpolated, visible_samples
+    from wim_fast.ops.composite.triton import visible_samples
     from wim_fast.ops.image_losses.triton import image_losses
     from wim_fast.ops.merging.triton import merge_loss
     from wim_fast.ops.occupancy.triton import occupancy_grids
     from wim_fast.ops.pixels.triton import draw_pixels
     from wim_fast.ops.poses.triton import part_poses
+    from wim_fast.ops.samples.triton import samples_along
     from wim_fast.ops.shading.triton import shade
     from wim_fast.ops.shape_losses.triton import shape_losses
     from wim_fast.ops.silhouette.triton import silhouette_losses, unjudged_points
     from wim_fast.ops.structure.triton import observe_distances, structure_losses
 
-    return {"articulated_lookup": articulated_lookup, "visible_samples": visible_samples, "interpolated": interpolated,
-            "shade": shade, "draw_pixels": draw_pixels, "image_losses": image_losses,
+    return {"articulated_lookup": articulated_lookup, "visible_samples": visible_samples,
+            "samples_along": samples_along, "shade": shade, "draw_pixels": draw_pixels, "image_losses": image_losses,
             "silhouette_losses": silhouette_losses, "unjudged_points": unjudged_points, "part_poses": part_poses,
             "shape_losses": shape_losses, "structure_losses": structure_losses,
             "observe_distances": observe_distances, "merge_loss": merge_loss,

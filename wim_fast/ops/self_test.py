@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, pad
 
 from wim_fast.files import write_atomic
 from wim_fast.ops.articulated import reference as articulated
@@ -33,6 +33,7 @@ from wim_fast.ops.occupancy import reference as occupancy
 from wim_fast.ops.part_encoding import reference as part_encoding
 from wim_fast.ops.pixels import reference as pixels
 from wim_fast.ops.poses import reference as poses
+from wim_fast.ops.samples import reference as samples
 from wim_fast.ops.shading import reference as shading
 from wim_fast.ops.shape_losses import reference as shape_losses
 from wim_fast.ops.silhouette import reference as silhouette
@@ -199,9 +200,9 @@ def _march(posed: Sequence[Tensor], rays: int, random: torch.Generator) -> Case:
     pose_ids = torch.randint(POSES, (rays,), generator=random).to(torch.int32)
 
     def outputs(kernel: Callable, x: Sequence[Tensor]) -> Sequence[Tensor]:
-        samples = kernel(*x, BAND, STEP, 40 * rays)
-        sums = samples.t.new_zeros(rays + 1).index_add(0, samples.ray_ids % (rays + 1), samples.t)
-        return [samples.offsets, sums, samples.overflow]
+        found = kernel(*x, BAND, STEP, 40 * rays)
+        sums = found.t.new_zeros(rays + 1).index_add(0, found.ray_ids % (rays + 1), found.t)
+        return [found.offsets, sums, found.overflow]
 
     inputs = (origins, directions, pose_ids, *posed, torch.rand(rays, generator=random))
     return Case("march", march.march, inputs, outputs, tolerance=FEW)
@@ -228,16 +229,23 @@ def _rendering(count: int, random: torch.Generator) -> Iterator[Case]:
         "composite", composite.composite, (sdf, rgb, t, offsets), lambda kernel, x: kernel(*x, INV_S), (0, 1)
     )
     yield Case(
-        "visible_samples", composite.visible_samples, (sdf, offsets), lambda kernel, x: [kernel(*x, INV_S)],
-        tolerance=FEW,
+        "visible_samples", composite.visible_samples, (sdf, STEP * 4 * torch.arange(len(sdf)), offsets),
+        lambda kernel, x: [kernel(*x, INV_S, STEP, 4)], tolerance=FEW,
     )  # fmt: skip
-    known = torch.arange(rows) % 2 == 0
-    known[offsets[:-1].clamp_max(rows - 1)] = known[offsets[1:] - 1] = True  # the ends of each ray
-    places = torch.arange(rows) + 0.02 * torch.rand(rows, generator=random)
-    yield Case(
-        "interpolated", composite.interpolated, (places[known], sdf[:rows][known], places, known),
-        lambda kernel, x: [kernel(*x)],
-    )  # fmt: skip
+    rays = torch.randn(2, len(offsets) - 1, 3, generator=random)
+    ray_ids = torch.searchsorted(offsets, torch.arange(rows + 100), right=True) - 1
+    ray_ids[rows:] = -1
+    keep = (torch.rand(4 * len(t), generator=random) < 0.3) & (torch.arange(4 * len(t)) < 4 * rows)
+
+    def along(kernel: Callable, x: Sequence[Tensor]) -> Sequence[Tensor]:
+        *rays, t, ray_ids, offsets, overflow, keep = x
+        found = march.Samples(t, ray_ids, offsets, overflow)
+        return [*kernel(*rays, found, keep, STEP, 4, 2 * rows), *kernel(*rays, found)]
+
+    pose_ids = torch.randint(POSES, (len(offsets) - 1,), generator=random).to(torch.int32)
+    t = pad(t[:rows], (0, 100))
+    inputs = *rays, pose_ids, t, ray_ids, offsets, torch.tensor(0), keep
+    yield Case("samples_along", samples.samples_along, inputs, along, (0, 1))
 
 
 def _drawing(count: int, random: torch.Generator) -> Case:

@@ -261,7 +261,8 @@ def _coarse_samples(view: _View, rays: Rays, spread: float) -> Samples:
     found = samples(capacity)
     if missing := int(found.overflow):
         found = samples(capacity + missing)
-    return found.select(found.ray_ids >= 0)
+    count = int(found.offsets[-1])
+    return found._replace(t=found.t[:count], ray_ids=found.ray_ids[:count])
 
 
 def _part_seen(values: RayValues, offsets: Tensor, color: Tensor) -> Tensor:

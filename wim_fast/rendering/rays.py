@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.ops.backend import Backend
 from wim_fast.ops.cameras import reference
 from wim_fast.ops.march.reference import Samples
+from wim_fast.ops.samples.reference import RaySamples
 
 BAND_SIGMOIDS = 3.0  # the band round the surface ends where the sigmoid is within exp(-3) of 0 or 1
 STEP_SIGMOIDS = 3.0  # a marching step changes the sigmoid's argument by this much, at most
@@ -72,28 +74,6 @@ def image_ids(images: int, each: int, device: torch.device) -> Tensor:
     return torch.arange(images, dtype=torch.int32, device=device).repeat_interleave(each)
 
 
-class RaySamples(NamedTuple):
-    """N packed samples of R rays, and where they are; behind them padding, where the capacity is fixed."""
-
-    points: Tensor  # (N, 3) world; padding 0
-    pose_ids: Tensor  # (N,) padding -1
-    t: Tensor  # (N,) distance along the ray; padding 0
-    offsets: Tensor  # (R + 1,) ray r has the samples offsets[r]:offsets[r + 1]
-    overflow: Tensor = torch.tensor(0)  # () how many samples were dropped for want of capacity
-
-    @classmethod
-    def along(cls, rays: Rays, samples: Samples, padded: bool) -> RaySamples:
-        """Samples of these rays; `padded`: there may be padding. Gradients of the rays flow through the points."""
-        ray_ids = samples.ray_ids
-        if padded:
-            is_real, ray_ids = ray_ids >= 0, ray_ids.clamp_min(0)
-        pose_ids = rays.pose_ids[ray_ids]
-        points = rays.origins[ray_ids] + samples.t[:, None] * rays.directions[ray_ids]
-        if padded:
-            pose_ids, points = torch.where(is_real, pose_ids, -1), torch.where(is_real[:, None], points, 0)
-        return cls(points, pose_ids, samples.t, samples.offsets, samples.overflow)
-
-
 def march_rays(
     posed: Posed,
     rays: Rays,
@@ -129,31 +109,45 @@ def sample_rays(
     capacity: int | None = None,
 ) -> RaySamples:
     """The points of what `march_rays` finds."""
-    samples = march_rays(posed, rays, jitter, residual_max, inv_s, backend, capacity)
-    return RaySamples.along(rays, samples, capacity is not None)
+    return backend.samples_along(
+        *rays, march_rays(posed, rays, jitter, residual_max, inv_s, backend, capacity)
+    )
 
 
-@torch.no_grad()
-def visible(
+def sample_divisions(residual_max: float, inv_s: float) -> int:
+    """How many steps apart samples may be that tell where the surface shows between them.
+
+    Their distances are wrong in between by as much as the surface is bent, times the square of how far apart they are:
+    a share of the surface's softness that is the same for all sharpnesses if the number grows with the root of s.
+    """
+    return max(2, round(math.sqrt(residual_max * inv_s)))
+
+
+def shown_samples(
     model: ArticulatedModel,
     posed: Posed,
     rays: Rays,
-    samples: Samples,
+    jitter: Tensor,
     inv_s: float | Tensor,
+    divisions: int,
     backend: Backend,
-) -> Tensor:
-    """Which of N samples of some rays show, (N,) bool, as `Backend.visible_samples` says of their signed distances.
+    marched_room: int | None = None,
+    room: int | None = None,
+) -> tuple[RaySamples, Samples]:
+    """The samples of rays that show, and those which told so: `divisions` steps apart, and decoded without a gradient.
 
-    Only every other one is decoded, and the first and last of each ray; between them the distance is interpolated.
+    Args:
+        jitter, inv_s: as those of `march_rays`.
+        divisions: see `sample_divisions`.
+        marched_room, room: rows of the samples that tell, and of those that show; None for as many as there are.
     """
-    t, _, offsets, _ = samples
-    last = len(t) - 1
-    if last < 0:
-        return backend.visible_samples(t, offsets, inv_s)
-    decoded = torch.arange(len(t), device=t.device) % 2 == 0
-    ends = torch.cat([offsets.clamp_max(last), (offsets - 1).clamp_min(0)])
-    decoded.index_fill_(0, ends, True)  # unlike an assignment, this does not wait for a GPU
-    room = len(t) // 2 + 2 * len(offsets) if backend.needs_capacity else None
-    some = RaySamples.along(rays, samples.select(decoded, room), backend.needs_capacity)
-    sdf = model.signed_distance(some.points, some.pose_ids, posed, backend)
-    return backend.visible_samples(backend.interpolated(some.t, sdf, t, decoded), offsets, inv_s)
+    step = STEP_SIGMOIDS / inv_s
+    with torch.no_grad():
+        # what the surface needs, and half of what lies between samples, for it may be there
+        steps = BAND_SIGMOIDS / STEP_SIGMOIDS + 0.5 * (divisions - 1)
+        band = model.field.residual_max + steps * step
+        marched = backend.march(*rays, *posed, jitter, band, divisions * step, marched_room)
+        some = backend.samples_along(*rays, marched)
+        sdf = model.signed_distance(some.points, some.pose_ids, posed, backend)
+        keep = backend.visible_samples(sdf, marched.t, marched.offsets, inv_s, step, divisions)
+    return backend.samples_along(*rays, marched, keep, step, divisions, room), marched

@@ -36,13 +36,15 @@ class AdamW:
     @torch.no_grad()
     def step(self) -> None:
         """Change every parameter that has a gradient."""
-        for group in self.param_groups:
-            parameters = [p for p in group["params"] if p.grad is not None]
+        changed = [[p for p in group["params"] if p.grad is not None] for group in self.param_groups]
+        steps = [self._state_of(p)["step"] for parameters in changed for p in parameters]
+        if steps:
+            torch._foreach_add_(steps, 1)
+        for group, parameters in zip(self.param_groups, changed, strict=True):
             if not parameters:
                 continue
-            states = [self._state_of(p) for p in parameters]
+            states = [self.state[p] for p in parameters]
             means, squares, steps = ([s[name] for s in states] for name in ("exp_avg", "exp_avg_sq", "step"))
-            torch._foreach_add_(steps, 1)
             beta1, beta2 = group["betas"]
             torch._fused_adamw_(
                 parameters, [p.grad for p in parameters], means, squares, [], steps, lr=group["lr"], beta1=beta1, beta2=beta2,

@@ -102,6 +102,10 @@ def clip_gradients(optimizer: AdamW, norm: float) -> None:
     for group in optimizer.param_groups:
         if group["clip"]:
             together[group["clip"]] += [p.grad for p in group["params"] if p.grad is not None]
-    for gradients in together.values():
-        total = torch.stack(torch._foreach_norm(gradients)).norm()
-        torch._foreach_mul_(gradients, (norm / (total + 1e-6)).clamp_max(1))
+    sets = [gradients for gradients in together.values() if gradients]
+    if not sets:
+        return
+    lengths = torch.stack(torch._foreach_norm([gradient for gradients in sets for gradient in gradients]))
+    totals = torch.stack([own.norm() for own in lengths.split([len(gradients) for gradients in sets])])
+    for gradients, share in zip(sets, norm / totals.clamp_min(norm), strict=True):
+        torch._foreach_mul_(gradients, share)

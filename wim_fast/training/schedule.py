@@ -57,6 +57,7 @@ class Phase(NamedTuple):
     growing: bool = False  # frames are still to be added: the motion loss counts
     merging: bool = False  # the merge loss counts
     learning_cameras: bool = False
+    divisions: int = 2  # see ``rays.sample_divisions``
 
 
 class Sharpness(NamedTuple):
@@ -117,7 +118,7 @@ def draw_frames(
     frames = torch.where(
         uniform[0] < values.newest_share, active - newest + uniform[1] * newest, uniform[2] * active
     )
-    return torch.minimum(frames.floor(), active - 1).long()
+    return torch.minimum(frames, active - 1).long()
 
 
 def joint_weight(progress: float, config: Config) -> float:

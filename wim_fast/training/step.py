@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,10 +13,11 @@ from wim_fast.config import Config
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.model.camera_corrections import CameraCorrections
 from wim_fast.ops.backend import Backend
+from wim_fast.ops.samples.reference import RaySamples
 from wim_fast.ops.shape_losses.reference import tetrahedron
 from wim_fast.processes import Processes
 from wim_fast.profiling import stage
-from wim_fast.rendering.rays import RaySamples, image_ids, march_rays, visible
+from wim_fast.rendering.rays import image_ids, shown_samples
 from wim_fast.sections import SamplingConfig
 from wim_fast.training import schedule
 from wim_fast.training.batch import TrainingImages
@@ -41,8 +43,7 @@ def training_losses(
     images: TrainingImages,
     config: Config,
     now: schedule.ScheduleValues,
-    growing: bool,
-    merging: bool,
+    phase: schedule.Phase,
     backend: Backend,
     generator: torch.Generator,
     processes: Processes,
@@ -50,8 +51,8 @@ def training_losses(
 ) -> StepResult:
     """Draw a batch, render it, and compare: every weighted term of eq. 10 of the supplement.
 
-    Nothing in it waits for a GPU, so that it can be recorded. Without `corrections` cameras are as given; `growing` and
-    `merging` say whether the motion and the merge loss count; `room`: the rows of the arrays of samples.
+    Nothing in it waits for a GPU, so that it can be recorded. Without `corrections` cameras are as given; `room`: the rows
+    of the arrays of samples.
     """
     drawn, weights, sampling = config.for_masks(), config.loss, shared_sampling(config.sampling, processes)
     device, inv_s, masks = backend.device, now.inv_s, images.silhouettes.masks
@@ -73,11 +74,14 @@ def training_losses(
     # rendering: samples along the rays, less those that would not show; taps round some of them for the losses of shape;
     # points that no camera judges and points of the object's core (their numbers drawn in any case: no weight changes what
     # other terms draw); all of it decoded in one go
-    posed = model.pose(moment, backend)
+    others, order = [], torch.rand(images.num_frames, generator=generator, device=device)
+    if phase.merging:
+        others.append(order.argsort()[: sampling.merge_frames])
+    if phase.growing:
+        others.append(newest_frames(now.active_frames, images.num_frames))
+    posed, *moving = posed_together(model, [moment, *others], backend)
     jitter = torch.rand(num_rays, generator=generator, device=device)
-    marched = march_rays(posed, batch.rays, jitter, model.field.residual_max, inv_s, backend, room.marched)
-    shown = marched.select(visible(model, posed, batch.rays, marched, inv_s, backend), room.decoded)
-    samples = RaySamples.along(batch.rays, shown, backend.needs_capacity)
+    samples, marched = shown_samples(model, posed, batch.rays, jitter, inv_s, phase.divisions, backend, *room)
     rows = len(samples.points)
     of_taps = weights.eikonal_weight, weights.volume_weight, weights.fit_weight
     num_tapped = sampling.eikonal_points if max(of_taps) > 0 else 0
@@ -148,17 +152,11 @@ def training_losses(
     terms |= backend.structure_losses(
         *posed[:3], *tree, model.candidate_share, structure.separation_sigma
     )._asdict()
-    if merging:
-        some = torch.rand(images.num_frames, generator=generator, device=device).argsort()
-        some = some[: sampling.merge_frames]
-        rotation, translation = model.trajectory(some, backend.pose_mlp, backend.part_poses)
+    if phase.merging:
         distance, motion_weight = structure.merge_distance, structure.merge_motion_weight
-        terms["merge"] = backend.merge_loss(rotation, translation, distance, motion_weight)
-
-    if growing:
-        window = newest_frames(now.active_frames, images.num_frames)
-        rotation, translation = model.trajectory(window, backend.pose_mlp, backend.part_poses)
-        terms["motion"] = motion_loss(rotation, translation, posed.semi_axes)
+        terms["merge"] = backend.merge_loss(*moving[0][:2], distance, motion_weight)
+    if phase.growing:
+        terms["motion"] = motion_loss(*moving[-1][:3])
 
     names = tuple(terms)
     weighted = torch.stack([*terms.values()]) * now.weights_of(names)
@@ -176,6 +174,16 @@ def shared_sampling(sampling: SamplingConfig, processes: Processes) -> SamplingC
         eikonal_points=processes.part(sampling.eikonal_points),
         void_points=processes.part(sampling.void_points),
     )
+
+
+def posed_together(model: ArticulatedModel, moments: Sequence[Tensor], backend: Backend) -> tuple[Posed, ...]:
+    """The learned poses at each of several lists of frames, (F,) each: all by one pass of the network."""
+    if len(moments) == 1:
+        return (model.pose(moments[0], backend),)
+    posed = model.pose(torch.cat([*moments]), backend)
+    sizes = [len(frames) for frames in moments]
+    parts = zip(posed.rotation.split(sizes), posed.translation.split(sizes), strict=True)
+    return tuple(Posed(*part, *posed[2:]) for part in parts)
 
 
 def tapped_samples(samples: RaySamples, count: int, generator: torch.Generator) -> Tensor:

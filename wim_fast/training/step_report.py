@@ -20,8 +20,9 @@ class StepReport(NamedTuple):
 
     @classmethod
     def of(cls, names: Sequence[str], terms: Tensor, num_rays: int, numbers: Sequence[Tensor]) -> StepReport:
-        """From weighted terms (n,), and 0-dim tensors: `NUMBERS`."""
-        values = torch.cat([terms.detach(), torch.stack([number.float() for number in numbers])])
+        """From weighted terms (n,), and 0-dim tensors: `NUMBERS`, the counts among them int64."""
+        squared_error, *counts = numbers
+        values = torch.cat([terms.detach(), squared_error[None], torch.stack(counts).float()])
         return cls(tuple(names), values, num_rays)
 
     def _number(self, name: str) -> float:
@@ -48,7 +49,7 @@ class StepReport(NamedTuple):
 
     @property
     def num_marched(self) -> int:
-        """Found along the rays; those that show are decoded."""
+        """Found along the rays, some steps apart: they tell which samples show."""
         return round(self._number("num_marched"))
 
     @property

@@ -17,6 +17,7 @@ from wim_fast.model.motion import learned_motion
 from wim_fast.model.structure import spanning_tree
 from wim_fast.ops.backend import Backend
 from wim_fast.processes import ALONE, Processes
+from wim_fast.rendering.rays import sample_divisions
 from wim_fast.scene.lateness import late_frames
 from wim_fast.scene.scene import Scene
 from wim_fast.scene.visual_hull import look_at
@@ -124,6 +125,7 @@ class Trainer:
             learning_cameras=cameras is not None
             and progress >= config.cameras.camera_start
             and not cameras.believed,
+            divisions=sample_divisions(config.model.residual_max, self.inv_s),
         )
 
     def _schedule_values(self) -> list[float]:
@@ -173,8 +175,7 @@ class Trainer:
             self.images,
             self.config,
             now,
-            phase.growing,
-            phase.merging,
+            phase,
             self.backend,
             self.generator,
             self.processes,

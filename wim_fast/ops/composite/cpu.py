@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 
 import numpy as np
@@ -11,14 +10,17 @@ from numba import prange
 from torch import Tensor
 
 from wim_fast.ops.compiled import arrays, claim, device, kernel
-from wim_fast.ops.composite.reference import MIN_WEIGHT, Composited
+from wim_fast.ops.composite.reference import EVEN, MIN_WEIGHT, Composited
 
 CHUNKS = 16
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
 _HALF = np.float32(0.5)
-_TENTH = np.float32(0.1)
-_SIXTEENTH = np.float32(1 / 16)
+_QUARTER = np.float32(0.25)
+_EVEN = np.float32(EVEN)
+_CLEAR = np.float32(
+    9.0
+)  # where the sigmoid's argument is above, what it takes from the light is an eighth of _MIN_WEIGHT
 _MIN_WEIGHT = np.float32(MIN_WEIGHT)
 
 
@@ -118,68 +120,70 @@ def _backward(sdf, rgb, t, offsets, inv_s, transmittance, g_rgb, g_opacity, g_de
 
 
 @device
-def _weigh(chunk, sdf, offsets, inv_s, keep):
-    """Which samples of a chunk of the rays show."""
+def _weigh(chunk, sdf, t, offsets, inv_s, step, divisions, keep):
+    """Which samples of a chunk of the rays show, and which points between them."""
     n_rays = offsets.shape[0] - 1
     size = (n_rays + CHUNKS - 1) // CHUNKS
+    way = np.float32(divisions) * step
     for ray in range(chunk * size, min(n_rays, (chunk + 1) * size)):
         start, end = offsets[ray], offsets[ray + 1]
+        for i in range(start * divisions, end * divisions):
+            keep[i] = False
         transmittance = _ONE
-        if end > start:
-            keep[start] = False
-            log_phi = _logsigmoid(inv_s * sdf[start])
+        log_phi = _logsigmoid(inv_s * sdf[start]) if end > start else _ZERO
+        near_last, near = False, start + 1 < end and _is_near(t, start, way)
         for k in range(start, end - 1):
-            next_log_phi = _logsigmoid(inv_s * sdf[k + 1])
-            after = transmittance * np.float32(math.exp(min(_ZERO, next_log_phi - log_phi)))
-            heavy = transmittance - after >= _MIN_WEIGHT
-            keep[k] |= heavy
-            keep[k + 1] = heavy
-            transmittance = after
-            log_phi = next_log_phi
+            near_next = k + 2 < end and _is_near(t, k + 1, way)
+            here, behind = sdf[k], sdf[k + 1]
+            bend = _ZERO
+            if near_last and near and near_next:
+                bend = (here + behind - sdf[k - 1] - sdf[k + 2]) * _QUARTER
+            # far from the surface no point between weighs enough: from the sample to the next in one go
+            far = inv_s * (min(here, behind) - abs(bend) * _QUARTER) > _CLEAR
+            for sub in range(divisions if far else 1, divisions + 1):
+                share = np.float32(sub) / np.float32(divisions)
+                value = behind if sub == divisions else here
+                if near and sub < divisions:
+                    value += share * (behind - here) + share * (_ONE - share) * bend
+                next_log_phi = _logsigmoid(inv_s * value)
+                after = transmittance * np.float32(math.exp(min(_ZERO, next_log_phi - log_phi)))
+                if transmittance - after >= _MIN_WEIGHT:
+                    i = k * divisions + sub
+                    keep[i - 1] = True
+                    keep[i] = True
+                    if i + 1 < end * divisions:
+                        keep[i + 1] = True
+                transmittance = after
+                log_phi = next_log_phi
+            if transmittance < _MIN_WEIGHT:
+                break
+            near_last, near = near, near_next
+
+
+@device
+def _is_near(t, k, way):
+    """Whether the sample behind the k-th is where it should be."""
+    return abs(t[k + 1] - t[k] - way) < _EVEN * way
 
 
 @kernel
-def _visible(sdf, offsets, inv_s, keep):
+def _visible(sdf, t, offsets, inv_s, step, divisions, keep):
     turn = np.zeros(1, np.int64)
     for _ in prange(CHUNKS):
         chunk = claim(turn)
         while chunk < CHUNKS:
-            _weigh(chunk, sdf, offsets, inv_s, keep)
+            _weigh(chunk, sdf, t, offsets, inv_s, step, divisions, keep)
             chunk = claim(turn)
 
 
-@functools.partial(kernel, parallel=False)
-def _interpolate(knots, values, t, known, out):
-    last = values.shape[0] - 1
-    left = -1
-    for i in range(t.shape[0]):
-        if known[i]:
-            left += 1
-            out[i] = values[min(left, last)]
-            continue
-        right = min(left + 1, last)
-        way = knots[right] - knots[left]
-        out[i] = values[left]
-        if way > _ZERO:
-            out[i] += (t[i] - knots[left]) / way * (values[right] - values[left])
-        before, behind = max(left - 1, 0), min(right + 1, last)
-        even = _TENTH * way
-        if abs(knots[left] - knots[before] - way) < even and abs(knots[behind] - knots[right] - way) < even:
-            out[i] += (values[left] + values[right] - values[before] - values[behind]) * _SIXTEENTH
-
-
-def interpolated(knots: Tensor, values: Tensor, t: Tensor, known: Tensor) -> Tensor:
-    """See ``reference.interpolated``: the same result for CPU float32 tensors."""
-    out = np.empty(len(t), np.float32)
-    _interpolate(*arrays(knots, values, t, known), out)
-    return torch.from_numpy(out)
-
-
-def visible_samples(sdf: Tensor, offsets: Tensor, inv_s: float | Tensor) -> Tensor:
+def visible_samples(
+    sdf: Tensor, t: Tensor, offsets: Tensor, inv_s: float | Tensor, step: float | Tensor, divisions: int
+) -> Tensor:
     """See ``reference.visible_samples``."""
-    keep = torch.empty(len(sdf), dtype=torch.bool)
-    _visible(sdf.detach().contiguous().numpy(), offsets.numpy(), np.float32(float(inv_s)), keep.numpy())
-    keep[int(offsets[-1]) :] = False
+    keep = torch.empty(len(sdf) * divisions, dtype=torch.bool)
+    scalars = (np.float32(float(x)) for x in (inv_s, step))
+    _visible(*arrays(sdf, t, offsets), *scalars, divisions, keep.numpy())
+    keep[int(offsets[-1]) * divisions :] = False
     return keep
 
 

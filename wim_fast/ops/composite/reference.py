@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import logsigmoid, pad
 
 MIN_WEIGHT = 1e-3  # intervals that weigh less are not decoded with gradients
+EVEN = 0.1  # samples are as far apart as they should be if they are so to within this share
 
 
 class Composited(NamedTuple):
@@ -55,40 +56,52 @@ def _intervals(sdf: Tensor, offsets: Tensor, inv_s: float | Tensor) -> tuple[Ten
     log_phi = logsigmoid(inv_s * sdf)
     log_keep = torch.where(is_interval, (log_phi[1:] - log_phi[:-1]).clamp_max(0.0), 0.0)
     # the sum of log_keep before each sample
-    before = torch.nn.functional.pad(log_keep.double().cumsum(0), (1, 0))[:count]
+    before = pad(log_keep.double().cumsum(0), (1, 0))[:count]
     first = offsets[ray_ids].clamp_max(max(count - 1, 0))
     transmittance = (before - before[first]).to(sdf.dtype).exp() * (ray_ids < offsets.shape[0] - 1)
     return rays, transmittance[:-1] * -torch.expm1(log_keep), transmittance
 
 
-def interpolated(knots: Tensor, values: Tensor, t: Tensor, known: Tensor) -> Tensor:
-    """Values (N,) at samples `t` (N,) of rays, from those (K,) at `knots` (K,), the samples where `known` (N,) is true.
+def divided(sdf: Tensor, t: Tensor, offsets: Tensor, step: float | Tensor, divisions: int) -> Tensor:
+    """Distances (N * divisions,) at N samples of rays and 1 to ``divisions - 1`` steps behind each of them.
 
-    The first and last of each ray must be known. A cubic through the two nearest on either side, where they are as far
-    apart as the nearest, else a straight line: along a ray that grazes a part the distance is bent. No gradient.
+    Where the next sample of the ray is `divisions` steps away, they are those of a cubic through the two nearest on either
+    side, if these are as far apart, else of a straight line: along a ray that grazes a part the distance is bent. Elsewhere
+    that of the sample is held.
+
+    Args:
+        sdf, t, offsets: as those of `composite`. step: world units.
     """
-    last = len(values) - 1
-    left = (known.cumsum(0) - 1).clamp_max(last)
-    right = (left + ~known).clamp_max(last)
-    before, behind = (left - 1).clamp_min(0), (right + 1).clamp_max(last)
-    way = knots[right] - knots[left]
-    even = 0.1 * way
-    is_even = (knots[left] - knots[before] - way).abs() < even
-    is_even &= (knots[behind] - knots[right] - way).abs() < even
-    share = torch.where(way > 0, (t - knots[left]) / way, 0.0)
-    line = torch.lerp(values[left], values[right], share)
-    bend = (values[left] + values[right] - values[before] - values[behind]) / 16  # of the cubic, half way
-    return torch.where(is_even, line + bend, line)
+    index = torch.arange(len(sdf), device=sdf.device)
+    ray_ids = torch.searchsorted(offsets, index, right=True) - 1
+    way = divisions * step
+    near = (t.diff() - way).abs() < EVEN * way
+    near = pad(near & (ray_ids[1:] == ray_ids[:-1]), (0, 1))  # whether the next sample is where it should be
+    even = near & near.roll(1) & near.roll(-1)
+    share = torch.arange(divisions, device=sdf.device) / divisions
+    behind = torch.where(near, sdf.roll(-1), sdf)
+    line = sdf[:, None] + share * (behind - sdf)[:, None]
+    bend = torch.where(even, sdf + behind - sdf.roll(1) - sdf.roll(-2), 0.0) / 4
+    return (line + share * (1 - share) * bend[:, None]).reshape(-1)
 
 
-def visible_samples(sdf: Tensor, offsets: Tensor, inv_s: float | Tensor) -> Tensor:
-    """(N,) bool: the samples at the ends of intervals that weigh at least `MIN_WEIGHT`; the arguments are `composite`'s.
+def visible_samples(
+    sdf: Tensor, t: Tensor, offsets: Tensor, inv_s: float | Tensor, step: float | Tensor, divisions: int
+) -> Tensor:
+    """(N * divisions,) bool: of N samples and the points between them, as `divided` orders them, those that show.
 
-    The others are empty space, hidden or padding: neither they nor their gradients would show.
+    They are the ends of intervals that weigh at least `MIN_WEIGHT` by the distances of `divided`, and the point behind each:
+    these distances may say that a ray ends there, and be wrong. The others are empty space, hidden or padding: neither they
+    nor their gradients would show.
     """
     with torch.no_grad():
-        heavy = _intervals(sdf, offsets, inv_s)[1] >= MIN_WEIGHT
-        keep = torch.zeros(sdf.shape[0], dtype=torch.bool, device=sdf.device)
+        fine = divided(sdf, t, offsets, step, divisions)
+        heavy = _intervals(fine, divisions * offsets, inv_s)[1] >= MIN_WEIGHT
+        ray_ids = torch.searchsorted(
+            divisions * offsets, torch.arange(len(fine), device=sdf.device), right=True
+        )
+        keep = torch.zeros(len(fine), dtype=torch.bool, device=sdf.device)
         keep[:-1] |= heavy
         keep[1:] |= heavy
+        keep[2:] |= heavy[:-1] & (ray_ids[2:] == ray_ids[:-2])
         return keep

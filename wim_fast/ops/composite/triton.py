@@ -13,9 +13,8 @@ from wim_fast.ops.launch import device_scalar
 
 RAYS = 8  # per block
 STRIDE = 16  # samples of each ray at a time
-SAMPLES = 256  # per block of what goes sample by sample
 WARPS = 4
-MIN_WEIGHT = tl.constexpr(reference.MIN_WEIGHT)
+MIN_WEIGHT, EVEN = tl.constexpr(reference.MIN_WEIGHT), tl.constexpr(reference.EVEN)
 OPAQUE = tl.constexpr(-30.0)  # log of a transmittance that is nothing; greater sums would be less exact
 
 
@@ -48,12 +47,18 @@ def _padding(offsets, num_rays, num_samples, k, BLOCK: tl.constexpr):
 
 
 @triton.jit
+def _log_keep_between(here, behind, is_interval, inv_s):
+    """log(1 - alpha) between two samples with these distances; 0 where there is no interval."""
+    log_keep = tl.minimum(_log_sigmoid(inv_s * behind) - _log_sigmoid(inv_s * here), 0.0)
+    return tl.where(is_interval, tl.maximum(log_keep, OPAQUE), 0.0)
+
+
+@triton.jit
 def _log_keep(sdf, sample, is_first_end, inv_s):
     """log(1 - alpha) of the interval that begins at `sample`; 0 where `is_first_end` says that there is none."""
     here = tl.load(sdf + sample, mask=is_first_end, other=0.0)
     behind = tl.load(sdf + sample + 1, mask=is_first_end, other=0.0)
-    log_keep = tl.minimum(_log_sigmoid(inv_s * behind) - _log_sigmoid(inv_s * here), 0.0)
-    return tl.where(is_first_end, tl.maximum(log_keep, OPAQUE), 0.0)
+    return _log_keep_between(here, behind, is_first_end, inv_s)
 
 
 @triton.jit
@@ -166,85 +171,81 @@ def _backward(
         tl.store(g_rgb + 3 * row + 2, nothing, mask=is_row)
 
 
-@triton.jit(do_not_specialize=["num_rays", "num_samples"])
+@triton.jit
+def _divided(sdf, t, point, is_point, start, end, way, DIVISIONS: tl.constexpr):
+    """Distances at points (RAYS, STRIDE) of rays, whose numbers are as in ``reference.divided``."""
+    k = point // DIVISIONS
+    share = (point - k * DIVISIONS).to(tl.float32) / DIVISIONS
+    here = tl.load(sdf + k, mask=is_point, other=0.0)
+    at = tl.load(t + k, mask=is_point, other=0.0)
+    has_next = is_point & (k + 1 < end[:, None])
+    behind = tl.load(sdf + k + 1, mask=has_next, other=0.0)
+    at_next = tl.load(t + k + 1, mask=has_next, other=0.0)
+    near = has_next & (tl.abs(at_next - at - way) < EVEN * way)
+    even = near & (k > start[:, None]) & (k + 2 < end[:, None])
+    before = tl.load(sdf + k - 1, mask=even, other=0.0)
+    after = tl.load(sdf + k + 2, mask=even, other=0.0)
+    bend = 0.25 * (here + behind - before - after)
+    even = even & (tl.abs(at - tl.load(t + k - 1, mask=even, other=0.0) - way) < EVEN * way)
+    even = even & (tl.abs(tl.load(t + k + 2, mask=even, other=0.0) - at_next - way) < EVEN * way)
+    return (
+        here
+        + tl.where(near, share * (behind - here), 0.0)
+        + tl.where(even, share * (1.0 - share) * bend, 0.0)
+    )
+
+
+@triton.jit(do_not_specialize=["num_rays", "num_points"])
 def _visible(
-    sdf, offsets, inv_s_pointer, keep, num_rays, num_samples, RAYS: tl.constexpr, STRIDE: tl.constexpr
-):
+    sdf, t, offsets, inv_s_pointer, step_pointer, keep, num_rays, num_points, DIVISIONS: tl.constexpr,
+    RAYS: tl.constexpr, STRIDE: tl.constexpr,
+):  # fmt: skip
     _, start, end, longest = _rays(offsets, num_rays, RAYS)
     inv_s = tl.load(inv_s_pointer)
+    way = DIVISIONS * tl.load(step_pointer)
+    first, last = start * DIVISIONS, end * DIVISIONS
     before = tl.zeros([RAYS], tl.float32)
-    for k in range(0, longest, STRIDE):
-        sample, is_sample = _samples(k, start, end, STRIDE)
-        log_keep = _log_keep(sdf, sample, sample + 1 < end[:, None], inv_s)
-        last_log_keep = _log_keep(sdf, sample - 1, is_sample & (sample > start[:, None]), inv_s)
+    for k in range(0, longest * DIVISIONS, STRIDE):
+        point, is_point = _samples(k, first, last, STRIDE)
+        begins = (
+            point + 1 < last[:, None]
+        )  # the interval that begins at each point; those that end at it, and before it
+        ends = is_point & (point > first[:, None])
+        ended = is_point & (point > first[:, None] + 1)
+        here = _divided(sdf, t, point, is_point, start, end, way, DIVISIONS)
+        behind = _divided(sdf, t, point + 1, begins, start, end, way, DIVISIONS)
+        one_before = _divided(sdf, t, point - 1, ends, start, end, way, DIVISIONS)
+        two_before = _divided(sdf, t, point - 2, ended, start, end, way, DIVISIONS)
+        log_keep = _log_keep_between(here, behind, begins, inv_s)
         after = before[:, None] + tl.cumsum(log_keep, axis=1)
-        here = tl.exp(after - log_keep)
-        weight = here - tl.exp(after)
-        last_weight = tl.exp(after - log_keep - last_log_keep) - here
-        tl.store(keep + sample, tl.maximum(weight, last_weight) >= MIN_WEIGHT, mask=is_sample)
+        at = after - log_keep  # log of the transmittance at the point
+        light = tl.exp(at)
+        at_last = at - _log_keep_between(one_before, here, ends, inv_s)
+        at_second_last = at_last - _log_keep_between(two_before, one_before, ended, inv_s)
+        weight = tl.maximum(light - tl.exp(after), tl.exp(at_last) - light)
+        weight = tl.maximum(weight, tl.exp(at_second_last) - tl.exp(at_last))
+        tl.store(keep + point, weight >= MIN_WEIGHT, mask=is_point)
         before += tl.sum(log_keep, axis=1)
-    for k in range(0, num_samples, tl.num_programs(0) * RAYS * STRIDE):
-        row, is_row = _padding(offsets, num_rays, num_samples, k, RAYS * STRIDE)
-        tl.store(keep + row, tl.zeros([RAYS * STRIDE], tl.int1), mask=is_row)
+    for k in range(0, num_points, tl.num_programs(0) * RAYS * STRIDE):
+        row = tl.load(offsets + num_rays).to(tl.int32) * DIVISIONS + tl.program_id(0) * RAYS * STRIDE + k
+        row += tl.arange(0, RAYS * STRIDE)
+        tl.store(keep + row, tl.zeros([RAYS * STRIDE], tl.int1), mask=row < num_points)
 
 
-@triton.jit(do_not_specialize=["count", "last"])
-def _interpolate(knots, values, t, known, rank, out, count, last, BLOCK: tl.constexpr):
-    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    is_sample = i < count
-    is_known = tl.load(known + i, mask=is_sample, other=1).to(tl.int32)
-    left = tl.minimum(tl.load(rank + i, mask=is_sample, other=1).to(tl.int32) - 1, last)
-    right = tl.minimum(left + 1 - is_known, last)
-    before = tl.maximum(left - 1, 0)
-    behind = tl.minimum(right + 1, last)
-    here = tl.load(knots + left)
-    way = tl.load(knots + right) - here
-    even = 0.1 * way
-    is_even = (tl.abs(here - tl.load(knots + before) - way) < even) & (
-        tl.abs(tl.load(knots + behind) - tl.load(knots + right) - way) < even
-    )
-    share = tl.where(
-        way > 0, (tl.load(t + i, mask=is_sample, other=0.0) - here) / tl.where(way > 0, way, 1.0), 0.0
-    )
-    a = tl.load(values + left)
-    b = tl.load(values + right)
-    bend = (a + b - tl.load(values + before) - tl.load(values + behind)) / 16.0
-    tl.store(out + i, a + share * (b - a) + tl.where(is_even, bend, 0.0), mask=is_sample)
-
-
-def interpolated(knots: Tensor, values: Tensor, t: Tensor, known: Tensor) -> Tensor:
-    """See ``reference.interpolated``."""
-    count, last = len(t), len(values) - 1
-    knots, values, t = (x.detach().contiguous() for x in (knots, values, t))
-    out = torch.empty_like(t)
-    if count:
-        rank = known.cumsum(0)  # known ones up to each sample, itself among them
-        _interpolate[(triton.cdiv(count, SAMPLES),)](
-            knots,
-            values,
-            t,
-            known.contiguous().view(torch.uint8),
-            rank,
-            out,
-            count,
-            last,
-            BLOCK=SAMPLES,
-            num_warps=WARPS,
-        )
-    return out
-
-
-def _launch(kernel, num_rays, *arguments):
+def _launch(kernel, num_rays, *arguments, **constants):
     blocks = max(triton.cdiv(num_rays, RAYS), 1)  # without any ray there is still padding to write
-    kernel[(blocks,)](*arguments, RAYS=RAYS, STRIDE=STRIDE, num_warps=WARPS)
+    kernel[(blocks,)](*arguments, **constants, RAYS=RAYS, STRIDE=STRIDE, num_warps=WARPS)
 
 
-def visible_samples(sdf: Tensor, offsets: Tensor, inv_s: float | Tensor) -> Tensor:
+def visible_samples(
+    sdf: Tensor, t: Tensor, offsets: Tensor, inv_s: float | Tensor, step: float | Tensor, divisions: int
+) -> Tensor:
     """See ``reference.visible_samples``."""
-    num_rays, count = offsets.shape[0] - 1, sdf.shape[0]
+    num_rays, count = offsets.shape[0] - 1, len(sdf) * divisions
     keep = sdf.new_empty(count, dtype=torch.bool)
-    inputs = sdf.detach().contiguous(), offsets.contiguous(), device_scalar(inv_s, sdf.device)
-    _launch(_visible, num_rays, *inputs, keep, num_rays, count)
+    scalars = (device_scalar(x, sdf.device) for x in (inv_s, step))
+    inputs = *(x.detach().contiguous() for x in (sdf, t, offsets)), *scalars
+    _launch(_visible, num_rays, *inputs, keep, num_rays, count, DIVISIONS=divisions)
     return keep
 
 

@@ -35,32 +35,6 @@ class Samples(NamedTuple):
             offsets.new_tensor(max(excess, 0)),
         )
 
-    def select(self, keep: Tensor, capacity: int | None = None) -> Samples:
-        """Only the samples where `keep` (N,) is true: exactly as many as there are, or `capacity` rows of them.
-
-        With a capacity nothing waits for the device; the samples beyond it are added to `overflow`.
-        """
-        if capacity is None:
-            kept = keep.nonzero().squeeze(1)
-            offsets = torch.searchsorted(kept, self.offsets)
-            return Samples(
-                self.t.index_select(0, kept), self.ray_ids.index_select(0, kept), offsets, self.overflow
-            )
-        before = pad(keep.cumsum(0), (1, 0))  # (N + 1,) kept ones before each sample
-        row = torch.where(
-            keep, before[:-1].clamp_max(capacity), capacity
-        )  # what is dropped lands in one row too many
-
-        def rows(x: Tensor, padding: int) -> Tensor:
-            return x.new_full((capacity + 1,), padding).index_copy_(0, row, x)[:capacity]
-
-        return Samples(
-            rows(self.t, 0),
-            rows(self.ray_ids, -1),
-            before[self.offsets].clamp_max(capacity),
-            self.overflow + (before[-1] - capacity).clamp_min(0),
-        )
-
 
 def ray_intervals(
     origins: Tensor,

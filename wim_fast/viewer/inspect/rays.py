@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid, pad
 
 from wim_fast.model.articulated_model import Posed
+from wim_fast.ops.samples.reference import RaySamples
 from wim_fast.recordings.cameras import Cameras
-from wim_fast.rendering.rays import STEP_SIGMOIDS, RayCameras, Rays, RaySamples, sample_rays
+from wim_fast.rendering.rays import STEP_SIGMOIDS, RayCameras, Rays, sample_rays
 from wim_fast.viewer.inspect.culling import part_intervals, spans, within_spans
 from wim_fast.viewer.inspect.grid import FrameGrid, cells_on_ray
 from wim_fast.viewer.inspect.snapshot import Snapshot
