@@ -109,9 +109,8 @@ def sample_rays(
     capacity: int | None = None,
 ) -> RaySamples:
     """The points of what `march_rays` finds."""
-    return backend.samples_along(
-        *rays, march_rays(posed, rays, jitter, residual_max, inv_s, backend, capacity)
-    )
+    samples = march_rays(posed, rays, jitter, residual_max, inv_s, backend, capacity)
+    return backend.samples_along(*rays, samples)
 
 
 def sample_divisions(residual_max: float, inv_s: float) -> int:

@@ -18,9 +18,7 @@ _ONE = np.float32(1.0)
 _HALF = np.float32(0.5)
 _QUARTER = np.float32(0.25)
 _EVEN = np.float32(EVEN)
-_CLEAR = np.float32(
-    9.0
-)  # where the sigmoid's argument is above, what it takes from the light is an eighth of _MIN_WEIGHT
+_CLEAR = np.float32(9.0)  # where the sigmoid's argument is above, an interval weighs an eighth of _MIN_WEIGHT
 _MIN_WEIGHT = np.float32(MIN_WEIGHT)
 
 
