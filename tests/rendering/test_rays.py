@@ -126,7 +126,7 @@ def test_what_shows_is_nearly_what_decoding_all_says(padding, inv_s, error):
     posed = Posed(*posed_ellipsoids(2, 6))
     rays, jitter = some_rays(2, 300)
     backend, room = select_backend("numba"), (None, None)
-    divisions = sample_divisions(model.field.residual_max, inv_s)
+    divisions = sample_divisions(inv_s)
     arguments = model, posed, rays, jitter, inv_s, divisions, backend
     if padding is not None:
         shown, marched = shown_samples(*arguments)
@@ -163,4 +163,4 @@ def test_nothing_shows_of_no_samples():
 
 @pytest.mark.parametrize(("inv_s", "expected"), [(20.0, 2), (180.0, 3), (370.0, 4), (600.0, 5)])
 def test_sharper_surfaces_take_more_steps_between_samples(inv_s, expected):
-    assert sample_divisions(0.05, inv_s) == expected
+    assert sample_divisions(inv_s) == expected

@@ -15,8 +15,8 @@ STEPS = 240
 SMALL = {
     "parts": 8,
     "iterations": STEPS,
-    "images_per_step": 2,
-    "rays_per_image": 32,
+    "images_per_step": 4,
+    "rays_per_image": 128,  # with 64 in a step, luck decides whether the mask loss falls
     "eikonal_points": 256,
     "mask_pixels": 128,
     "pose_width": 32,

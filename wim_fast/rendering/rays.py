@@ -19,6 +19,9 @@ from wim_fast.ops.samples.reference import RaySamples
 
 BAND_SIGMOIDS = 3.0  # the band round the surface ends where the sigmoid is within exp(-3) of 0 or 1
 STEP_SIGMOIDS = 3.0  # a marching step changes the sigmoid's argument by this much, at most
+EVERY_STEP = (
+    20.0  # sharpness at which a surface bent as those of limbs would need every step, see `sample_divisions`
+)
 
 
 class Rays(NamedTuple):
@@ -113,13 +116,13 @@ def sample_rays(
     return backend.samples_along(*rays, samples)
 
 
-def sample_divisions(residual_max: float, inv_s: float) -> int:
+def sample_divisions(inv_s: float) -> int:
     """How many steps apart samples may be that tell where the surface shows between them.
 
     Their distances are wrong in between by as much as the surface is bent, times the square of how far apart they are:
     a share of the surface's softness that is the same for all sharpnesses if the number grows with the root of s.
     """
-    return max(2, round(math.sqrt(residual_max * inv_s)))
+    return max(2, round(math.sqrt(inv_s / EVERY_STEP)))
 
 
 def shown_samples(

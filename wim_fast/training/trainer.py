@@ -125,7 +125,7 @@ class Trainer:
             learning_cameras=cameras is not None
             and progress >= config.cameras.camera_start
             and not cameras.believed,
-            divisions=sample_divisions(config.model.residual_max, self.inv_s),
+            divisions=sample_divisions(self.inv_s),
         )
 
     def _schedule_values(self) -> list[float]:
