@@ -207,9 +207,8 @@ def _visible(
     before = tl.zeros([RAYS], tl.float32)
     for k in range(0, longest * DIVISIONS, STRIDE):
         point, is_point = _samples(k, first, last, STRIDE)
-        begins = (
-            point + 1 < last[:, None]
-        )  # the interval that begins at each point; those that end at it, and before it
+        # whether there is the interval that begins at each point, the one that ends there, and the one before
+        begins = point + 1 < last[:, None]
         ends = is_point & (point > first[:, None])
         ended = is_point & (point > first[:, None] + 1)
         here = _divided(sdf, t, point, is_point, start, end, way, DIVISIONS)
