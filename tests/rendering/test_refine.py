@@ -12,9 +12,10 @@ from wim_fast.config import ModelConfig
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.ops.backend import select_backend
 from wim_fast.recordings.cameras import Cameras, pixel_rays
+from wim_fast.rendering import image as image_module
 from wim_fast.rendering.image import SHARPENING, render_image
 from wim_fast.rendering.refine import (
-    RayValues,
+    RayDistances,
     divided,
     inserted,
     interval_lengths,
@@ -105,6 +106,38 @@ def test_image_is_that_of_all_samples(inv_s):
     assert counting.points < 0.1 * 32 * 32 * (4.0 - 1.6) * inv_s / 3.0
 
 
+def test_guides_take_a_share_of_the_samples(monkeypatch):
+    """A picture is the same with a guide for each 4 x 4 pixels as with one for each."""
+    model, posed = bumpy_model()
+    cam, inv_s = camera(203), 150.0
+    images, points = [], []
+    for steps in (0.0, 4.0):
+        monkeypatch.setattr(image_module, "GUIDED_STEPS", steps)
+        counting = Evaluated(NUMBA)
+        images.append(with_opacity(render_image(model, posed, cam, 0, inv_s, counting.backend, 1)))
+        points.append(counting.points)
+    error = np.abs(images[0] - images[1])
+    assert (images[0][..., 3] > 0.5).mean() > 0.05
+    assert error.mean() < 3e-4
+    assert error.max() < 0.05
+    assert points[1] < 0.75 * points[0]
+
+
+@pytest.mark.parametrize("side", [1, 2, 8])
+def test_squares(side):
+    """Each pixel lies within half a side of its square's middle, and all pixels of a square follow each other."""
+    middles, place = image_module._squares(16, 11, 13, side, torch.device("cpu"))
+    assert len(place.unique()) == 11 * 13
+    y, x = torch.meshgrid(torch.arange(16, 27) + 0.5, torch.arange(13) + 0.5, indexing="ij")
+    away = middles[place // side**2] - torch.stack([x, y], -1)
+    assert away.abs().max() == (side - 1) / 2
+    quarter = place // max(side**2 // 4, 1)
+    for number in quarter.unique():
+        rows, columns = (quarter == number).nonzero().T
+        assert int(rows.max() - rows.min()) < max(side // 2, 1)
+        assert int(columns.max() - columns.min()) < max(side // 2, 1)
+
+
 def test_edge_pixels_are_those_of_all_samples():
     model, posed = bumpy_model()
     cam, inv_s = camera(32), 150.0
@@ -132,14 +165,11 @@ def test_other_backends(backend):
     assert np.abs(with_opacity(image) - expected).mean() < 2e-3
 
 
-def values_of(t, ray_ids, sdf):
-    n = len(t)
-    return RayValues(
-        torch.tensor(t), torch.tensor(ray_ids), torch.tensor(sdf), torch.rand(n, 3), torch.arange(n).int()
-    )
+def distances(t, ray_ids, sdf):
+    return RayDistances(torch.tensor(t), torch.tensor(ray_ids), torch.tensor(sdf))
 
 
-RAYS = values_of(
+RAYS = distances(
     [1.0, 1.1, 1.2, 1.3, 1.4, 2.0, 2.1, 2.2, 3.0],
     [0, 0, 0, 0, 0, 2, 2, 2, 3],
     [0.3, 0.2, 0.02, -0.2, -0.3, 0.08, 0.06, 0.3, -0.2],
@@ -159,7 +189,7 @@ OFFSETS = torch.tensor([0, 5, 5, 8, 9])
     ],
 )
 def test_visible_intervals(changes, seen):
-    arguments = {"values": RAYS, "offsets": OFFSETS, "longest": 0.15, "inv_s": 100.0, **changes}
+    arguments = {"found": RAYS, "offsets": OFFSETS, "longest": 0.15, "inv_s": 100.0, **changes}
     assert visible_intervals(**arguments).nonzero().flatten().tolist() == seen
 
 
@@ -171,24 +201,18 @@ def test_interval_lengths():
 def test_samples_of_some_rays():
     some = RAYS.of_rays(torch.tensor([1, 2, 3]), 4)
     assert some.ray_ids.tolist() == [1, 1, 1, 2]
-    assert some.nearest_part.tolist() == [5, 6, 7, 8]
+    assert some.sdf.tolist() == RAYS.sdf[5:].tolist()
 
 
 @pytest.mark.parametrize("before", [[], [0], [8], [0, 1, 5, 8]])
 def test_inserted(before):
     rows = torch.tensor(before, dtype=torch.int64)
-    new = RayValues(
-        RAYS.t[rows] - 0.05,
-        RAYS.ray_ids[rows],
-        torch.ones(len(rows)),
-        torch.rand(len(rows), 3),
-        rows.int() + 20,
-    )
+    new = RayDistances(RAYS.t[rows] - 0.05, RAYS.ray_ids[rows], RAYS.sdf[rows] + 20)
     expected = []
-    for row in range(9):
-        expected += [row + 20, row] if row in before else [row]
+    for row, sdf in enumerate(RAYS.sdf):
+        expected += [sdf + 20, sdf] if row in before else [sdf]
     both = inserted(RAYS, rows, new)
-    assert both.nearest_part.tolist() == expected
+    assert both.sdf.tolist() == expected
     order = sorted(range(len(both.t)), key=lambda k: (int(both.ray_ids[k]), float(both.t[k])))
     assert order == list(range(9 + len(before)))
 

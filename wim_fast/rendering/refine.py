@@ -16,22 +16,20 @@ SURFACE_SIGMOIDS = 3.0  # where the sigmoid's argument stays above, nothing is t
 LEAST_TRANSMITTANCE = 0.01  # of the light that comes from behind
 
 
-class RayValues(NamedTuple):
-    """The field at N samples of R rays, ray after ray."""
+class RayDistances(NamedTuple):
+    """The signed distance at N samples of R rays, ray after ray."""
 
     t: Tensor  # (N,) distance along the ray, ascending within a ray
     ray_ids: Tensor  # (N,) int64, ascending
     sdf: Tensor  # (N,)
-    rgb: Tensor  # (N, 3)
-    nearest_part: Tensor  # (N,) int32
 
-    def of_rays(self, rays: Tensor, num_rays: int) -> RayValues:
+    def of_rays(self, rays: Tensor, num_rays: int) -> RayDistances:
         """Those of the rays `rays` (E,), ascending, of all R; their ids are then their places in `rays`."""
         place = torch.full((num_rays,), -1, device=rays.device)
         place[rays] = torch.arange(len(rays), device=rays.device)
         ray_ids = place[self.ray_ids]
         rows = (ray_ids >= 0).nonzero().squeeze(1)
-        return RayValues(*(x[rows] for x in self._replace(ray_ids=ray_ids)))
+        return RayDistances(*(x[rows] for x in self._replace(ray_ids=ray_ids)))
 
 
 def ray_offsets(ray_ids: Tensor, num_rays: int) -> Tensor:
@@ -39,14 +37,14 @@ def ray_offsets(ray_ids: Tensor, num_rays: int) -> Tensor:
     return pad(torch.bincount(ray_ids, minlength=num_rays).cumsum(0), (1, 0))
 
 
-def interval_lengths(values: RayValues) -> Tensor:
+def interval_lengths(found: RayDistances) -> Tensor:
     """(N,) distance of each sample from the one before it on its ray; 0 for the first of a ray."""
-    same_ray = values.ray_ids == values.ray_ids.roll(1)
-    return torch.where(same_ray, values.t - values.t.roll(1), 0.0).clamp_min(0)
+    same_ray = found.ray_ids == found.ray_ids.roll(1)
+    return torch.where(same_ray, found.t - found.t.roll(1), 0.0).clamp_min(0)
 
 
 def visible_intervals(
-    values: RayValues, offsets: Tensor, longest: float, inv_s: float, slack: Tensor | float = 0.0
+    found: RayDistances, offsets: Tensor, longest: float, inv_s: float, slack: Tensor | float = 0.0
 ) -> Tensor:
     """(N,) bool: whether the surface can be seen between the sample before this one on its ray, and this one.
 
@@ -57,22 +55,22 @@ def visible_intervals(
         offsets: (R + 1,) as `ray_offsets` gives them.
         longest: between samples that lie farther apart there is nothing, world units.
         inv_s: sharpness s of the surface, 1 / world units.
-        slack: how much the distances may differ from `values.sdf`, world units; a number or (N,).
+        slack: how much the distances may differ from `found.sdf`, world units; a number or (N,).
     """
-    sdf, length = values.sdf, interval_lengths(values)
+    sdf, length = found.sdf, interval_lengths(found)
     is_interval = (length > 0) & (length < longest)
     least = 0.5 * (sdf + sdf.roll(1) - length) - slack
     log_phi = logsigmoid(inv_s * (sdf + slack))
     log_keep = torch.where(length > 0, (log_phi - log_phi.roll(1)).clamp_max(0.0), 0.0)
     total = log_keep.double().cumsum(0)
     before = total - log_keep  # along all rays
-    hidden = (before - before[offsets[values.ray_ids]]).exp() < LEAST_TRANSMITTANCE
+    hidden = (before - before[offsets[found.ray_ids]]).exp() < LEAST_TRANSMITTANCE
     return is_interval & (inv_s * least < SURFACE_SIGMOIDS) & ~hidden
 
 
-def inserted(values: RayValues, before: Tensor, new: RayValues) -> RayValues:
+def inserted(found: RayDistances, before: Tensor, new: RayDistances) -> RayDistances:
     """The samples and M more: the k-th of `new` in front of the k-th row of `before` (M,), ascending."""
-    is_before = torch.zeros_like(values.ray_ids).index_fill_(0, before, 1)
+    is_before = torch.zeros_like(found.ray_ids).index_fill_(0, before, 1)
     rows = torch.arange(len(is_before), device=before.device) + is_before.cumsum(0)
     new_rows = rows[before] - 1
 
@@ -80,19 +78,19 @@ def inserted(values: RayValues, before: Tensor, new: RayValues) -> RayValues:
         out = old.new_empty(len(old) + len(more), *old.shape[1:])
         return out.index_copy_(0, rows, old).index_copy_(0, new_rows, more)
 
-    return RayValues(*(both(old, more) for old, more in zip(values, new, strict=True)))
+    return RayDistances(*(both(old, more) for old, more in zip(found, new, strict=True)))
 
 
-def divided(values: RayValues, wanted: Tensor, step: float) -> tuple[Tensor, Tensor]:
+def divided(found: RayDistances, wanted: Tensor, step: float) -> tuple[Tensor, Tensor]:
     """Samples at most about `step` apart that cover the wanted intervals, `wanted` as from `visible_intervals`.
 
     Returns:
         t (M,) ascending within a ray, and ray_ids (M,) int64.
     """
-    length = interval_lengths(values)
-    is_start = ~wanted & wanted.roll(-1) & (values.ray_ids == values.ray_ids.roll(-1))
+    length = interval_lengths(found)
+    is_start = ~wanted & wanted.roll(-1) & (found.ray_ids == found.ray_ids.roll(-1))
     count = torch.where(wanted, (length / step).round().long().clamp_min(1), is_start.long())
     end = count.cumsum(0)
     row = torch.repeat_interleave(torch.arange(len(count), device=count.device), count)
     to_end = end[row] - 1 - torch.arange(len(row), device=row.device)
-    return values.t[row] - to_end * (length / count.clamp_min(1))[row], values.ray_ids[row]
+    return found.t[row] - to_end * (length / count.clamp_min(1))[row], found.ray_ids[row]
