@@ -14,10 +14,8 @@ from backend_timing import Results, Subject, settings, trained
 from machine_limits import wall_clock
 
 from wim_fast.processes import keep_memory, use_threads
-from wim_fast.training.thread_choice import ThreadChoice
 
 TURNS = 5  # of steps alone and beside others
-FIRST = 40  # steps of each turn that are not counted: training chooses its threads anew
 BUSY = "import os, sys\nwhile os.getppid() == int(sys.argv[1]): sum(range(9999))"  # until its parent ends
 
 
@@ -27,13 +25,11 @@ def measure_beside(name: str, args: argparse.Namespace) -> Results:
     keep_memory()
     subject = trained(settings(args, backend=name), args)
     subject.settle()
-    threads = ThreadChoice.of(subject.trainer)
     alone, beside = [], []
     for _ in range(TURNS):
-        alone.append(thousand_rays_per_second(subject, threads, args.repeats))
+        alone.append(thousand_rays_per_second(subject, args.repeats))
         with busy_processes(args.beside):
-            beside.append(thousand_rays_per_second(subject, threads, args.repeats))
-    threads.end()
+            beside.append(thousand_rays_per_second(subject, args.repeats))
     backend = subject.trainer.backend
     slower = [a / b for a, b in zip(alone, beside, strict=True)]
     return {
@@ -48,16 +44,14 @@ def measure_beside(name: str, args: argparse.Namespace) -> Results:
     }
 
 
-def thousand_rays_per_second(subject: Subject, threads: ThreadChoice, steps: int) -> float:
-    """Of so many whole steps, as the training loop takes them, after the `FIRST`."""
+def thousand_rays_per_second(subject: Subject, steps: int) -> float:
+    """Of so many whole steps, after one that others may have disturbed."""
     trainer = subject.trainer
     clock = wall_clock(trainer.backend.device)
+    trainer.train_step()
     start = clock()
-    for step in range(FIRST + steps):
-        if step == FIRST:
-            start = clock()
+    for _ in range(steps):
         trainer.train_step()
-        threads.stepped()
     drawn = trainer.config.for_masks()
     return steps * drawn.images_per_step * drawn.rays_per_image / (clock() - start) / 1e3
 

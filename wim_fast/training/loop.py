@@ -17,7 +17,6 @@ from wim_fast.training.metrics_log import MetricsLog
 from wim_fast.training.observer import Observer, Stop
 from wim_fast.training.run_folder import RunFolder
 from wim_fast.training.step_report import StepReport, on_host
-from wim_fast.training.thread_choice import ThreadChoice
 from wim_fast.training.timekeeper import Timekeeper
 
 STEPS_BETWEEN_CHECKS = 20  # of the losses and of the room on a GPU
@@ -49,12 +48,10 @@ def training_loop(
     saved, shown = Timer(60 * settings.checkpoint_minutes), Timer(60 * settings.preview_minutes)
     check = StepCheck(trainer, folder, observer)
     timekeeper = Timekeeper(trainer, settings.minutes) if settings.minutes else None
-    threads = ThreadChoice.of(trainer)
     try:
         while trainer.step < trainer.iterations and not stopping(observer.stop, trainer):
             report = take_step(trainer, folder)
             check(report)
-            threads.stepped()
             if timekeeper:
                 timekeeper.stepped(report)
             if log is None:
@@ -72,8 +69,6 @@ def training_loop(
         return observer.stop.asked
     except OSError as error:
         raise disk_error(error, folder) from None
-    finally:
-        threads.end()
 
 
 def stopping(stop: Stop, trainer: Learner) -> bool:
