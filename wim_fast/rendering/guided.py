@@ -61,6 +61,11 @@ class View:
         band = self.model.field.residual_max + BAND_SIGMOIDS / self.inv_s
         return max(0, int(math.log2(band / self.step)))
 
+    @property
+    def coarse_step(self) -> float:
+        """Between a guide's first samples, world units."""
+        return 2**self.halvings * self.step
+
     @functools.cached_property
     def reach(self) -> float:
         """Distance from the camera within which the object is, world units."""
@@ -82,6 +87,11 @@ class View:
         return RayDistances(t, ray_ids, sdf)
 
 
+def around(pixels: Tensor, shifts: Tensor) -> Tensor:
+    """(G * k, 2): those at `shifts` (k, 2) from each of `pixels` (G, 2), one after the other."""
+    return (pixels[:, None] + shifts).view(-1, 2)
+
+
 def guide(view: View, pixels: Tensor, spread: float) -> RayDistances:
     """Samples of the rays through `pixels` (R, 2), two steps apart, that tell where the surface can be seen near them.
 
@@ -89,7 +99,7 @@ def guide(view: View, pixels: Tensor, spread: float) -> RayDistances:
         spread: distance, at distance 1, to the rays that are guided.
     """
     rays = view.rays(pixels)
-    step = 2**view.halvings * view.step
+    step = view.coarse_step
     samples = _coarse_samples(view, rays, spread)
     found = view.distances(rays, samples.t, samples.ray_ids)
     # in front of a ray's first sample the union is beyond the band; the surface can be in between, if this one is near it
@@ -143,7 +153,7 @@ def _near(
     view: View, found: RayDistances, pixels: Tensor, shifts: Tensor, spread: float, inv_s: float
 ) -> tuple[Rays, Tensor, Tensor, Tensor]:
     """Rays at `shifts` from `pixels`, and samples where these found what can be seen: t, ray_ids (N,), rays' offsets."""
-    k, longest = len(shifts), 1.5 * 2**view.halvings * view.step
+    k, longest = len(shifts), 1.5 * view.coarse_step
     offsets = ray_offsets(found.ray_ids, len(pixels))
     wanted = visible_intervals(found, offsets, longest, inv_s, spread * found.t)
     t, guide_ids = divided(found, wanted, view.step)
@@ -152,7 +162,7 @@ def _near(
     offsets = pad(count.repeat_interleave(k).cumsum(0), (1, 0))
     ray_ids = torch.repeat_interleave(offsets.diff())
     row = torch.arange(len(ray_ids), device=t.device) + (first - offsets[:-1])[ray_ids]
-    return view.rays((pixels[:, None] + shifts).view(-1, 2)), t[row], ray_ids, offsets
+    return view.rays(around(pixels, shifts)), t[row], ray_ids, offsets
 
 
 def _points(rays: Rays, t: Tensor, ray_ids: Tensor) -> Tensor:

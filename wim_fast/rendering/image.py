@@ -13,7 +13,7 @@ from torch import Tensor
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.ops.backend import Backend
 from wim_fast.recordings.cameras import Cameras
-from wim_fast.rendering.guided import View, follow, guide, see
+from wim_fast.rendering.guided import View, around, follow, guide, see
 from wim_fast.rendering.rays import RayCameras
 from wim_fast.rendering.refine import SURFACE_SIGMOIDS, RayDistances
 
@@ -22,6 +22,7 @@ GUIDED_STEPS = 4.0  # of marching: no farther may a pixel be from its guide, abo
 SHARPENING = (
     1.5  # of the surface, where several rays per edge pixel smooth what its softness smoothed in training
 )
+QUARTERS = ((-0.5, -0.5), (0.5, -0.5), (-0.5, 0.5), (0.5, 0.5))  # their middles, of a square with a side of 2
 EDGE_CONTRAST = 0.2  # pixels whose neighbourhood varies by more, in colour or opacity, get more rays
 
 
@@ -130,19 +131,19 @@ def _bands(
     # rays of edge pixels see less far, for their surface is sharper
     less = (SURFACE_SIGMOIDS - SURFACE_SIGMOIDS / SHARPENING) / (view.inv_s * view.reach)
     spreads = [pixel * (2**n - 1) / math.sqrt(2) + max(0.0, spread - less) for n in range(levels + 1)]
+    quarters = color.new_tensor(QUARTERS)
     rows, above = 2**levels * max(1, CHUNK // (width * 2**levels)), None
     for first in range(0, height, rows):
         band = slice(first, min(first + rows, height))
         centers, place = _squares(first, band.stop - first, width, 2**levels, color.device)
         found = guide(view, centers, spreads[levels])
-        shifts = centers.new_zeros(1, 2)
-        for level in range(levels - 1, -1, -1):
-            shifts = 2**level * centers.new_tensor([[-0.5, -0.5], [0.5, -0.5], [-0.5, 0.5], [0.5, 0.5]])
-            if level > 0:
-                found = follow(view, found, centers, shifts, spreads[level + 1])
-                centers = (centers[:, None] + shifts).view(-1, 2)
-        seen = see(view, found, centers, shifts, spreads[min(levels, 1)], view.inv_s)
-        centers = (centers[:, None] + shifts).view(-1, 2)
+        for level in range(levels - 1, 0, -1):
+            shifts = 2**level * quarters
+            found = follow(view, found, centers, shifts, spreads[level + 1])
+            centers = around(centers, shifts)
+        shifts, spread_to_pixels = (quarters, spreads[1]) if levels else (0 * quarters[:1], spreads[0])
+        seen = see(view, found, centers, shifts, spread_to_pixels, view.inv_s)
+        centers = around(centers, shifts)
         color[band], part[band] = seen.color[place], seen.part[place]
         if above is not None:
             yield above

@@ -19,9 +19,7 @@ from wim_fast.ops.samples.reference import RaySamples
 
 BAND_SIGMOIDS = 3.0  # the band round the surface ends where the sigmoid is within exp(-3) of 0 or 1
 STEP_SIGMOIDS = 3.0  # a marching step changes the sigmoid's argument by this much, at most
-EVERY_STEP = (
-    20.0  # sharpness at which limbs are bent so much that every step would count (`sample_divisions`)
-)
+EVERY_STEP = 20.0  # sharpness at which limbs are so bent that every step would count
 
 
 class Rays(NamedTuple):
