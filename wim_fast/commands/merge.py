@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
         camera=args.camera,
         size=args.size,
     )
-    console.print(steps_table(merging, opened.coordinate_scale), highlight=False)
+    console.print(steps_table(merging), highlight=False)
     say(f"{merging.sequence.proposed} bodies are proposed; --parts-found chooses otherwise.\n")
     console.print(bodies_table(merging.merged), highlight=False)
     say_written(written)

@@ -1,20 +1,45 @@
 """Rigid bodies among parts: which parts moved as one, and in what order others would follow.
 
 A body is a motion and a metric: twist^T metric twist is the squared shift of its surface. Two bodies that are to move
-as one must give way to each other. Where r is the twist between them, off its mean, the least squared shift of both is
-r^T (A^-1 + B^-1)^-1 r, the parallel sum of their metrics in one frame, and the union's metric is the sum of theirs. So
-parts are united one pair after another, that which costs least first: Ward's clustering (1963), of motions.
+as one must give way to each other, and do so by the least squared shift of both: the union's metric is the sum of
+theirs. What a union costs is how much of what is seen changes by it. So parts are united one pair after another, that
+which costs least first: Ward's clustering (1963), of motions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from wim_fast.posing.mechanism import CONSTANTS, DIMENSIONS
 from wim_fast.posing.rigid import adjoint, exponential, inverse, logarithm, mean_motion
+
+
+class Moved(NamedTuple):
+    """Parts that move otherwise than they were learned, n of P."""
+
+    parts: list[int]
+    poses: np.ndarray  # (T, n, 4, 4) part to world
+
+
+class Trial(NamedTuple):
+    """What comes of moving some parts so. `state` is what a judge keeps of it."""
+
+    cost: float
+    state: Any
+
+
+class Judge(Protocol):
+    """Tells how much changes if parts move otherwise, the others as they do by now."""
+
+    def trials(self, moved: Sequence[Moved]) -> list[Trial]:
+        """Of some motions, one at a time: how much more changes than now."""
+
+    def take(self, trial: Trial) -> None:
+        """Parts move so from now on."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +67,34 @@ class Union:
 
     Attributes:
         pair: the first parts of the two bodies that become one, the smaller first.
-        cost: sum over the frames of the squared shift by which they give way to each other, squared world units.
+        cost: how much more changes than with two bodies.
     """
 
     pair: tuple[int, int]
     cost: float
 
 
-def union_sequence(poses: np.ndarray, metric: np.ndarray, touching: np.ndarray) -> list[Union]:
+class _Body(NamedTuple):
+    parts: list[int]
+    motion: np.ndarray  # (T, 4, 4)
+    metric: np.ndarray  # (6, 6)
+
+    def with_(self, other: _Body) -> _Body:
+        """Both as one."""
+        united = _united(self.motion, other.motion, self.metric, other.metric)
+        return _Body(self.parts + other.parts, *united)
+
+    def moved(self, poses: np.ndarray) -> Moved:
+        """Its parts at their mean places on it; `poses` (T, P, 4, 4) as they were learned."""
+        on_body = inverse(self.motion)[:, None] @ poses[:, self.parts]
+        return Moved(self.parts, self.motion[:, None] @ mean_motion(np.swapaxes(on_body, 0, 1)))
+
+
+def union_sequence(poses: np.ndarray, metric: np.ndarray, touching: np.ndarray, judge: Judge) -> list[Union]:
     """Parts united one pair after another, the cheapest of those that touch; where none does, the cheapest.
+
+    A union with a third body is taken to cost no less than that of either with it, and is judged when no other can cost
+    less.
 
     Args:
         poses: (T, P, 4, 4) part to world.
@@ -60,22 +104,34 @@ def union_sequence(poses: np.ndarray, metric: np.ndarray, touching: np.ndarray) 
     Returns:
         P - 1 steps, down to one body.
     """
-    motion, metric, near = np.swapaxes(poses, 0, 1).copy(), metric.copy(), touching.copy()
-    cost = np.full(near.shape, np.inf)
-    rows, columns = np.triu_indices(len(metric), 1)
-    cost[rows, columns] = _union_costs(motion, metric, rows, columns)
+    bodies = {part: _Body([part], poses[:, part], metric[part]) for part in range(len(metric))}
+    cost = dict.fromkeys(combinations(bodies, 2), 0.0)  # of each pair at the least
+    near = {pair for pair in cost if touching[pair]}
+    judged: dict[tuple[int, int], tuple[_Body, Trial]] = {}
     steps = []
-    for _ in range(len(metric) - 1):
-        allowed = np.where(near, cost, np.inf)
-        a, b = np.unravel_index((allowed if np.isfinite(allowed).any() else cost).argmin(), cost.shape)
-        steps.append(Union((int(a), int(b)), float(cost[a, b])))
-        motion[a], metric[a] = _united(motion[a], motion[b], metric[a], metric[b])
-        near[a] |= near[b]
-        near[:, a] |= near[:, b]
-        cost[b] = cost[:, b] = np.inf
-        others = np.flatnonzero(np.isfinite(np.fmin(cost[a], cost[:, a])))
-        rows, columns = np.minimum(others, a), np.maximum(others, a)
-        cost[rows, columns] = _union_costs(motion, metric, rows, columns)
+    while cost:
+        pair = min(near or cost, key=cost.__getitem__)
+        if pair not in judged:
+            alike = [other for other in near or cost if cost[other] == cost[pair] and other not in judged]
+            new = [bodies[first].with_(bodies[second]) for first, second in alike]
+            trials = judge.trials([body.moved(poses) for body in new])
+            judged |= zip(alike, zip(new, trials, strict=True), strict=True)
+            cost |= {other: trial.cost for other, trial in zip(alike, trials, strict=True)}
+            continue
+        first, second = pair
+        steps.append(Union(pair, cost.pop(pair)))
+        near.discard(pair)
+        bodies[first], trial = judged.pop(pair)
+        judge.take(trial)
+        del bodies[second]
+        for other in bodies.keys() - {first}:
+            kept, gone = ((min(body, other), max(body, other)) for body in pair)
+            cost[kept] = max(cost[kept], cost.pop(gone))
+            if gone in near:
+                near.remove(gone)
+                near.add(kept)
+            judged.pop(kept, None)
+            judged.pop(gone, None)
     return steps
 
 
@@ -88,14 +144,6 @@ def united(poses: np.ndarray, metric: np.ndarray, steps: Sequence[Union]) -> Bod
         first[first == b] = a
     kept, body_of_part = np.unique(first, return_inverse=True)
     return Bodies(body_of_part, np.swapaxes(motion[kept], 0, 1), metric[kept])
-
-
-def _union_costs(motion: np.ndarray, metric: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(K,) of pairs `first`, `second` (K,) of bodies: motion (B, T, 4, 4), metric (B, 6, 6)."""
-    twists, across = _twists(motion[first], motion[second])
-    own = across @ np.linalg.inv(metric[first]) @ np.swapaxes(across, -1, -2)
-    parallel = np.linalg.inv(np.linalg.inv(metric[second]) + own)
-    return np.einsum("kti,kij,ktj->k", twists, parallel, twists, optimize=True)
 
 
 def _united(
@@ -116,22 +164,6 @@ def _twists(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarr
     relative = inverse(first) @ second
     back = inverse(mean_motion(relative))
     return logarithm(back[..., None, :, :] @ relative), adjoint(back)
-
-
-def body_criterion(steps: Sequence[Union], frames: int, noise: float) -> np.ndarray:
-    """The Bayesian information criterion (P,) after 0, 1, ... steps, less a constant.
-
-    Misfit / noise^2 + log(n) * (numbers that describe it): a body more takes at the least the value of a hinge in every
-    frame, and what places it on the other.
-
-    Args:
-        noise: rms shift of a part's surface, world units, by which poses are off (`DIMENSIONS`).
-    """
-    misfit = np.concatenate([[0.0], np.cumsum([step.cost for step in steps])])
-    bodies = np.arange(len(steps) + 1, 0, -1)
-    numbers = (bodies - 1) * (frames + CONSTANTS["revolute"])
-    samples = DIMENSIONS * frames * len(bodies)
-    return DIMENSIONS * misfit / noise**2 + np.log(samples) * numbers
 
 
 def body_centers(body_of_part: np.ndarray, part_centers: np.ndarray, semi_axes: np.ndarray) -> np.ndarray:

@@ -44,10 +44,6 @@ class Merging:
         """What is left: bodies and the joints between them."""
         return self.sequence.at(self.count)
 
-    def shifts(self) -> np.ndarray:
-        """(P-1,) rms over the frames by which the two bodies of each step give way to each other, world units."""
-        return np.sqrt(np.array([step.cost for step in self.sequence.steps]) / self.sequence.frames)
-
 
 def merge_parts(run: TrainedModel, count: int | None = None) -> Merging:
     """Merges the parts of a run that move as one.
@@ -61,7 +57,7 @@ def merge_parts(run: TrainedModel, count: int | None = None) -> Merging:
 
 
 def merge_report(run: TrainedModel, merging: Merging) -> dict[str, Any]:
-    """What merge.json holds; lengths in the units of the recording's files."""
+    """What merge.json holds. `change`: what rays see changes by so much (`posing/seen_changes.py`)."""
     criterion, count = merging.sequence.criterion, merging.parts
     return {
         "run": str(run.path),
@@ -72,13 +68,11 @@ def merge_report(run: TrainedModel, merging: Merging) -> dict[str, Any]:
             {
                 "step": k,
                 "parts": list(step.pair),
-                "shift": float(shift) * run.coordinate_scale,
+                "change": step.cost,
                 "bodies_left": count - k,
                 "merged": k <= merging.taken,
             }
-            for k, (step, shift) in enumerate(
-                zip(merging.sequence.steps, merging.shifts(), strict=True), start=1
-            )
+            for k, step in enumerate(merging.sequence.steps, start=1)
         ],
         "bodies": merging.merged.parts(),
         "edges": merging.merged.edges.tolist(),

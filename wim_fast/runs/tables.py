@@ -53,21 +53,20 @@ def driving_note(driven: Driven, coordinate_scale: float) -> str:
     )
 
 
-def steps_table(merging: Merging, coordinate_scale: float) -> Table:
+def steps_table(merging: Merging) -> Table:
     """The merging sequence; a line is drawn where it stops."""
-    title = "merging sequence, that which costs least first; shifts in scene units"
+    title = "merging sequence, that which changes least of what is seen first"
     table = Table(title=title, title_justify="left")
-    for heading in ("step", "parts", "shift", "bodies left", "criterion", ""):
+    for heading in ("step", "parts", "change", "bodies left", "criterion", ""):
         table.add_column(heading, justify="right")
     criterion = merging.sequence.criterion - merging.sequence.criterion.min()
-    shifts = merging.shifts() * coordinate_scale
     for k, step in enumerate(merging.sequence.steps, start=1):
         table.add_row(
             str(k),
             " + ".join(map(str, step.pair)),
-            f"{shifts[k - 1]:.3g}",
+            f"{step.cost:.2g}",
             str(merging.parts - k),
-            f"+{criterion[k]:.0f}",
+            f"+{criterion[k]:.3g}",
             "proposed" if criterion[k] == 0 else "",
             end_section=k == merging.taken,
         )

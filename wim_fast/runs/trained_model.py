@@ -37,8 +37,7 @@ class TrainedModel(OpenedRun):
     @cached_property
     def body_sequence(self) -> BodySequence:
         """Its rigid bodies by their number, in the T frames."""
-        pixels = self.config.for_masks().inv_s_pixels
-        return bodies_of_model(self.model, self.motion, self.inv_s, pixels, self.backend)
+        return bodies_of_model(self.model, self.motion, self.inv_s, self.backend)
 
     @property
     def semi_axes(self) -> np.ndarray:

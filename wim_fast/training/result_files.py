@@ -25,7 +25,6 @@ def trajectory_file(
     scale: float,
     backend: Backend,
     inv_s: float,
-    inv_s_pixels: float,
 ) -> bytes:
     """Poses and joints of every frame trained on, in the units of the scene's files.
 
@@ -37,11 +36,11 @@ def trajectory_file(
 
     Args:
         scale: units of the files per world unit.
-        inv_s, inv_s_pixels: say by how far poses are off (`posing/body_structure.py`).
+        inv_s: sharpness of the surface, 1 / world units.
     """
     motion = learned_motion(model, backend.pose_mlp)
     edges, semi_axes = edges_of(model), semi_axes_of(model)
-    bodies = bodies_of_model(model, motion, inv_s, inv_s_pixels, backend).at()
+    bodies = bodies_of_model(model, motion, inv_s, backend).at()
     return npz_file(
         part_rotation=motion.rotation.astype(np.float32),
         part_translation=(motion.translation * scale).astype(np.float32),

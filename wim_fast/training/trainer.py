@@ -230,8 +230,8 @@ class Trainer:
 
     def result_files(self, frame_ids: Sequence[int], coordinate_scale: float) -> dict[str, bytes]:
         """trajectory.npz; and cameras.json, unless all cameras are believed."""
-        model, found, pixels = self.model, self.found, self.config.for_masks().inv_s_pixels
-        trajectory = trajectory_file(model, frame_ids, coordinate_scale, self.backend, self.inv_s, pixels)
+        model, found = self.model, self.found
+        trajectory = trajectory_file(model, frame_ids, coordinate_scale, self.backend, self.inv_s)
         files = {"trajectory.npz": trajectory}
         if found.correction is not None:
             centers = learned_motion(model, self.backend.pose_mlp).translation
