@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -118,7 +119,7 @@ def test_any_number_can_be_asked_for() -> None:
     costs = np.array([step.cost for step in sequence.steps])
     assert (np.diff(costs) > -1e-12).all()
     np.testing.assert_allclose(
-        sequence.criterion[::-1], np.arange(1, 7) + np.append(0, costs).cumsum()[::-1] / SEEN
+        sequence.criterion[::-1], np.arange(1, 7) + np.append(0, costs).cumsum()[::-1] / sequence.worth
     )
 
 
@@ -138,6 +139,13 @@ def test_parts_that_do_not_touch_are_united_last() -> None:
     metric = surface_metric(semi_axes[:3])
     steps = union_sequence(far, metric, touching, ShiftJudge(far, metric))
     assert [step.pair for step in steps] == [(0, 1), (0, 2)]
+
+
+@pytest.mark.parametrize(("noise", "bodies"), [(1e-6, 4), (1e-4, 3), (3e-4, 2)])
+def test_a_body_must_be_worth_more_where_poses_are_worse(noise: float, bodies: int) -> None:
+    sequence, _ = found([0, 1, 2, 3, 4, 5])
+    steps = [Union((0, 1), cost) for cost in [noise] * 5 + [5e-4, 1e-3, 2e-3]]
+    assert dataclasses.replace(sequence, steps=steps).proposed == bodies
 
 
 def test_few_unions_are_judged() -> None:
