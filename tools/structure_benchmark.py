@@ -212,7 +212,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="folder of the scenes and runs")
     parser.add_argument("--robots", nargs="+", default=ROBOTS, metavar="ROBOT:SEED", help="see above")
-    parser.add_argument("--parts", default="40", help="of every run, a number or auto (default: 40)")
+    parser.add_argument("--parts", default="auto", help="of every run, a number or auto (default: auto)")
     parser.add_argument("--iterations", type=int, default=4000, help="of every run (default: 4000)")
     parser.add_argument("--threads", type=int, default=1, help="of training (default: 1)")
     parser.add_argument("--json", type=Path, help="write the numbers there too")

@@ -20,7 +20,7 @@ from wim_fast.ops import backend as backends
 
 # Launches of a step on a GPU: with the motion loss, in the first third, while cameras are corrected, at the end. They may
 # fall, not grow.
-BOUNDS = 220, 190, 245, 255
+BOUNDS = 200, 185, 240, 245
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from itertools import pairwise
@@ -15,8 +16,13 @@ from wim_fast.ops.poses import reference as poses_reference
 
 def cosine_basis(moments: Tensor, num_frames: int, num_frequencies: int) -> Tensor:
     """(F, K) ``cos(pi k (t + 0.5) / T)`` at moments t (F,) of T frames, k = 0..K-1 (supplement A.1)."""
-    k = torch.arange(num_frequencies, device=moments.device)
-    return torch.cos(math.pi / num_frames * k * (moments[:, None] + 0.5))
+    return torch.cos(_frequencies(num_frequencies, num_frames, moments.device) * (moments[:, None] + 0.5))
+
+
+@functools.cache
+def _frequencies(count: int, num_frames: int, device: torch.device) -> Tensor:
+    """(K,) radians per frame."""
+    return math.pi / num_frames * torch.arange(count, device=device)
 
 
 class PoseTrajectory(nn.Module):

@@ -43,7 +43,7 @@ class RayCameras(NamedTuple):
         """From arrays (V, 3, 3) and (V, 4, 4), inverted in float64."""
         K = torch.as_tensor(intrinsics, dtype=torch.float64)
         T = torch.as_tensor(T_camera_world, dtype=torch.float64)
-        rotation = T[:, :3, :3].transpose(1, 2)
+        rotation = T[:, :3, :3].transpose(1, 2).contiguous()
         center = -(rotation @ T[:, :3, 3:]).squeeze(-1)
         return cls(K.float(), torch.linalg.inv(K).float(), rotation.float(), center.float())
 

@@ -107,5 +107,5 @@ def clip_gradients(optimizer: AdamW, norm: float) -> None:
         return
     lengths = torch.stack(torch._foreach_norm([gradient for gradients in sets for gradient in gradients]))
     totals = torch.stack([own.norm() for own in lengths.split([len(gradients) for gradients in sets])])
-    for gradients, share in zip(sets, norm / totals.clamp_min(norm), strict=True):
-        torch._foreach_mul_(gradients, share)
+    for gradients, excess in zip(sets, (totals / norm).clamp_min(1), strict=True):
+        torch._foreach_div_(gradients, excess)

@@ -116,7 +116,9 @@ def draw_frames(
     active = values.active_frames
     newest = active.clamp_max(schedule.newest_frames)
     frames = torch.where(
-        uniform[0] < values.newest_share, active - newest + uniform[1] * newest, uniform[2] * active
+        uniform[0] < values.newest_share,
+        torch.addcmul(active - newest, uniform[1], newest),
+        uniform[2] * active,
     )
     return torch.minimum(frames, active - 1).long()
 

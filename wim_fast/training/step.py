@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -215,8 +216,12 @@ def fit_loss(union: Tensor, sdf: Tensor, residual_max: float) -> Tensor:
 
 def newest_frames(active: Tensor, num_frames: int) -> Tensor:
     """The last of the `active` () frames in use and the first of those to come, (`PAST` + `COMING`,) of `num_frames`."""
-    window = active + torch.arange(-PAST, COMING, device=active.device)
-    return window.clamp(0, num_frames - 1)
+    return (active + _window(active.device)).clamp(0, num_frames - 1)
+
+
+@functools.cache
+def _window(device: torch.device) -> Tensor:
+    return torch.arange(-PAST, COMING, device=device)
 
 
 def motion_loss(rotation: Tensor, translation: Tensor, semi_axes: Tensor) -> Tensor:
@@ -230,7 +235,19 @@ def motion_loss(rotation: Tensor, translation: Tensor, semi_axes: Tensor) -> Ten
     """
     ends = translation[:, :, None] + (rotation * semi_axes.detach()[:, None]).transpose(2, 3)
     points = torch.cat([translation[:, :, None], ends], dim=2)  # (T, P, 4, 3)
-    return points.diff(n=2, dim=0).square().sum(-1).mean()
+    accelerations = _second_differences(len(points), points.device) @ points.flatten(1)
+    return torch.nn.functional.mse_loss(accelerations, _still(accelerations.shape, points.device))
+
+
+@functools.cache
+def _second_differences(count: int, device: torch.device) -> Tensor:
+    """(T - 2, T) times the root of 3: a mean over x, y and z of their squares is that of vectors."""
+    return 3**0.5 * torch.eye(count, device=device).diff(n=2, dim=0)
+
+
+@functools.cache
+def _still(shape: torch.Size, device: torch.device) -> Tensor:
+    return torch.zeros(shape, device=device)
 
 
 def void_candidates(posed: Posed, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
