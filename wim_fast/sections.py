@@ -97,9 +97,9 @@ class ModelConfig:
     """What is learned."""
 
     parts: int | None = field(
-        20,
-        f"number of parts P, about twice the bodies that move: these are found among them; auto: {LEAST_AUTO} to "
-        f"{MOST_AUTO}, as many as describe the visual hull",
+        None,
+        f"number of parts P, about twice the bodies that move: these are found among them; none or auto: "
+        f"{LEAST_AUTO} to {MOST_AUTO}, as many as describe the visual hull",
         minimum=1,
         maximum=256,
     )
