@@ -93,3 +93,20 @@ def test_rays_look_at_balls_from_all_around() -> None:
         np.testing.assert_allclose(meets.mean(axis=0) / meets[:, 0].mean(), (radii / radii[0]) ** 2, rtol=0.1)
     around = np.unique(directions.round(4), axis=0)
     assert np.linalg.norm(around.mean(axis=0)) < 0.2
+
+
+def test_a_part_astray_hides_no_other() -> None:
+    centers = np.stack([np.arange(6.0), np.zeros(6), np.zeros(6)], axis=1)[None].repeat(2, axis=0)
+    centers[1, 5] = 1e5
+    rays = parallel_rays(centers, np.full(6, 0.5), np.random.default_rng(0))
+    assert rays.origins[rays.pose_ids == 1].abs().max() < 20
+
+
+def test_where_nothing_is_seen_nothing_changes() -> None:
+    model = ArticulatedModel(ModelConfig(parts=2, hash_log2_entries=6, decoder_width=16), 1)
+    poses = np.tile(np.eye(4), (1, 2, 1, 1))
+    poses[0, 1, :3, 3] = 1e4
+    start = np.tile(np.eye(3), (2, 1, 1)), poses[0, :, :3, 3], AXES[:2]
+    model.start_at(*(torch.from_numpy(x).float() for x in start))
+    judge = SeenJudge(model.requires_grad_(False), poses, 200.0, select_backend("numba"))
+    assert judge.trials([moved(poses, 0, 1, 0, 0, 0, 0, 0)])[0].cost == 0

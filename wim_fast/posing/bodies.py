@@ -26,7 +26,7 @@ class Moved(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """What comes of moving some parts so. `state` is what a judge keeps of it."""
+    """What comes of moving some parts so, the others as they did when it was judged. `state` is what a judge keeps of it."""
 
     cost: float
     state: Any
@@ -79,7 +79,7 @@ class _Body(NamedTuple):
     motion: np.ndarray  # (T, 4, 4)
     metric: np.ndarray  # (6, 6)
 
-    def with_(self, other: _Body) -> _Body:
+    def united_with(self, other: _Body) -> _Body:
         """Both as one."""
         united = _united(self.motion, other.motion, self.metric, other.metric)
         return _Body(self.parts + other.parts, *united)
@@ -113,7 +113,7 @@ def union_sequence(poses: np.ndarray, metric: np.ndarray, touching: np.ndarray, 
         pair = min(near or cost, key=cost.__getitem__)
         if pair not in judged:
             alike = [other for other in near or cost if cost[other] == cost[pair] and other not in judged]
-            new = [bodies[first].with_(bodies[second]) for first, second in alike]
+            new = [bodies[first].united_with(bodies[second]) for first, second in alike]
             trials = judge.trials([body.moved(poses) for body in new])
             judged |= zip(alike, zip(new, trials, strict=True), strict=True)
             cost |= {other: trial.cost for other, trial in zip(alike, trials, strict=True)}

@@ -26,6 +26,7 @@ GRID = 20  # rays along a side of each picture
 RAYS = 512  # in each frame, of those near the object
 CHUNK = 1 << 15  # rays at a time
 ROOM = 24  # samples per ray, on average, that arrays of fixed size have room for at first
+ASTRAY = 10.0  # times as far from the middle as other parts are: not looked at
 OPAQUE = 0.5  # a ray that sees so much of the object is one that meets it
 
 
@@ -130,7 +131,7 @@ class SeenJudge:
 
 
 def parallel_rays(centers: np.ndarray, radii: np.ndarray, rng: np.random.Generator) -> Rays:
-    """Rays that look at balls from all around, in each frame from other directions.
+    """Rays that look at balls from all around, in each frame from other directions; but not at those that are astray.
 
     Args:
         centers: (F, P, 3) world.
@@ -139,9 +140,11 @@ def parallel_rays(centers: np.ndarray, radii: np.ndarray, rng: np.random.Generat
     origins, directions = [], []
     cells = np.stack(np.meshgrid(np.arange(GRID), np.arange(GRID), indexing="ij"), axis=-1).reshape(-1, 2)
     for frame in centers:
+        away = np.linalg.norm(frame - np.median(frame, axis=0), axis=1)
+        here = away <= ASTRAY * np.median(away)
         for axes in Rotation.random(random_state=rng).as_matrix() @ _frames_around(DIRECTIONS):
-            there = frame @ axes  # (P, 3) across, down and along the rays
-            low, high = (there - radii[:, None]).min(axis=0), (there + radii[:, None]).max(axis=0)
+            there, reach = frame[here] @ axes, radii[here, None]  # (P, 3) across, down and along the rays
+            low, high = (there - reach).min(axis=0), (there + reach).max(axis=0)
             across = low[:2] + (high - low)[:2] * (cells + rng.random(cells.shape)) / GRID
             start = np.concatenate([across, np.full((len(across), 1), low[2])], axis=1)
             origins.append(start @ axes.T)
