@@ -89,7 +89,7 @@ def test_what_the_files_say_is_on_the_page(tmp_path: Path) -> None:
     page, tables = make(tmp_path, one, two)
     row = "| one | dog | 40 | 100 | 0.1 | 29.50 | 0.9632 | 0.9336 | 28.25 | 0.9632 | 0.9336 | 1.23 % |"
     assert row in tables
-    assert "| model.parts | 20 | 40 | 7 |" in tables
+    assert "| model.parts | none | 40 | 7 |" in tables
     assert "films" not in page + tables  # where a scene lies is nobody's business
     read = Reader(page)
     for text in ("28.25", "1.23 %", "25.0% on sides that none of them sees (guessed)", "commit 0123abc"):
