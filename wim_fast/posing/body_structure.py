@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from wim_fast.model.articulated_model import ArticulatedModel
-from wim_fast.model.motion import Motion, semi_axes_of
+from wim_fast.model.motion import Motion, semi_axes_of, spread_frames
 from wim_fast.ops.backend import Backend
 from wim_fast.posing.bodies import Judge, Union, union_sequence, united
 from wim_fast.posing.body_tree import body_tree
@@ -132,7 +132,7 @@ def pose_noise(inv_s: float, inv_s_pixels: float, pixels: float) -> float:
 
 def some_frames(count: int) -> np.ndarray:
     """At most `FRAMES` positions of so many."""
-    return np.unique(np.linspace(0, count - 1, min(count, FRAMES)).round().astype(int))
+    return spread_frames(count, FRAMES)
 
 
 def bodies_of_model(model: ArticulatedModel, motion: Motion, inv_s: float, backend: Backend) -> BodySequence:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from wim_fast.model.motion import spread_frames
 from wim_fast.ops.ellipsoid.reference import ellipsoid_sdf
 from wim_fast.posing.rigid import inverse, moved, skew
 
@@ -78,7 +79,7 @@ def part_contacts(poses: np.ndarray, semi_axes: np.ndarray) -> Contacts:
     """Of parts in poses (T, P, 4, 4), part to world; semi_axes (P, 3)."""
     count, parts = len(poses), np.arange(len(semi_axes))
     points, _, area = surface_points(semi_axes, CONTACT_SAMPLES)
-    looks = np.unique(np.linspace(0, count - 1, min(count, LOOKS)).round().astype(int))
+    looks = spread_frames(count, LOOKS)
     gap, nearest, exposed = (
         np.zeros((len(parts),) * 2),
         np.zeros((len(parts),) * 2 + (3,)),

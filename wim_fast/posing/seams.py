@@ -14,7 +14,7 @@ import torch
 
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.distance_grid import distance_grid, surface_bounds
-from wim_fast.model.motion import Motion, posed_at
+from wim_fast.model.motion import Motion, posed_at, spread_frames
 from wim_fast.ops.backend import Backend
 from wim_fast.posing.ellipsoids import Contacts
 from wim_fast.posing.rigid import inverse, moved, rigid
@@ -51,7 +51,7 @@ class Seams:
 
 def find_seams(model: ArticulatedModel, motion: Motion, backend: Backend) -> Seams:
     """The seams of a model in the frames of a motion."""
-    frames = np.unique(np.linspace(0, len(motion) - 1, min(len(motion), LOOKS)).round().astype(int))
+    frames = spread_frames(len(motion), LOOKS)
     found = [_seams_in(model, motion, frame, backend) for frame in frames.tolist()]
     size, places = (np.stack(values) for values in zip(*found, strict=True))
     share = np.asarray((size > 0).mean(axis=0))

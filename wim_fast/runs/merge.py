@@ -57,7 +57,7 @@ def merge_parts(run: TrainedModel, count: int | None = None) -> Merging:
 
 
 def merge_report(run: TrainedModel, merging: Merging) -> dict[str, Any]:
-    """What merge.json holds. `change`: what rays see changes by so much (`posing/seen_changes.py`)."""
+    """What merge.json holds. `change`: what rays see changes by so much (`posing/seen_judge.py`)."""
     criterion, count = merging.sequence.criterion, merging.parts
     return {
         "run": str(run.path),
