@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_scene import ring, view_matrix
 
-from wim_fast.model.camera_corrections import GAUGE, USUAL, CameraCorrections
+from wim_fast.model.camera_corrections import GAUGE, USUAL, USUAL_COLOR, CameraCorrections
 from wim_fast.ops.cameras.reference import NUMBERS, rotation_about
 from wim_fast.recordings.cameras import Cameras, pixel_rays, project
 from wim_fast.rendering.rays import RayCameras
@@ -148,6 +148,28 @@ def test_a_darker_camera_does_not_brighten_the_others():
     assert found.color(2)[0, 0] < 0.75
     assert abs(found.color(0)[0, 0] - 1) < 0.05
     assert (found.color(7) == np.eye(3)).all()
+
+
+def test_a_step_takes_what_the_formulas_say():
+    """Numbers in their units, lateness and colours less their means, and the prior: from the parameters one by one."""
+    learned, generator = corrections(cameras()), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in learned.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    learned.settle_gauge()
+    late, color = (
+        x - torch.tensordot(w.float(), x, 1)
+        for x, w in ((learned.lateness, learned.time_weights), (learned.color, learned.color_weights))
+    )
+    usual = learned.pixels() / torch.tensor(USUAL)
+    prior = usual.square().mean() + late.square().mean() + (color / USUAL_COLOR).square().mean()
+    found = learned()
+    torch.testing.assert_close(found.numbers, (learned.pixels() * learned.units).float())
+    torch.testing.assert_close(found.prior, prior.float())
+    camera = torch.tensor([3, 0, 3])
+    late_, color_ = found.seen_by(camera)
+    torch.testing.assert_close(late_, late[camera])
+    torch.testing.assert_close(color_, (torch.eye(3) + color)[camera])
 
 
 def test_state_comes_back():

@@ -42,6 +42,20 @@ def test_steps_and_state_are_those_of_torch():
         assert all(torch.equal(state[number][name], wanted[number][name]) for name in state[number])
 
 
+def test_gradients_are_divided_first():
+    ours, theirs = parameters(), parameters()
+    optimizer, other = make(AdamW, *ours), make(AdamW, *theirs)
+    optimizer.param_groups[1]["grad_scale"] = torch.tensor(2.0)
+    for mine, other_one, scale in zip(ours, theirs, (1, 1, 2), strict=True):
+        mine.grad, other_one.grad = torch.ones_like(mine), torch.ones_like(mine) / scale
+    optimizer.step()
+    other.step()
+    assert all(
+        torch.equal(optimizer.state[x]["exp_avg"], other.state[y]["exp_avg"])
+        for x, y in zip(ours, theirs, strict=True)
+    )
+
+
 def test_a_state_of_torchs_goes_on_in_ours():
     ours, theirs = parameters(), parameters()
     optimizer, other = make(AdamW, *ours), make(torch.optim.AdamW, *theirs, fused=True)

@@ -25,6 +25,7 @@ from wim_fast.recordings.cameras import Cameras
 # principal point
 USUAL = (1.0, 1.0, 0.5, 0.3, 0.3, 0.3, 0.5, 0.3, 0.3)
 GAUGE = 14
+PER_IMAGE = 10  # numbers of a camera that are about its images: lateness, colour matrix
 USUAL_COLOR = 0.1  # of a number of a colour matrix
 # where all cameras' corrections are smaller (pixels, frames, norm of the colour matrix), they are taken to be as given
 BELIEVED = 0.25, 0.2, 0.1
@@ -36,9 +37,22 @@ class Learned(NamedTuple):
     """The corrections of V cameras, with gradients to the parameters."""
 
     numbers: Tensor  # (V, 9) of the calibration, as `ops.cameras` takes them
-    lateness: Tensor  # (V,) of images that are in step but for fractions of a frame
-    color: Tensor  # (V, 3, 3) as in `CameraCorrection`
+    of_images: Tensor  # (V, 10) lateness of images that are in step but for fractions of a frame; colour matrix by columns
     prior: Tensor  # () mean square of the corrections, in units of what is usual
+
+    def seen_by(self, camera: Tensor) -> tuple[Tensor, Tensor]:
+        """`lateness` and `color` of cameras (B,): (B,) and (B, 3, 3)."""
+        return _parts(torch.nn.functional.embedding(camera, self.of_images))
+
+    @property
+    def lateness(self) -> Tensor:
+        """(V,) frames, as in `CameraCorrection`."""
+        return _parts(self.of_images)[0]
+
+    @property
+    def color(self) -> Tensor:
+        """(V, 3, 3) as in `CameraCorrection`."""
+        return _parts(self.of_images)[1]
 
 
 class CameraCorrection(NamedTuple):
@@ -61,11 +75,9 @@ class CameraCorrections(nn.Module):
     color_weights: Tensor
     doubted: Tensor
     first_lateness: Tensor
-    of_calibration: Tensor
-    of_lateness: Tensor
-    of_color: Tensor
-    scale: Tensor
-    identity: Tensor
+    factor: Tensor
+    uncorrected: Tensor
+    nothing: Tensor
 
     def __init__(self, num_cameras: int) -> None:
         super().__init__()
@@ -82,14 +94,15 @@ class CameraCorrections(nn.Module):
             ("doubted", (3,)),  # 1, or 0 where calibration, time or colours are believed after all
         ):
             self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
-        for name, shape in (  # what a step multiplies parameters by, see `_renew`
-            ("of_calibration", (num_cameras * NUMBERS, num_cameras * NUMBERS)),
-            ("of_lateness", (num_cameras, num_cameras)),
-            ("of_color", (num_cameras, num_cameras)),
-            ("scale", (num_cameras, NUMBERS)),
+        size = num_cameras * (NUMBERS + PER_IMAGE)
+        for name, shape in (
+            ("factor", (2 * size, size)),  # what a step multiplies parameters by, see `_renew`
+            ("uncorrected", (2 * size,)),  # what it adds
+            ("nothing", (size,)),  # what the prior compares with
         ):
             self.register_buffer(name, torch.zeros(shape), persistent=False)
-        self.register_buffer("identity", torch.eye(3), persistent=False)
+        of_images = self.uncorrected[NUMBERS * num_cameras : size].view(num_cameras, PER_IMAGE)
+        of_images[:, 1::4] = 1  # identities: matrices that change no colour
         self.doubted.fill_(1)
         self.believed = False  # in all of these; kept apart, for reading `doubted` waits for a GPU
 
@@ -146,38 +159,44 @@ class CameraCorrections(nn.Module):
     @torch.no_grad()
     def pixels(self) -> Tensor:
         """(V, 9) the corrections in pixels at the object, gauge taken out, float64."""
-        return self._calibration().double() * self.units.new_tensor(USUAL)
-
-    def _calibration(self) -> Tensor:
-        """(V, 9) the corrections in units of what is usual, gauge taken out."""
-        return (self.of_calibration @ self.calibration.flatten()).view(-1, NUMBERS)
+        every = self.calibration.double() * self.units.new_tensor(USUAL)
+        return self.doubted[0] * (self.projector @ every.flatten()).view_as(every)
 
     def forward(self) -> Learned:
         """What there is to correct."""
-        calibration, lateness = self._calibration(), self.of_lateness @ self.lateness
-        color = self.of_color @ self.color.flatten(1)  # the difference to the object's own colours
-        count = len(lateness)
-        # the mean square of each kind, for lateness is one number of a camera and the others are nine
-        every = torch.cat([calibration, color / USUAL_COLOR, NUMBERS**0.5 * lateness[:, None]], dim=1)
-        prior = every.square().sum() / (NUMBERS * count)
-        return Learned(calibration * self.scale, lateness, color.view(count, 3, 3) + self.identity, prior)
+        parameters = torch.cat([self.calibration.flatten(), self.lateness, self.color.flatten()])
+        found = torch.addmv(self.uncorrected, self.factor, parameters)
+        count = len(self.lateness)
+        numbers, of_images, usual = found.split([NUMBERS * count, PER_IMAGE * count, len(self.nothing)])
+        prior = torch.nn.functional.mse_loss(usual, self.nothing, reduction="sum")
+        return Learned(numbers.view(count, NUMBERS), of_images.view(count, PER_IMAGE), prior)
 
     @torch.no_grad()
     def _renew(self) -> None:
-        """Follow a change of the gauge, or of what is believed."""
-        usual = self.units.new_tensor(USUAL)
-        every = usual.repeat(len(self.lateness))
-        self.of_calibration.copy_(self.doubted[0] * self.projector * every / every[:, None])
-        self.scale.copy_(self.units * usual)
-        identity = torch.eye(len(self.lateness), dtype=torch.float64, device=usual.device)
-        self.of_lateness.copy_(self.doubted[1] * (identity - self.time_weights))
-        self.of_color.copy_(self.doubted[2] * (identity - self.color_weights))
+        """Follow a change of the gauge, or of what is believed.
+
+        `factor` times all parameters, kind after kind, with `uncorrected` added: the first two of `Learned`, and numbers of
+        which the prior is the sum of squares.
+        """
+        count, usual = len(self.lateness), self.units.new_tensor(USUAL)
+        every, one_camera = usual.repeat(count), torch.eye(count).to(self.units)
+        calibration = self.doubted[0] * self.projector * every / every[:, None]
+        lateness = self.doubted[1] * (one_camera - self.time_weights)
+        color = torch.kron(self.doubted[2] * (one_camera - self.color_weights), torch.eye(9).to(one_camera))
+        numbers = (self.units * usual).view(-1, 1) * calibration
+        found = torch.block_diag(numbers, lateness, color)
+        of_color = torch.arange(count, PER_IMAGE * count).view(count, 3, 3).mT.flatten(1)
+        rows = torch.cat([torch.arange(count)[:, None], of_color], dim=1).flatten()  # camera after camera
+        found[len(numbers) :] = found[len(numbers) + rows]
+        # a mean of squares for each kind, for lateness is one number of a camera and the others are nine
+        kinds = calibration, lateness, color / USUAL_COLOR
+        self.factor.copy_(torch.cat([found, torch.block_diag(*(kind / len(kind) ** 0.5 for kind in kinds))]))
 
     @torch.no_grad()
     def believe_small_ones(self) -> None:
         """Where no camera's correction is more than what training finds for true cameras, drop it for good."""
         learned = self()
-        color = learned.color - self.identity
+        color = learned.color - torch.eye(3).to(learned.color)
         sizes = self.pixels().norm(dim=1), learned.lateness.abs(), color.flatten(1).norm(dim=1)
         for k, (size, least) in enumerate(zip(sizes, BELIEVED, strict=True)):
             if float(size.max()) < least:
@@ -200,7 +219,7 @@ class CameraCorrections(nn.Module):
         """
         count = len(self.lateness)
         usual = torch.tensor(USUAL, dtype=torch.float64)
-        off = self._calibration().double().cpu().square().mean(1).sqrt()
+        off = (self.pixels().cpu() / usual).square().mean(1).sqrt()
         weight = 1 / (off + off.median() + LEAST_PIXELS)
         W = (weight[:, None] / usual.square()).flatten()
         G = self.gauge.cpu()
@@ -222,10 +241,18 @@ class CameraCorrections(nn.Module):
     def found(self, ids: tuple[int, ...]) -> FoundCameras:
         """What is known by now; `ids` (V,) of the cameras."""
         with torch.no_grad():
-            numbers, lateness, color, _ = (x.double().cpu() for x in self())
-            lateness = self.first_lateness.cpu() + lateness
+            learned = self()
+            given = learned.numbers, learned.lateness, learned.color
+            numbers, lateness, color = (x.double().cpu() for x in given)
+            lateness += self.first_lateness.cpu()
             turn, lens = rotation_about(numbers[:, :3]), lens_of(numbers)
             return FoundCameras(ids, CameraCorrection(turn, numbers[:, 3:6], lens, lateness, color))
+
+
+def _parts(of_images: Tensor) -> tuple[Tensor, Tensor]:
+    """Lateness (N,) and colours (N, 3, 3) from rows (N, PER_IMAGE)."""
+    lateness, color = of_images.split([1, PER_IMAGE - 1], dim=1)
+    return lateness.squeeze(1), color.unflatten(1, (3, 3)).mT
 
 
 def _without_mean(values: Tensor, weights: Tensor) -> Tensor:

@@ -11,3 +11,10 @@ def device_scalar(x: float | Tensor, device: torch.device) -> Tensor:
     if isinstance(x, Tensor):
         return x.detach().to(device, torch.float32)
     return torch.full((), x, device=device)
+
+
+def given(gradient: Tensor | None, like: Tensor, *shape: int) -> Tensor:
+    """A gradient as a kernel takes it, zeros of `shape` where there is none. (Left to torch, they would also be made for
+    outputs that have no gradient: a launch for each.)
+    """
+    return like.new_zeros(shape) if gradient is None else gradient.contiguous()

@@ -45,7 +45,7 @@ class RayCameras(NamedTuple):
         T = torch.as_tensor(T_camera_world, dtype=torch.float64)
         rotation = T[:, :3, :3].transpose(1, 2).contiguous()
         center = -(rotation @ T[:, :3, 3:]).squeeze(-1)
-        return cls(K.float(), torch.linalg.inv(K).float(), rotation.float(), center.float())
+        return cls(*(x.float().contiguous() for x in (K, torch.linalg.inv(K), rotation, center)))
 
     def to(self, device: torch.device) -> RayCameras:
         return RayCameras(*(x.to(device) for x in self))
@@ -59,8 +59,9 @@ class RayCameras(NamedTuple):
     @torch.no_grad()
     def projection(self) -> Tensor:
         """(V, 3, 4) world points to homogeneous pixels."""
-        to_camera = self.rotation.transpose(1, 2)
-        return self.intrinsics @ torch.cat([to_camera, -to_camera @ self.center[..., None]], dim=-1)
+        matrix = self.intrinsics @ self.rotation.mT
+        center = self.center[..., None]
+        return torch.cat([matrix, torch.baddbmm(center, matrix, center, beta=0, alpha=-1)], dim=-1)
 
     def rays(
         self, camera: Tensor, pixels: Tensor, camera_rays: Callable = reference.camera_rays
@@ -123,6 +124,12 @@ def sample_divisions(inv_s: float) -> int:
     return max(2, round(math.sqrt(inv_s / EVERY_STEP)))
 
 
+@functools.cache
+def _constant(value: float, device: torch.device) -> Tensor:
+    """() float32. A number by a tensor takes two launches, a tensor by a tensor one."""
+    return torch.tensor(value, device=device)
+
+
 def shown_samples(
     model: ArticulatedModel,
     posed: Posed,
@@ -141,11 +148,11 @@ def shown_samples(
         divisions: see `sample_divisions`.
         marched_room, room: rows of the samples that tell, and of those that show; None for as many as there are.
     """
-    step = STEP_SIGMOIDS / inv_s
+    step = _constant(STEP_SIGMOIDS, jitter.device) / inv_s
     with torch.no_grad():
         # what the surface needs, and half of what lies between samples, for it may be there
         steps = BAND_SIGMOIDS / STEP_SIGMOIDS + 0.5 * (divisions - 1)
-        band = model.field.residual_max + steps * step
+        band = torch.add(_constant(model.field.residual_max, jitter.device), step, alpha=steps)
         marched = backend.march(*rays, *posed, jitter, band, divisions * step, marched_room)
         some = backend.samples_along(*rays, marched)
         sdf = model.signed_distance(some.points, some.pose_ids, posed, backend)

@@ -16,7 +16,8 @@ class AdamW:
     kernel than in it, for each group, on the CPU.
 
     Attributes:
-        param_groups: a dict for each group: `params`, what `__init__` names, and whatever else it was given.
+        param_groups: a dict for each group: `params`, what `__init__` names, and whatever else it was given; `grad_scale` (),
+            which its gradients are divided by first, or None.
         state: of each parameter that had a gradient: `step` (), and `exp_avg` and `exp_avg_sq` like the parameter.
     """
 
@@ -29,7 +30,7 @@ class AdamW:
         weight_decay: float = 0.0,
     ) -> None:
         """The options hold for groups that do not say otherwise."""
-        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "grad_scale": None}
         self.param_groups = [{**options, **group, "params": list(group["params"])} for group in groups]
         self.state: dict[Tensor, dict[str, Tensor]] = {}
 
@@ -49,6 +50,7 @@ class AdamW:
             torch._fused_adamw_(
                 parameters, [p.grad for p in parameters], means, squares, [], steps, lr=group["lr"], beta1=beta1, beta2=beta2,
                 weight_decay=group["weight_decay"], eps=group["eps"], amsgrad=False, maximize=False,
+                grad_scale=group["grad_scale"],
             )  # fmt: skip
 
     def zero_grad(self) -> None:

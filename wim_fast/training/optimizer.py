@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from typing import Any
 
@@ -97,15 +98,25 @@ def set_learning_rates(optimizer: AdamW, now: ScheduleValues) -> None:
 
 
 def clip_gradients(optimizer: AdamW, norm: float) -> None:
-    """Shorten the gradients of each set of groups with one `clip` name to `norm` at most."""
-    together: dict[str, list[Tensor]] = defaultdict(list)
+    """Let the next step shorten the gradients of each set of groups with one `clip` name to `norm` at most."""
+    together: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for group in optimizer.param_groups:
         if group["clip"]:
-            together[group["clip"]] += [p.grad for p in group["params"] if p.grad is not None]
-    sets = [gradients for gradients in together.values() if gradients]
-    if not sets:
+            together[group["clip"]].append(group)
+    sets = [
+        [p.grad for group in groups for p in group["params"] if p.grad is not None]
+        for groups in together.values()
+    ]
+    if not any(sets):
         return
     lengths = torch.stack(torch._foreach_norm([gradient for gradients in sets for gradient in gradients]))
-    totals = torch.stack([own.norm() for own in lengths.split([len(gradients) for gradients in sets])])
-    for gradients, excess in zip(sets, (totals / norm).clamp_min(1), strict=True):
-        torch._foreach_div_(gradients, excess)
+    shares = lengths * _of_sets(tuple(map(len, sets)), norm, lengths.device)
+    for groups, excess in zip(together.values(), shares.norm(dim=1).clamp_min(1), strict=True):
+        for group in groups:
+            group["grad_scale"] = excess
+
+
+@functools.cache
+def _of_sets(sizes: tuple[int, ...], norm: float, device: torch.device) -> Tensor:
+    """(S, n) for the n members of S sets of these sizes: 1 / `norm` where a set has the member, 0 elsewhere."""
+    return torch.block_diag(*(torch.ones(1, size) for size in sizes)).to(device) / norm

@@ -39,8 +39,8 @@ class Silhouettes:
     def core_points(self, frame: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """`count` random core points of each frame (B,): (B * count, 3) world, and which of them are (B * count,) bool."""
         pick = torch.randint(CORE_POINTS, (len(frame), count), generator=generator, device=self.device)
-        frame = frame.repeat_interleave(count)
-        return self.core[frame, pick.flatten()], self.has_core[frame]
+        frame = frame[:, None].expand_as(pick)
+        return self.core[frame, pick].flatten(0, 1), self.has_core[frame].flatten()
 
 
 def mask_tables(masks: Layer, image_side: int, device: torch.device) -> MaskTables:

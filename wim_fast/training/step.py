@@ -30,10 +30,11 @@ CANDIDATES = 8  # random points for each of the void loss, which takes those tha
 
 
 class StepResult(NamedTuple):
-    """Loss terms that still carry their graph, and what is worth logging."""
+    """Loss terms that still carry their graph, their weights, and what is worth logging."""
 
     names: tuple[str, ...]  # of the n terms
-    terms: Tensor  # (n,) weighted
+    terms: Tensor  # (n,)
+    weights: Tensor  # (n,) their weights: the gradient of the loss by the terms
     report: StepReport
 
 
@@ -62,11 +63,13 @@ def training_losses(
     frame = schedule.draw_frames(drawn.images_per_step, now, config.schedule, generator)
     camera = torch.randint(images.num_cameras, (drawn.images_per_step,), generator=generator, device=device)
     frame, camera = processes.share(frame), processes.share(camera)
-    cameras, moment, learned = images.cameras, frame.float(), None
-    if corrections is not None:
-        learned = corrections()
-        cameras = cameras.corrected(learned.numbers, backend.corrected_cameras)
-        moment = moment + learned.lateness[camera]
+    learned = None if corrections is None else corrections()
+    if learned is None:
+        cameras, moment = images.cameras, frame.float()
+    else:
+        cameras = images.cameras.corrected(learned.numbers, backend.corrected_cameras)
+        lateness, color = learned.seen_by(camera)
+        moment = frame + lateness
     # ellipsoids are not the shape: they lead the parts, but would mislead the cameras
     projection = images.projection if learned is None else cameras.projection()
     batch = images.draw(camera, frame, drawn.rays_per_image, generator, backend, cameras, now.level)
@@ -97,10 +100,11 @@ def training_losses(
     if weights.hull_weight == 0:
         core, has_core = core[:0], has_core[:0]
     core_pose_ids = image_ids(len(frame), sampling.core_points, device)[: len(core)]
-    points = torch.cat([samples.points, taps, void.points, core])
-    pose_ids = torch.cat([samples.pose_ids, tap_pose_ids, void.pose_ids, core_pose_ids])
+    points = torch.cat([samples.points, void.points, taps, core])
+    pose_ids = torch.cat([samples.pose_ids, void.pose_ids, tap_pose_ids, core_pose_ids])
     values = model.evaluate(points, pose_ids, posed, backend)
-    sdf, tap_sdf, void_sdf, core_sdf = values.sdf.split([rows, len(taps), num_void, len(core)])
+    sdf, void_sdf, tap_sdf, core_sdf = values.sdf.split([rows, num_void, len(taps), len(core)])
+    tap_union, core_union = values.union[rows + num_void :].split([len(taps), len(core)])
     rendered = backend.composite(sdf, values.rgb[:rows], samples.t, samples.offsets, inv_s)
 
     # colour, mask, shape
@@ -110,7 +114,7 @@ def training_losses(
         background = torch.full((1, 3), config.scene.background_grey, device=device)
     seen = rendered.rgb
     if learned is not None:
-        seen = (seen.view(len(camera), -1, 3) @ learned.color[camera].transpose(1, 2)).view(-1, 3)
+        seen = (seen.view(len(camera), -1, 3) @ color.transpose(1, 2)).view(-1, 3)
     filmed = batch.rgb, batch.alpha, batch.weight
     counted = drawn.rays_per_image, batch.even
     image = backend.image_losses(seen, rendered.opacity, *filmed, background, now.doubt, *counted)
@@ -118,13 +122,12 @@ def training_losses(
 
     # shape
     light = rendered.transmittance[tapped]
-    core_union = values.union[len(points) - len(core) :]
     lost = torch.cat([core_union, core_sdf + sampling.core_inside])  # by the ellipsoids, by the surface
     of_core, of_void = (lost, has_core.repeat(2)), (void_sdf, void.unjudged)
     shape = backend.shape_losses(tap_sdf.view(4, -1), light, *of_void, *of_core, sampling.eikonal_tap, inv_s)
     terms |= {"eikonal": shape.eikonal, "volume": shape.volume}
     if weights.fit_weight > 0:
-        terms["fit"] = fit_loss(values.union[rows : rows + len(taps)], tap_sdf, model.field.residual_max)
+        terms["fit"] = fit_loss(tap_union, tap_sdf, model.field.residual_max)
     if weights.void_weight > 0:
         terms["void"] = shape.void
     if weights.hull_weight > 0:
@@ -160,10 +163,10 @@ def training_losses(
         terms["motion"] = motion_loss(*moving[-1][:3])
 
     names = tuple(terms)
-    weighted = torch.stack([*terms.values()]) * now.weights_of(names)
+    losses, shares = torch.stack([*terms.values()]), now.weights_of(names)
     counts = samples.offsets[-1], samples.overflow, marched.offsets[-1], marched.overflow
-    report = StepReport.of(names, weighted, num_rays, [image.squared_error, *counts])
-    return StepResult(names, weighted, report)
+    report = StepReport.of(names, losses * shares, num_rays, [image.squared_error, *counts])
+    return StepResult(names, losses, shares, report)
 
 
 def shared_sampling(sampling: SamplingConfig, processes: Processes) -> SamplingConfig:
@@ -199,8 +202,8 @@ def eikonal_taps(samples: RaySamples, tapped: Tensor, tap: float) -> tuple[Tenso
     `tap`: their distance from it along each axis, world units.
     """
     center = samples.points[tapped].detach()
-    taps = center + tap * tetrahedron(center.device)[:, None]  # (4, N, 3)
-    return taps.reshape(-1, 3), samples.pose_ids[tapped].repeat(4)
+    taps = torch.add(center, tetrahedron(center.device)[:, None], alpha=tap)  # (4, N, 3)
+    return taps.reshape(-1, 3), samples.pose_ids[tapped.expand(4, -1)].flatten()
 
 
 def fit_loss(union: Tensor, sdf: Tensor, residual_max: float) -> Tensor:

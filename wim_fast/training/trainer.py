@@ -182,7 +182,7 @@ class Trainer:
             self.room,
         )
         self.optimizer.zero_grad()
-        result.terms.sum().backward()
+        result.terms.backward(result.weights)  # of their weighted sum
         return result.report, self.processes.message(self._averaged())
 
     def _update(self, phase: schedule.Phase, means: Tensor | None) -> None:

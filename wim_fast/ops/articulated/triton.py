@@ -14,6 +14,7 @@ from torch import Tensor
 from wim_fast.ops.articulated import reference
 from wim_fast.ops.articulated.reference import PartLookup
 from wim_fast.ops.ellipsoid.triton import any_of, direction_at, distance_bounds, newton_ellipsoid
+from wim_fast.ops.launch import given
 
 BLOCK = 32
 WARPS = 1
@@ -274,21 +275,25 @@ class _ArticulatedLookup(torch.autograd.Function):
             )  # fmt: skip
         ctx.save_for_backward(*inputs, union, near_sdf, near_lam, near_id)
         ctx.mark_non_differentiable(part_ids, normal)
+        ctx.set_materialize_grads(False)
+        ctx.top_k = top_k
         return union, part_ids, weights, local, normal
 
     @staticmethod
     def backward(ctx, g_union, _g_ids, g_weights, g_local, _g_normal):  # type: ignore[override]
         saved = ctx.saved_tensors
         points, _, rotation, translation, semi_axes = saved[:5]
-        count, top_k = g_weights.shape
+        count, top_k = len(points), ctx.top_k
+        g_union, g_weights = given(g_union, points, count), given(g_weights, points, count, top_k)
+        g_local = given(g_local, points, count, top_k, 3)
         sizes = [x.numel() for x in (rotation, translation, semi_axes)]
         flat = points.new_zeros(sum(sizes) + 2)
         of_points = ctx.needs_input_grad[0]
-        g_points = torch.zeros_like(points) if of_points else points.new_zeros(0)
+        g_points = torch.zeros_like(points) if of_points else points.new_empty(0)
         g_rotation, g_translation, g_axes, g_sharpness = flat.split([*sizes, 2])
         if count:
             _backward[(triton.cdiv(count, BLOCK),)](
-                *saved, g_union.contiguous(), g_weights.contiguous(), g_local.contiguous(),
+                *saved, g_union, g_weights, g_local,
                 g_points, g_rotation, g_translation, g_axes, g_sharpness, count, len(semi_axes),
                 TOP_K=top_k, OF_POINTS=of_points, BLOCK=BLOCK, num_warps=WARPS,
             )  # fmt: skip

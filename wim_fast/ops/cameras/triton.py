@@ -8,7 +8,8 @@ import triton.language as tl
 from torch import Tensor
 
 from wim_fast.ops.cameras import reference
-from wim_fast.ops.cameras.reference import NUMBERS, CorrectedCameras
+from wim_fast.ops.cameras.reference import CorrectedCameras
+from wim_fast.ops.launch import given
 
 CAMERAS = 16  # of a program
 PIXELS = 128
@@ -135,14 +136,17 @@ class _CorrectedCameras(torch.autograd.Function):
         _correct[(triton.cdiv(cameras, CAMERAS),)](*inputs, *found, cameras, CAMERAS=CAMERAS, num_warps=1)
         ctx.save_for_backward(inputs[0], *inputs[2:4], found[1])
         ctx.mark_non_differentiable(found[0])
+        ctx.set_materialize_grads(False)
         return tuple(found)
 
     @staticmethod
     def backward(ctx, _, *grads):  # type: ignore[override]
-        inputs, cameras = ctx.saved_tensors, len(grads[0])
-        g_numbers = grads[0].new_empty(cameras, NUMBERS)
+        inputs = ctx.saved_tensors
+        g_numbers, cameras = torch.empty_like(inputs[0]), len(inputs[0])
+        shapes = (cameras, 3, 3), (cameras, 3, 3), (cameras, 3)
+        grads = [given(g, g_numbers, *shape) for g, shape in zip(grads, shapes, strict=True)]
         _correct_backward[(triton.cdiv(cameras, CAMERAS),)](
-            *inputs, *(g.contiguous() for g in grads), g_numbers, cameras, CAMERAS=CAMERAS, num_warps=1
+            *inputs, *grads, g_numbers, cameras, CAMERAS=CAMERAS, num_warps=1
         )
         return g_numbers, *([None] * 4)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from wim_fast.ops.composite import reference
 from wim_fast.ops.composite.reference import Composited
-from wim_fast.ops.launch import device_scalar
+from wim_fast.ops.launch import device_scalar, given
 
 RAYS = 8  # per block
 STRIDE = 16  # samples of each ray at a time
@@ -258,6 +258,7 @@ class _Composite(torch.autograd.Function):
         _launch(_forward, num_rays, *inputs, *out, transmittance, num_rays, len(sdf))
         ctx.save_for_backward(*inputs, *out)
         ctx.mark_non_differentiable(transmittance)
+        ctx.set_materialize_grads(False)
         return *out, transmittance
 
     @staticmethod
@@ -265,8 +266,8 @@ class _Composite(torch.autograd.Function):
         saved = ctx.saved_tensors
         num_rays, count = saved[3].shape[0] - 1, saved[0].shape[0]
         g_sdf, g_rgb = torch.empty_like(saved[0]), torch.empty_like(saved[1])
-        given = (g.contiguous() for g in grads[:3])
-        _launch(_backward, num_rays, *saved, *given, g_sdf, g_rgb, num_rays, count)
+        grads = [given(g, x, *x.shape) for g, x in zip(grads[:3], saved[5:], strict=True)]
+        _launch(_backward, num_rays, *saved, *grads, g_sdf, g_rgb, num_rays, count)
         return g_sdf, g_rgb, None, None, None
 
 

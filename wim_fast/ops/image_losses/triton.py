@@ -8,7 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from wim_fast.ops.image_losses.reference import ImageLosses
-from wim_fast.ops.launch import device_scalar
+from wim_fast.ops.launch import device_scalar, given
 
 BLOCK = 128  # rays
 WARPS = 4
@@ -79,6 +79,7 @@ class _ImageLosses(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
         losses = shares.sum(0).unbind()
         ctx.mark_non_differentiable(losses[2])
+        ctx.set_materialize_grads(False)
         return losses
 
     @staticmethod
@@ -88,8 +89,8 @@ class _ImageLosses(torch.autograd.Function):
         grads = torch.empty_like(inputs[0]), torch.empty_like(inputs[1])
         _backward[(triton.cdiv(rays, BLOCK),)](
             *inputs,
-            g_photo.contiguous(),
-            g_mask.contiguous(),
+            given(g_photo, inputs[0]),
+            given(g_mask, inputs[0]),
             *grads,
             rays,
             EVERY=every,

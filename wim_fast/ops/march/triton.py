@@ -214,5 +214,5 @@ def march(
             buffer, offsets, t, ray_ids, num_rays, capacity,
             HALVINGS=num_rays.bit_length(), BLOCK=PACK_BLOCK, num_warps=PACK_WARPS,
         )  # fmt: skip
-    overflow = (offsets[-1] - capacity).clamp_min(0)
-    return Samples(t, ray_ids, offsets.clamp_max(capacity), overflow)
+    kept = offsets.clamp_max(capacity)
+    return Samples(t, ray_ids, kept, offsets[-1] - kept[-1])
