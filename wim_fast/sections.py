@@ -99,7 +99,7 @@ class ModelConfig:
     parts: int | None = field(
         None,
         f"number of parts P, about twice the bodies that move: these are found among them; none or auto: "
-        f"{LEAST_AUTO} to {MOST_AUTO}, as many as describe the visual hull",
+        f"{LEAST_AUTO} to {MOST_AUTO}, by the number of limbs",
         minimum=1,
         maximum=256,
     )

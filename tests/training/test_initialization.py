@@ -4,13 +4,10 @@ import torch
 from kernel_cases import random_rotations
 from scipy.optimize import linear_sum_assignment
 
-from wim_fast.config import load_config
 from wim_fast.errors import UserError
-from wim_fast.sections import LEAST_AUTO
+from wim_fast.sections import LEAST_AUTO, MOST_AUTO
 from wim_fast.training import initialization
 from wim_fast.training.initialization import (
-    HULL_CELLS,
-    ellipsoid_volume,
     enough_parts,
     parts_from_points,
     random_parts,
@@ -73,31 +70,13 @@ def test_seed_decides():
         assert a.dtype == np.float32
 
 
-def test_ellipsoids_are_as_large_as_what_they_describe():
-    points, _, _, axes = solid_ellipsoids()
-    volume = 4 / 3 * np.pi * axes.prod(axis=1).sum()
-    assert ellipsoid_volume(points, 3, seed=1) == pytest.approx(volume, rel=0.05)
-    assert ellipsoid_volume(points, 1, seed=1) > 2 * volume
-
-
-@pytest.mark.parametrize(("rods", "fewest", "most"), [(1, LEAST_AUTO, LEAST_AUTO), (3, 24, 36)])
-def test_what_has_more_pieces_gets_more_parts(monkeypatch, rods, fewest, most):
-    """A lattice of so many rods along x and y; one of each is a cross."""
-    side = (np.arange(HULL_CELLS) + 0.5) / HULL_CELLS * 2 - 1
-    x, y, z = np.stack(np.meshgrid(side, side, side[44:52], indexing="ij")).reshape(3, -1)
-    near = [np.abs((c + 1) * rods / 2 % 1 - 0.5) < 0.06 * rods / 2 for c in (x, y)]
-    points = np.stack([x, y, z], axis=1)[near[0] | near[1]]
-    bounds = np.array([[-1.0] * 3, [1.0] * 3])
-    monkeypatch.setattr(initialization, "hull_bounds", lambda *_: bounds)
-    monkeypatch.setattr(initialization, "visual_hull", lambda *_: points)
-    monkeypatch.setattr(initialization, "starting_frame", lambda *_: 0)
-    assert fewest <= enough_parts(Lattice(), load_config("x", {})) <= most
-
-
-class Lattice:
-    """What `enough_parts` asks of a scene whose hull is given."""
-
-    cameras, mask = None, np.zeros((1, 1, 1, 1))
+@pytest.mark.parametrize(
+    ("limbs", "parts"),
+    [([0, 0, 0], LEAST_AUTO), ([2, 2, 2], LEAST_AUTO), ([2, 3, 9], 30), ([5, 4, 6], MOST_AUTO)],
+)
+def test_what_has_more_limbs_gets_more_parts(monkeypatch, limbs, parts):
+    monkeypatch.setattr(initialization, "_limbs", lambda scene, frame: limbs[frame - 1])
+    assert enough_parts(Seen([2, 3, 3, 3, 1])) == parts  # of the frames that most cameras see, the median
 
 
 class Seen:

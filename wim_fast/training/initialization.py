@@ -9,6 +9,8 @@ import numpy as np
 
 from wim_fast.config import Config
 from wim_fast.errors import UserError
+from wim_fast.model.motion import spread_frames
+from wim_fast.scene.limbs import count_limbs
 from wim_fast.scene.scene import Scene
 from wim_fast.scene.visual_hull import hull_bounds, look_at, visual_hull
 from wim_fast.sections import LEAST_AUTO, MOST_AUTO
@@ -18,8 +20,9 @@ Ellipsoids = tuple[
 ]  # rotation (P, 3, 3), translation (P, 3), semi_axes (P, 3)
 
 HULL_CELLS = 96  # along the longest side of the visual hull
-MOST_EXCESS = 1.2  # of the volume of first parts against that of the hull which they share out
-AUTO_STEP = 4  # parts between those that are tried
+PER_LIMB = 10  # parts, where their number is left open
+LOOKS = 6  # frames in which limbs are counted
+LIMB_CELLS = 48  # along the longest side of the visual hull, for that
 
 RANDOM_SPREAD = 0.1  # world units: an object is about 1.2 long
 RANDOM_SEMI_AXIS = 0.07  # world units
@@ -41,27 +44,24 @@ def initial_parts(scene: Scene, config: Config) -> Ellipsoids:
     return parts_from_points(points, model.num_parts, model.minimum_semi_axis, model.initial_shrink, seed)
 
 
-def enough_parts(scene: Scene, config: Config) -> int:
-    """So many parts that their ellipsoids are hardly larger than the pieces of the visual hull that they stand for.
+def enough_parts(scene: Scene) -> int:
+    """`PER_LIMB` parts for each limb of the object, `LEAST_AUTO` to `MOST_AUTO`: an arm bends in one row, a hand in five.
 
-    A piece that bends, forks or has corners is smaller than the ellipsoid of its moments: an arm of straight links takes
-    few parts to be described, an animal with a trunk and thin legs takes many.
+    Limbs touch in one frame and not in others, and hulls of few views have some that are none: the median counts.
     """
-    frame = starting_frame(scene, config.schedule.initial_frames)
+    cameras_that_see = scene.sees_object.sum(0)
+    frames = np.flatnonzero(cameras_that_see == cameras_that_see.max())
+    limbs = [_limbs(scene, int(frame)) for frame in frames[spread_frames(len(frames), LOOKS)]]
+    return int(np.clip(round(PER_LIMB * float(np.median(limbs))), LEAST_AUTO, MOST_AUTO))
+
+
+def _limbs(scene: Scene, frame: int) -> int:
+    """Of the visual hull of a frame."""
     bounds = hull_bounds(scene.cameras, scene.mask[:, frame])
-    points = visual_hull(scene.cameras, scene.mask[:, frame], HULL_CELLS, bounds)
-    if bounds is None or len(points) < 4 * MOST_AUTO:
-        return LEAST_AUTO
-    volume = len(points) * (np.ptp(bounds, axis=0).max() / HULL_CELLS) ** 3
-    tried = range(LEAST_AUTO, MOST_AUTO, AUTO_STEP)
-    enough = (n for n in tried if ellipsoid_volume(points, n, config.schedule.seed) <= MOST_EXCESS * volume)
-    return next(enough, MOST_AUTO)
-
-
-def ellipsoid_volume(points: np.ndarray, parts: int, seed: int) -> float:
-    """Volume of all ellipsoids that share out a solid, points (M, 3); at least the solid's own, up to sampling."""
-    _, _, semi_axes = parts_from_points(points, parts, 0.0, 1.0, seed)
-    return float(4 / 3 * np.pi * semi_axes.prod(axis=1).sum())
+    if bounds is None:
+        return 0
+    points = visual_hull(scene.cameras, scene.mask[:, frame], LIMB_CELLS, bounds)
+    return count_limbs(points, np.ptp(bounds, axis=0).max() / LIMB_CELLS)
 
 
 def random_parts(middle: np.ndarray, parts: int, seed: int) -> Ellipsoids:

@@ -91,7 +91,7 @@ def read_split(config: Config) -> Split:
     check_trainable(scene)
     if config.baseline.method == OURS:
         if config.model.parts is None:
-            enough = min(enough_parts(scene, config), most_parts(scene))
+            enough = min(enough_parts(scene), most_parts(scene))
             config = config_module.replace(config, parts=max(enough, config.model.top_parts))
         check_parts(scene, config.model.num_parts)
 
