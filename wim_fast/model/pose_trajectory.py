@@ -15,19 +15,14 @@ from wim_fast.ops.poses import reference as poses_reference
 
 
 def cosine_basis(moments: Tensor, num_frames: int, num_frequencies: int) -> Tensor:
-    """(F, K) ``cos(pi k (t + 0.5) / T)`` at moments t (F,) of T frames, k = 0..K-1 (supplement A.1).
-
-    As sines, a quarter of a turn on: their gradient takes a launch less.
-    """
-    start, speed = _angles(num_frequencies, num_frames, moments.dtype, moments.device)
-    return torch.sin(torch.addr(start, moments, speed))
+    """(F, K) ``cos(pi k (t + 0.5) / T)`` at moments t (F,) of T frames, k = 0..K-1 (supplement A.1)."""
+    return torch.cos(_frequencies(num_frequencies, num_frames, moments.device) * (moments[:, None] + 0.5))
 
 
 @functools.cache
-def _angles(count: int, num_frames: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(K,) radians at frame 0, and (K,) radians per frame."""
-    speed = math.pi / num_frames * torch.arange(count, dtype=torch.float64)
-    return (math.pi / 2 + speed / 2).to(device, dtype), speed.to(device, dtype)
+def _frequencies(count: int, num_frames: int, device: torch.device) -> Tensor:
+    """(K,) radians per frame."""
+    return math.pi / num_frames * torch.arange(count, device=device)
 
 
 class PoseTrajectory(nn.Module):

@@ -404,4 +404,5 @@ def unjudged_points(
         cameras, frames, height, width, BLOCK=CANDIDATES, num_warps=WARPS,
     )  # fmt: skip
     found, pick = rank.topk(count)
-    return UnjudgedPoints(world[pick], (pick // (parts * each)).int(), found >= 1)
+    pose_ids = torch.floor_divide(pick, parts * each, out=pick.new_empty(count, dtype=torch.int32))
+    return UnjudgedPoints(world[pick], pose_ids, found >= 1)
