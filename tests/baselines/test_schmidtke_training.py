@@ -21,7 +21,7 @@ from wim_fast.recordings.cameras import pixel_rays
 from wim_fast.runs.methods import open_run
 from wim_fast.training.step import StepReport
 
-STEPS = 60
+STEPS = 100
 PARTS = {
     "lower": {"center": [0, 0, -0.25], "sigma": [0.15, 0.2, 0.12]},
     "upper": {"center": [0, 0, 0.25], "sigma": [0.15, 0.2, 0.12]},
@@ -32,7 +32,7 @@ PARTS = {
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A scene of an ellipsoid that moves, eight frames and five cameras, and a template of it."""
     folder = tmp_path_factory.mktemp("schmidtke")
-    write_scene(folder / "scene", frames=8, eyes=ring(5), width=24, height=20, solid="ellipsoid")
+    write_scene(folder / "scene", frames=8, eyes=ring(5), width=48, height=40, solid="ellipsoid")
     anchor = {"parts": ["lower", "upper"], "at": [0, 0, 0]}
     (folder / "template.json").write_text(json.dumps({"parts": PARTS, "anchors": [anchor]}))
     return folder / "scene", folder / "template.json"
@@ -171,7 +171,7 @@ def test_with_the_features_of_vgg19(files, tmp_path):
     weights.unlink()
     assert not [name for name in newest_checkpoint(run)["model"] if "features" in name]
     opened = open_run(run)
-    assert opened.image(opened.pose_seen(0, 4), opened.recorded_cameras(), 4).rgb.shape == (20, 24, 3)
+    assert opened.image(opened.pose_seen(0, 4), opened.recorded_cameras(), 4).rgb.shape == (40, 48, 3)
 
 
 def test_shipped_templates_are_known_by_their_names():
