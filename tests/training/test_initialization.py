@@ -8,6 +8,7 @@ from wim_fast.errors import UserError
 from wim_fast.sections import LEAST_AUTO, MOST_AUTO
 from wim_fast.training import initialization
 from wim_fast.training.initialization import (
+    LIMB_CELLS,
     enough_parts,
     parts_from_points,
     random_parts,
@@ -77,6 +78,19 @@ def test_seed_decides():
 def test_what_has_more_limbs_gets_more_parts(monkeypatch, limbs, parts):
     monkeypatch.setattr(initialization, "_limbs", lambda scene, frame: limbs[frame - 1])
     assert enough_parts(Seen([2, 3, 3, 3, 1])) == parts  # of the frames that most cameras see, the median
+
+
+@pytest.mark.parametrize(("thick", "parts"), [(4, MOST_AUTO), (1, LEAST_AUTO)])
+def test_what_is_too_thin_for_many_parts_has_few(monkeypatch, thick, parts):
+    """A cross whose arms are so many cells thick, of a scene that needs no pictures."""
+    side = (np.arange(LIMB_CELLS) + 0.5) / LIMB_CELLS * 2 - 1
+    points = np.stack(np.meshgrid(side, side, side, indexing="ij"), axis=-1).reshape(-1, 3)
+    away = np.sort(np.abs(points), axis=1)
+    monkeypatch.setattr(initialization, "hull_bounds", lambda *_: np.array([[-1.0] * 3, [1.0] * 3]))
+    monkeypatch.setattr(initialization, "visual_hull", lambda *_: points[away[:, 1] < thick / LIMB_CELLS])
+    scene = Seen([3])
+    scene.cameras, scene.mask = None, np.zeros((3, 1, 1, 1))
+    assert enough_parts(scene) == parts
 
 
 class Seen:

@@ -20,6 +20,7 @@ Ellipsoids = tuple[
 ]  # rotation (P, 3, 3), translation (P, 3), semi_axes (P, 3)
 
 HULL_CELLS = 96  # along the longest side of the visual hull
+POINTS_PER_PART = 4  # of the hull, at the least
 PER_LIMB = 10  # parts, where their number is left open
 LOOKS = 6  # frames in which limbs are counted
 LIMB_CELLS = 48  # along the longest side of the visual hull, for that
@@ -36,7 +37,7 @@ def initial_parts(scene: Scene, config: Config) -> Ellipsoids:
             look_at(scene.cameras, scene.mask[:, frame]), model.num_parts, config.schedule.seed
         )
     points = visual_hull(scene.cameras, scene.mask[:, frame], resolution=HULL_CELLS)
-    if len(points) < 4 * model.num_parts:
+    if len(points) < POINTS_PER_PART * model.num_parts:
         hull = f"the visual hull of frame {scene.frame_ids[frame]}"
         problem = f"{hull} has too few points ({len(points)}) for {model.num_parts} parts"
         raise UserError("parts", problem, "ask for fewer --parts, or check masks and cameras")
@@ -56,11 +57,13 @@ def enough_parts(scene: Scene) -> int:
 
 
 def _limbs(scene: Scene, frame: int) -> int:
-    """Of the visual hull of a frame."""
+    """Of the visual hull of a frame; none of one that is too thin to begin with many parts."""
     bounds = hull_bounds(scene.cameras, scene.mask[:, frame])
     if bounds is None:
         return 0
     points = visual_hull(scene.cameras, scene.mask[:, frame], LIMB_CELLS, bounds)
+    if len(points) < POINTS_PER_PART * MOST_AUTO:
+        return 0
     return count_limbs(points, np.ptp(bounds, axis=0).max() / LIMB_CELLS)
 
 
