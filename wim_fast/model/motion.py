@@ -29,11 +29,6 @@ class Motion:
         return Motion(self.rotation[frames], self.translation[frames])
 
 
-def spread_frames(count: int, most: int) -> np.ndarray:
-    """Positions of `most` frames of so many, at most, spread over the film."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
-
-
 @torch.no_grad()
 def learned_motion(
     model: ArticulatedModel, mlp: Callable = reference.mlp, moments: Sequence[float] | None = None

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from wim_fast.model.articulated_model import ArticulatedModel
-from wim_fast.model.motion import Motion, semi_axes_of, spread_frames
+from wim_fast.model.motion import Motion, semi_axes_of
 from wim_fast.ops.backend import Backend
 from wim_fast.posing.bodies import Judge, Union, union_sequence, united
 from wim_fast.posing.body_tree import body_tree
@@ -16,6 +16,7 @@ from wim_fast.posing.ellipsoids import Contacts, part_contacts, surface_metric
 from wim_fast.posing.rigid import rigid
 from wim_fast.posing.seams import Seams, find_seams
 from wim_fast.posing.seen_judge import SeenJudge
+from wim_fast.recordings.selection import evenly
 
 SEEN = 0.007
 """So much of what rays see changes, see `SeenJudge`, where bodies stop that turn against each other: more or less."""
@@ -130,9 +131,9 @@ def pose_noise(inv_s: float, inv_s_pixels: float, pixels: float) -> float:
     return pixels * inv_s_pixels / inv_s
 
 
-def some_frames(count: int) -> np.ndarray:
+def some_frames(count: int) -> list[int]:
     """At most `FRAMES` positions of so many."""
-    return spread_frames(count, FRAMES)
+    return evenly(range(count), FRAMES)
 
 
 def bodies_of_model(model: ArticulatedModel, motion: Motion, inv_s: float, backend: Backend) -> BodySequence:

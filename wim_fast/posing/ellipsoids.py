@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from wim_fast.model.motion import spread_frames
 from wim_fast.ops.ellipsoid.reference import ellipsoid_sdf
 from wim_fast.posing.rigid import inverse, moved, skew
+from wim_fast.recordings.selection import evenly
 
 TANGENT_WEIGHT = 0.1
 """A shift of the surface along itself shows in its texture alone: counted as a third of one along the normal."""
@@ -79,7 +79,7 @@ def part_contacts(poses: np.ndarray, semi_axes: np.ndarray) -> Contacts:
     """Of parts in poses (T, P, 4, 4), part to world; semi_axes (P, 3)."""
     count, parts = len(poses), np.arange(len(semi_axes))
     points, _, area = surface_points(semi_axes, CONTACT_SAMPLES)
-    looks = spread_frames(count, LOOKS)
+    looks = evenly(range(count), LOOKS)
     gap, nearest, exposed = (
         np.zeros((len(parts),) * 2),
         np.zeros((len(parts),) * 2 + (3,)),

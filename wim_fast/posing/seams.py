@@ -14,10 +14,11 @@ import torch
 
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.distance_grid import distance_grid, surface_bounds
-from wim_fast.model.motion import Motion, posed_at, spread_frames
+from wim_fast.model.motion import Motion, posed_at
 from wim_fast.ops.backend import Backend
 from wim_fast.posing.ellipsoids import Contacts
 from wim_fast.posing.rigid import inverse, moved, rigid
+from wim_fast.recordings.selection import evenly
 
 CELL = 0.02  # of the grid, world units: an object is about 1.2 long
 MOST_CELLS = 128  # a side: cells are larger where parts have gone astray
@@ -51,8 +52,8 @@ class Seams:
 
 def find_seams(model: ArticulatedModel, motion: Motion, backend: Backend) -> Seams:
     """The seams of a model in the frames of a motion."""
-    frames = spread_frames(len(motion), LOOKS)
-    found = [_seams_in(model, motion, frame, backend) for frame in frames.tolist()]
+    frames = evenly(range(len(motion)), LOOKS)
+    found = [_seams_in(model, motion, frame, backend) for frame in frames]
     size, places = (np.stack(values) for values in zip(*found, strict=True))
     share = np.asarray((size > 0).mean(axis=0))
     median = np.nanmedian(np.where((share > 0)[..., None], places, 0.0), axis=0)

@@ -15,9 +15,10 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from wim_fast.model.articulated_model import ArticulatedModel
-from wim_fast.model.motion import semi_axes_of, spread_frames
+from wim_fast.model.motion import semi_axes_of
 from wim_fast.ops.backend import Backend
 from wim_fast.posing.bodies import Moved, Trial
+from wim_fast.recordings.selection import evenly
 from wim_fast.rendering.rays import BAND_SIGMOIDS, Rays, image_ids, sample_divisions, shown_samples
 
 LOOKS = 10  # frames, spread over the film
@@ -50,7 +51,7 @@ class SeenJudge:
             inv_s: sharpness s of the surface, 1 / world units.
         """
         self.model, self.inv_s, self.backend = model, inv_s, backend
-        self.frames = spread_frames(len(poses), LOOKS)
+        self.frames = evenly(range(len(poses)), LOOKS)
         self.poses = poses[self.frames]
         rng = np.random.default_rng(0)
         rays = parallel_rays(self.poses[..., :3, 3], semi_axes_of(model).max(axis=1), rng)

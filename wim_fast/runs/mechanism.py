@@ -107,9 +107,7 @@ def _at_the_joints(mechanism: Mechanism, joints: np.ndarray) -> Mechanism:
     return mechanism
 
 
-def _over_the_film(
-    mechanism: Mechanism, poses: np.ndarray, metric: np.ndarray, some: np.ndarray
-) -> Mechanism:
+def _over_the_film(mechanism: Mechanism, poses: np.ndarray, metric: np.ndarray, some: list[int]) -> Mechanism:
     """From frames `some` to all of them, some at a time: the values of the others start from the nearest."""
     count = len(poses)
     if len(some) == count:

@@ -9,7 +9,7 @@ import numpy as np
 
 from wim_fast.config import Config
 from wim_fast.errors import UserError
-from wim_fast.model.motion import spread_frames
+from wim_fast.recordings.selection import evenly
 from wim_fast.scene.limbs import count_limbs
 from wim_fast.scene.scene import Scene
 from wim_fast.scene.visual_hull import hull_bounds, look_at, visual_hull
@@ -52,7 +52,7 @@ def enough_parts(scene: Scene) -> int:
     """
     cameras_that_see = scene.sees_object.sum(0)
     frames = np.flatnonzero(cameras_that_see == cameras_that_see.max())
-    limbs = [_limbs(scene, int(frame)) for frame in frames[spread_frames(len(frames), LOOKS)]]
+    limbs = [_limbs(scene, frame) for frame in evenly(frames.tolist(), LOOKS)]
     return int(np.clip(round(PER_LIMB * float(np.median(limbs))), LEAST_AUTO, MOST_AUTO))
 
 
