@@ -16,6 +16,7 @@ from scipy.sparse import coo_array
 
 from wim_fast.model.articulated_model import Posed
 from wim_fast.model.motion import Motion, posed_at
+from wim_fast.recordings.selection import evenly
 from wim_fast.runs.trained_model import TrainedModel
 
 INFLUENCES = 4  # parts that carry a vertex, at most: what glTF and game engines read
@@ -52,7 +53,7 @@ def bind(
     distance to where the likeliest part carries it, D `APART`. Then neighbours are averaged.
     """
     ids, weights = model_weights(run, posed_at(run.model, run.motion, rest), vertices)
-    frames = np.unique(np.linspace(0, len(run.motion) - 1, FRAMES).round().astype(int)).tolist()
+    frames = evenly(range(len(run.motion)), FRAMES)
     moves = rigid_motions(run.motion.at(frames), run.motion.at([rest]))
     off, places = _off_the_surface(run, vertices, ids, moves, frames)
     likely = np.log(np.maximum(weights, FAINT)) - 0.5 * np.square(off * run.inv_s)

@@ -13,6 +13,7 @@ from wim_fast.drawing.images import enlarge, write_png
 from wim_fast.drawing.sheets import grid
 from wim_fast.recordings.cameras import Cameras, pixel_rays, project
 from wim_fast.recordings.masks import BACKGROUND, OBJECT
+from wim_fast.recordings.selection import evenly
 from wim_fast.rendering.image import render_image
 from wim_fast.runs.opened_run import check_frame
 from wim_fast.runs.trained_model import TrainedModel
@@ -79,8 +80,7 @@ def frames_to_check(run: TrainedModel, frames: Sequence[int] | None) -> Sequence
 
 def some_frames(run: TrainedModel) -> list[int]:
     """Positions of a few frames, spread over those trained on."""
-    count = len(run.frame_ids)
-    return np.unique(np.linspace(0, count - 1, FRAMES).round().astype(int)).tolist()
+    return evenly(range(len(run.frame_ids)), FRAMES)
 
 
 def _checked(run: TrainedModel, scene: Scene, frames: Sequence[int]) -> Iterator[CheckedMask]:

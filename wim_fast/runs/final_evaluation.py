@@ -8,14 +8,13 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from wim_fast.errors import SceneWarning
 from wim_fast.evaluation.confirmation import Unconfirmed
 from wim_fast.evaluation.joints import JointError, joint_error
 from wim_fast.evaluation.protocols import NOVEL_VIEWS
 from wim_fast.evaluation.summary import summarize
 from wim_fast.files import write_atomic
+from wim_fast.recordings.selection import evenly
 from wim_fast.runs.baseline_run import AnyRun, BaselineRun
 from wim_fast.runs.evaluate import TRAINING_VIEWS, evaluate_views
 from wim_fast.runs.turntable_check import unconfirmed_share_of
@@ -45,7 +44,7 @@ def evaluate_split(run: AnyRun, split: Split) -> FinalEvaluation:
     views = dataclasses.replace(split.views, cameras=run.found.corrected(split.views.cameras))
     for name, cameras in camera_groups(split).items():
         count = min(split.views.num_frames, max(1, VIEWS_MEASURED // len(cameras)))
-        frames = np.linspace(0, split.views.num_frames - 1, count).round().astype(int).tolist()
+        frames = evenly(range(split.views.num_frames), count)
         rows = evaluate_views(
             run,
             lambda frame, camera: run.pose_seen(split.view_positions[frame], camera),

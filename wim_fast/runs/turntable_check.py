@@ -11,6 +11,7 @@ from wim_fast.model.articulated_model import Posed
 from wim_fast.model.motion import posed_at
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.recordings.masks import in_size_of
+from wim_fast.recordings.selection import evenly
 from wim_fast.rendering.image import Image, render_image
 from wim_fast.runs.camera_path import circle_round, resized_to
 from wim_fast.runs.trained_model import TrainedModel
@@ -26,7 +27,7 @@ def unconfirmed_share(run: TrainedModel) -> Unconfirmed:
 
     UserError if the recording cannot be read.
     """
-    chosen = np.unique(np.linspace(0, len(run.frame_ids) - 1, FRAMES).round().astype(int)).tolist()
+    chosen = evenly(range(len(run.frame_ids)), FRAMES)
     trained = run.trained_positions(run.scan_recording())
     scene = run.load_scene(cameras=run.camera_ids, frames=[trained[k] for k in chosen])
     return unconfirmed_share_of(run, scene, chosen)
@@ -40,7 +41,7 @@ def unconfirmed_share_of(run: TrainedModel, scene: Scene, positions: Sequence[in
     """
     in_step = [camera for camera in run.camera_ids if abs(run.found.lateness(camera)) < 0.5]
     scene = scene.select(in_step or run.camera_ids)
-    chosen = np.unique(np.linspace(0, scene.num_frames - 1, FRAMES).round().astype(int)).tolist()
+    chosen = evenly(range(scene.num_frames), FRAMES)
     cameras = resized_to(scene.cameras, min(LARGEST_PICTURE, max(scene.size)))
     found = []
     for turn, frame in enumerate(chosen):

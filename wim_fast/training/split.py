@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from wim_fast import config as config_module
 from wim_fast.config import Config, SceneConfig
 from wim_fast.errors import SceneWarning, UserError
 from wim_fast.recordings.masks import OBJECT
 from wim_fast.recordings.read import read_recording
 from wim_fast.recordings.recording import Recording
-from wim_fast.recordings.selection import camera_positions, parse_frames
+from wim_fast.recordings.selection import camera_positions, evenly, parse_frames
 from wim_fast.scene.load import check_trainable, find_scene, load_scene, scene_names
 from wim_fast.scene.scene import Scene
 from wim_fast.sections import FILES_OF_METHODS, OURS
@@ -97,7 +95,7 @@ def read_split(config: Config) -> Split:
 
     count = len(recording.frame_ids)
     frames = range(count)[parse_frames(wanted.frames, count) if wanted.frames else slice(None)]
-    positions = np.unique(np.linspace(0, len(frames) - 1, VIEW_FRAMES).round().astype(int)).tolist()
+    positions = evenly(range(len(frames)), VIEW_FRAMES)
     some = [frames[p] for p in positions]
     scaled = dataclasses.replace(wanted, coordinate_scale=scene.coordinate_scale)
     test = test or tuple(i for i in recording.camera_ids if i not in train)

@@ -16,6 +16,7 @@ from wim_fast.importing.checks.agreement import Silhouettes
 from wim_fast.importing.checks.epipolar import Calibration
 from wim_fast.importing.checks.outline import Outline
 from wim_fast.recordings.cameras import Array, closest_to_rays, pixel_rays
+from wim_fast.recordings.selection import evenly
 
 STEPS = 96  # along each ray
 CANDIDATES, FINE_STEPS = 4, 9  # so many of them are looked at more closely, with so many steps about each
@@ -81,9 +82,8 @@ def _over_frames(
     camera: int, silhouettes: Silhouettes, calibrations: Mapping[int, Calibration], kept: Sequence[int]
 ) -> _Miss | None:
     frames = silhouettes.frames
-    spread = np.unique(np.linspace(0, len(frames) - 1, min(FRAMES, len(frames))).round().astype(int))
     found = []
-    for frame in (frames[k] for k in spread):
+    for frame in evenly(frames, FRAMES):
         outlines = {v: silhouettes.outline(v, frame) for v in {camera, *kept}}
         seen = {v: outline for v, outline in outlines.items() if outline is not None}
         miss = _in_frame(camera, calibrations, seen) if camera in seen else None
