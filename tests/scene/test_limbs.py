@@ -46,11 +46,11 @@ LEGS = [np.array([[x, y, 0], [x, y, -0.7]]) for x in (-0.5, 0.5) for y in (-0.2,
     ],
 )
 def test_ends_are_counted(points, limbs):
-    assert count_limbs(points, CELL) == limbs
+    assert count_limbs(points) == limbs
 
 
 def test_pieces_count_and_specks_do_not():
     together, apart = solid(APART[0]), solid(*APART)
-    assert count_limbs(apart, CELL) >= 3
+    assert count_limbs(apart) >= 3
     speck = together[:2] + np.array([0, 0.6, 0])
-    assert count_limbs(np.concatenate([together, speck]), CELL) == 2
+    assert count_limbs(np.concatenate([together, speck])) == 2

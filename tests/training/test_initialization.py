@@ -86,7 +86,6 @@ def test_what_is_too_thin_for_many_parts_has_few(monkeypatch, thick, parts):
     side = (np.arange(LIMB_CELLS) + 0.5) / LIMB_CELLS * 2 - 1
     points = np.stack(np.meshgrid(side, side, side, indexing="ij"), axis=-1).reshape(-1, 3)
     away = np.sort(np.abs(points), axis=1)
-    monkeypatch.setattr(initialization, "hull_bounds", lambda *_: np.array([[-1.0] * 3, [1.0] * 3]))
     monkeypatch.setattr(initialization, "visual_hull", lambda *_: points[away[:, 1] < thick / LIMB_CELLS])
     scene = Seen([3])
     scene.cameras, scene.mask = None, np.zeros((3, 1, 1, 1))

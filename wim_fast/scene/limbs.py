@@ -12,25 +12,26 @@ LEAST_PIECE = 0.01  # of a solid: less of it, apart from the rest, is noise
 NEIGHBOURS = 1.8  # cells: across faces, edges and corners
 
 
-def count_limbs(points: np.ndarray, cell: float) -> int:
+def count_limbs(points: np.ndarray) -> int:
     """A rod has two ends, as has an arm however it bends; a hand has one for each finger. What is apart has its own.
 
     Args:
         points: (M, 3) of a grid, those inside of the solid.
-        cell: of the grid, in the same unit.
     """
-    if not len(points):
-        return 0
-    graph, least = _neighbours(points, NEIGHBOURS * cell), LEAST_LENGTH * np.ptp(points, axis=0).max()
+    if len(points) < 2:
+        return len(points)
+    graph, least = _neighbours(points), LEAST_LENGTH * np.ptp(points, axis=0).max()
     piece = connected_components(graph, directed=False)[1]
     sizes = np.bincount(piece)
     pieces = (np.flatnonzero(piece == k) for k in np.flatnonzero(sizes >= LEAST_PIECE * len(points)))
     return sum(_ends(graph[own][:, own], least) for own in pieces)
 
 
-def _neighbours(points: np.ndarray, reach: float) -> csr_matrix:
-    """(M, M) distances between points that are nearer to each other than `reach`, of each pair once."""
-    pairs = cKDTree(points).query_pairs(reach, output_type="ndarray")
+def _neighbours(points: np.ndarray) -> csr_matrix:
+    """(M, M) distances between points of neighbouring cells, of each pair once."""
+    tree = cKDTree(points)
+    cell = tree.query(points, k=2)[0][:, 1].min()
+    pairs = tree.query_pairs(NEIGHBOURS * cell, output_type="ndarray")
     lengths = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1)
     return coo_matrix((lengths, pairs.T), shape=(len(points), len(points))).tocsr()
 

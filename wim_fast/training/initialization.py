@@ -12,7 +12,7 @@ from wim_fast.errors import UserError
 from wim_fast.recordings.selection import evenly
 from wim_fast.scene.limbs import count_limbs
 from wim_fast.scene.scene import Scene
-from wim_fast.scene.visual_hull import hull_bounds, look_at, visual_hull
+from wim_fast.scene.visual_hull import look_at, visual_hull
 from wim_fast.sections import LEAST_AUTO, MOST_AUTO
 
 Ellipsoids = tuple[
@@ -58,13 +58,8 @@ def enough_parts(scene: Scene) -> int:
 
 def _limbs(scene: Scene, frame: int) -> int:
     """Of the visual hull of a frame; none of one that is too thin to begin with many parts."""
-    bounds = hull_bounds(scene.cameras, scene.mask[:, frame])
-    if bounds is None:
-        return 0
-    points = visual_hull(scene.cameras, scene.mask[:, frame], LIMB_CELLS, bounds)
-    if len(points) < POINTS_PER_PART * MOST_AUTO:
-        return 0
-    return count_limbs(points, np.ptp(bounds, axis=0).max() / LIMB_CELLS)
+    points = visual_hull(scene.cameras, scene.mask[:, frame], LIMB_CELLS)
+    return count_limbs(points) if len(points) >= POINTS_PER_PART * MOST_AUTO else 0
 
 
 def random_parts(middle: np.ndarray, parts: int, seed: int) -> Ellipsoids:
