@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
+import imageio.v3 as iio
 import pytest
 from tiny_run import SETTINGS, differences, flags, newest_checkpoint, tiny_scene
 
@@ -93,3 +95,21 @@ def test_settings_that_are_wrong(scene: Path, tmp_path: Path, settings: dict, me
         wim_fast.train(scene, output=tmp_path / "run", **settings)
     assert message in str(caught.value).lower()
     assert not (tmp_path / "run").exists()
+
+
+def test_large_pictures_are_drawn_smaller_and_fewer_are_measured(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(name: str) -> tuple[tuple[int, ...], int]:
+        run = wim_fast.train(scene, output=tmp_path / name, **{**SETTINGS, "iterations": 2})
+        measured = json.loads((run.path / "evaluation.json").read_text())
+        return iio.imread(run.path / "preview" / "step_000002.png").shape, measured["training cameras"][
+            "images"
+        ]
+
+    shape, images = trained("as it is")
+    monkeypatch.setattr("wim_fast.training.preview.MOST_PIXELS", 23)
+    monkeypatch.setattr("wim_fast.runs.final_evaluation.PIXELS_MEASURED", 10 * 24**2)
+    smaller, fewer = trained("large")
+    assert (images, fewer) == (20, 10)
+    assert smaller[1] - shape[1] == 4 * (17 * 23 - 16 * 24)  # 24 pixels are enlarged 16 times, 23 17 times

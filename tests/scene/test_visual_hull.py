@@ -95,3 +95,21 @@ def test_masks_that_do_not_meet(tmp_path):
     masks[0, 2:4, 14:16] = 1
     masks[1:, 28:30, 14:16] = 1
     assert visual_hull(scene.cameras, masks).shape == (0, 3)
+
+
+def test_of_large_masks_every_nth_pixel_is_looked_at(tmp_path):
+    write_scene(tmp_path, eyes=SIX, width=128, frames=2)
+    scene = load_scene(tmp_path, coordinate_scale=1.0)
+    masks, box = scene.mask[:, 0], np.array([[-1.0] * 3, [1.0] * 3])
+    points = visual_hull(scene.cameras, masks, bounds=box)
+    assert len(points) > 100
+    large = masks.repeat(4, axis=1).repeat(4, axis=2)  # thinned out to twice as many pixels
+    np.testing.assert_array_equal(visual_hull(scene.cameras.resized(512, 512), large, bounds=box), points)
+    odd = masks.repeat(5, axis=1).repeat(5, axis=2)[:, :-3, :-4]  # the last squares are not whole
+    cameras = dataclasses.replace(scene.cameras.resized(640, 640), width=636, height=637)
+    assert abs(len(visual_hull(cameras, odd, bounds=box)) - len(points)) < 0.03 * len(
+        points
+    )  # of squares of 0.6 pixels
+    low, high = hull_bounds(cameras, odd)
+    assert (low <= points.min(0)).all()
+    assert (high >= points.max(0)).all()

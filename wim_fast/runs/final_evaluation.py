@@ -25,6 +25,7 @@ FILED_AS = {TRAINING_VIEWS: "training cameras", NOVEL_VIEWS: "test cameras"}
 """What evaluation.json calls the groups of views. These keys stay: reports and ablations read runs of any age."""
 
 VIEWS_MEASURED = 24  # images per group
+PIXELS_MEASURED = 16 * 1024**2  # of these images together, at most: of large pictures fewer are measured
 LARGEST_GAP = 1.5  # dB between training and novel views that is still no reason to warn
 
 
@@ -42,8 +43,9 @@ def evaluate_split(run: AnyRun, split: Split) -> FinalEvaluation:
     """Measures some of the frames trained on. SceneWarning if novel views are much worse."""
     groups = {}
     views = dataclasses.replace(split.views, cameras=run.found.corrected(split.views.cameras))
+    most = min(VIEWS_MEASURED, PIXELS_MEASURED // (views.cameras.width * views.cameras.height))
     for name, cameras in camera_groups(split).items():
-        count = min(split.views.num_frames, max(1, VIEWS_MEASURED // len(cameras)))
+        count = min(split.views.num_frames, max(1, most // len(cameras)))
         frames = evenly(range(split.views.num_frames), count)
         rows = evaluate_views(
             run,

@@ -12,6 +12,8 @@ Masks (V, H, W) uint8 have three values, and here is the one rule of what they s
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +24,9 @@ Masks = NDArray[np.uint8]
 Which = NDArray[np.bool_]
 
 LEAST_RING = 5  # pixels: a thinner line of background between the object and unreliable pixels is no ring
+MOST_PIXELS = (
+    256  # of a side of a mask: of a larger one every n-th pixel is looked at, for cells are coarser still
+)
 
 
 def look_at(cameras: Cameras, masks: Masks) -> Array:
@@ -94,19 +99,21 @@ def possible_pixels(mask: Masks) -> Which:
 
 class _Silhouette:
     """One camera and its mask (H, W), to test points and balls against. Tests return (possible, seen): whether this
-    camera admits the object there, and whether that is because it sees it there."""
+    camera admits the object there, and whether that is because it sees it there. Pixels are those of the mask thinned
+    out to `MOST_PIXELS` a side."""
 
     def __init__(self, camera: Cameras, mask: Masks) -> None:
         from scipy.ndimage import distance_transform_edt
 
-        self.camera = camera
-        self.object = mask == OBJECT
-        self.possible = possible_pixels(mask)
-        self.to_object = distance_transform_edt(~self.object)  # pixels, 0 in it
-        known = (self.possible == self.object).all()
-        self.to_possible = self.to_object if known else distance_transform_edt(~self.possible)
-        edges = self.possible[0], self.possible[-1], self.possible[:, 0], self.possible[:, -1]
+        every = -(-max(mask.shape) // MOST_PIXELS)
+        is_object, possible = mask == OBJECT, possible_pixels(mask)
+        known = (possible == is_object).all()
+        edges = possible[0], possible[-1], possible[:, 0], possible[:, -1]
         self.closed = not any(edge.any() for edge in edges)  # background rings the object within the picture
+        self.to_object = distance_transform_edt(~_any_of(is_object, every))  # pixels, 0 in it
+        self.to_possible = self.to_object if known else distance_transform_edt(~_any_of(possible, every))
+        self.object, self.possible = _middle_of(is_object, every), _middle_of(possible, every)
+        self.camera = camera = _thinned(camera, every)
         self.focal = float(camera.intrinsics[0, [0, 1], [0, 1]].max())
         corners = np.array([[x, y] for x in (0, camera.width) for y in (0, camera.height)], dtype=np.float64)
         _, rays = pixel_rays(camera.intrinsics[0], np.eye(4), corners)
@@ -163,6 +170,26 @@ class _Silhouette:
         possible[narrow] = np.hypot(self.to_possible[row, column], beyond) <= reach + slack
         seen[narrow] = np.hypot(self.to_object[row, column], beyond) <= reach + slack
         return possible if self.closed else possible | off_image, seen
+
+
+def _thinned(camera: Cameras, every: int) -> Cameras:
+    """The camera whose pixels are squares of `every` x `every` pixels; those at the right and lower edge may be less."""
+    intrinsics = camera.intrinsics / np.array([every, every, 1.0])[:, None]
+    width, height = -(-camera.width // every), -(-camera.height // every)
+    return dataclasses.replace(camera, intrinsics=intrinsics, width=width, height=height)
+
+
+def _middle_of(mask: Which, every: int) -> Which:
+    """The middle pixel of each square of a mask (H, W)."""
+    rows, columns = (np.minimum(np.arange(0, n, every) + every // 2, n - 1) for n in mask.shape)
+    return mask[np.ix_(rows, columns)]
+
+
+def _any_of(mask: Which, every: int) -> Which:
+    """Whether there is a pixel of a mask (H, W) in each square."""
+    for axis, n in enumerate(mask.shape):
+        mask = np.logical_or.reduceat(mask, np.arange(0, n, every), axis=axis)
+    return mask
 
 
 def _silhouettes(cameras: Cameras, masks: Masks) -> list[_Silhouette]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from wim_fast.compositing import over_uint8
-from wim_fast.drawing.images import enlarge
+from wim_fast.drawing.images import enlarge, enlarge_to
 from wim_fast.drawing.sheets import grid
 from wim_fast.drawing.views import DRAWING_SIZE, View
 from wim_fast.model.motion import learned_motion, posed_at
@@ -16,12 +16,13 @@ from wim_fast.training.learner import Learner
 from wim_fast.training.trainer import Trainer
 
 COLUMNS = ("filmed", "rendered", "parts", "joints")
+MOST_PIXELS = 512  # of the longer side of a picture: training waits for it
 
 
 def preview_picture(
     trainer: Trainer, views: Scene, trained_positions: Sequence[int], rows: Mapping[str, int]
 ) -> np.ndarray:
-    """(H, W, 3) uint8: a row for each view, in the middle of the frames that are in use.
+    """(H, W, 3) uint8: a row for each view, in the middle of the frames that are in use, at most `MOST_PIXELS` a side.
 
     Args:
         views: some cameras and frames of the recording.
@@ -39,6 +40,9 @@ def preview_picture(
         late = trainer.found.lateness(camera_id)
         pose = learned_motion(model, trainer.backend.pose_mlp, [trained_positions[frame] + late])
         filmed = over_uint8(views.rgba[camera, frame], view.background)
+        if max(filmed.shape) > MOST_PIXELS:
+            filmed = enlarge_to(filmed, MOST_PIXELS)
+            cameras = cameras.resized(filmed.shape[1], filmed.shape[0])
         rendered = (
             view.image(posed_at(model, pose, 0), cameras, camera)
             .tinted(trainer.found.color(camera_id))

@@ -94,12 +94,13 @@ def _nearest_mask_pixels(mask: np.ndarray) -> np.ndarray:
 
 def _find_cores(scene: Scene, depth: float) -> tuple[Tensor, Tensor]:
     """Some points of the core of the visual hull, in every frame or in evenly spread ones of a long recording."""
-    every = -(-scene.num_frames // CORE_FRAMES)
+    frames = range(0, scene.num_frames, -(-scene.num_frames // CORE_FRAMES))
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        found = list(pool.map(lambda t: hull_core(scene.cameras, scene.mask[:, t], depth), frames))
     rng = np.random.default_rng(0)
     core = torch.zeros(scene.num_frames, CORE_POINTS, 3)
     has_core = torch.zeros(scene.num_frames, dtype=torch.bool)
-    for t in range(0, scene.num_frames, every):
-        points = hull_core(scene.cameras, scene.mask[:, t], depth)
+    for t, points in zip(frames, found, strict=True):
         if len(points):
             core[t] = torch.from_numpy(points[rng.integers(len(points), size=CORE_POINTS)])
             has_core[t] = True
