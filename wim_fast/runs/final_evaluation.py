@@ -25,7 +25,7 @@ FILED_AS = {TRAINING_VIEWS: "training cameras", NOVEL_VIEWS: "test cameras"}
 """What evaluation.json calls the groups of views. These keys stay: reports and ablations read runs of any age."""
 
 VIEWS_MEASURED = 24  # images per group
-PIXELS_MEASURED = 16 * 1024**2  # of these images together, at most: of large pictures fewer are measured
+PIXELS_MEASURED = 8 * 1024**2  # of these images together, at most: of large pictures fewer are measured
 LARGEST_GAP = 1.5  # dB between training and novel views that is still no reason to warn
 
 
