@@ -102,10 +102,8 @@ def test_large_pictures_are_drawn_smaller_and_fewer_are_measured(
 ) -> None:
     def trained(name: str) -> tuple[tuple[int, ...], int]:
         run = wim_fast.train(scene, output=tmp_path / name, **{**SETTINGS, "iterations": 2})
-        measured = json.loads((run.path / "evaluation.json").read_text())
-        return iio.imread(run.path / "preview" / "step_000002.png").shape, measured["training cameras"][
-            "images"
-        ]
+        measured = json.loads((run.path / "evaluation.json").read_text())["training cameras"]
+        return iio.imread(run.path / "preview" / "step_000002.png").shape, measured["images"]
 
     shape, images = trained("as it is")
     monkeypatch.setattr("wim_fast.training.preview.MOST_PIXELS", 23)

@@ -107,9 +107,8 @@ def test_of_large_masks_every_nth_pixel_is_looked_at(tmp_path):
     np.testing.assert_array_equal(visual_hull(scene.cameras.resized(512, 512), large, bounds=box), points)
     odd = masks.repeat(5, axis=1).repeat(5, axis=2)[:, :-3, :-4]  # the last squares are not whole
     cameras = dataclasses.replace(scene.cameras.resized(640, 640), width=636, height=637)
-    assert abs(len(visual_hull(cameras, odd, bounds=box)) - len(points)) < 0.03 * len(
-        points
-    )  # of squares of 0.6 pixels
+    of_odd = visual_hull(cameras, odd, bounds=box)  # squares are 0.6 of the pixels of `masks`
+    assert abs(len(of_odd) - len(points)) < 0.03 * len(points)
     low, high = hull_bounds(cameras, odd)
     assert (low <= points.min(0)).all()
     assert (high >= points.max(0)).all()

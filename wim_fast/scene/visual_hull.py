@@ -25,7 +25,7 @@ Which = NDArray[np.bool_]
 
 LEAST_RING = 5  # pixels: a thinner line of background between the object and unreliable pixels is no ring
 MOST_PIXELS = (
-    256  # of a side of a mask: of a larger one every n-th pixel is looked at, for cells are coarser still
+    256  # of a mask's side: of a larger one every n-th is looked at, for the hull's cells are coarser
 )
 
 
