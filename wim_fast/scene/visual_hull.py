@@ -24,9 +24,7 @@ Masks = NDArray[np.uint8]
 Which = NDArray[np.bool_]
 
 LEAST_RING = 5  # pixels: a thinner line of background between the object and unreliable pixels is no ring
-MOST_PIXELS = (
-    256  # of a mask's side: of a larger one every n-th is looked at, for the hull's cells are coarser
-)
+MOST_PIXELS = 256  # of a mask's side; of a larger one every n-th is looked at: cells are coarser still
 
 
 def look_at(cameras: Cameras, masks: Masks) -> Array:
@@ -105,15 +103,16 @@ class _Silhouette:
     def __init__(self, camera: Cameras, mask: Masks) -> None:
         from scipy.ndimage import distance_transform_edt
 
-        every = -(-max(mask.shape) // MOST_PIXELS)
-        is_object, possible = mask == OBJECT, possible_pixels(mask)
-        known = (possible == is_object).all()
+        possible = possible_pixels(mask)
         edges = possible[0], possible[-1], possible[:, 0], possible[:, -1]
         self.closed = not any(edge.any() for edge in edges)  # background rings the object within the picture
-        self.to_object = distance_transform_edt(~_any_of(is_object, every))  # pixels, 0 in it
-        self.to_possible = self.to_object if known else distance_transform_edt(~_any_of(possible, every))
-        self.object, self.possible = _middle_of(is_object, every), _middle_of(possible, every)
-        self.camera = camera = _thinned(camera, every)
+        every = -(-max(mask.shape) // MOST_PIXELS)
+        middle = slice(every // 2, None, every)  # pixels are squares of so many, as what is in their middles
+        self.object, self.possible = mask[middle, middle] == OBJECT, possible[middle, middle]
+        self.camera = camera = _thinned(camera, every, self.object.shape)
+        self.to_object = distance_transform_edt(~self.object)  # pixels, 0 in it
+        known = (self.possible == self.object).all()
+        self.to_possible = self.to_object if known else distance_transform_edt(~self.possible)
         self.focal = float(camera.intrinsics[0, [0, 1], [0, 1]].max())
         corners = np.array([[x, y] for x in (0, camera.width) for y in (0, camera.height)], dtype=np.float64)
         _, rays = pixel_rays(camera.intrinsics[0], np.eye(4), corners)
@@ -172,24 +171,10 @@ class _Silhouette:
         return possible if self.closed else possible | off_image, seen
 
 
-def _thinned(camera: Cameras, every: int) -> Cameras:
-    """The camera whose pixels are squares of `every` x `every` pixels; those at the right and lower edge may be less."""
+def _thinned(camera: Cameras, every: int, shape: tuple[int, ...]) -> Cameras:
+    """The camera whose pixels are squares of `every` x `every` pixels; `shape` (H, W) of them."""
     intrinsics = camera.intrinsics / np.array([every, every, 1.0])[:, None]
-    width, height = -(-camera.width // every), -(-camera.height // every)
-    return dataclasses.replace(camera, intrinsics=intrinsics, width=width, height=height)
-
-
-def _middle_of(mask: Which, every: int) -> Which:
-    """The middle pixel of each square of a mask (H, W)."""
-    rows, columns = (np.minimum(np.arange(0, n, every) + every // 2, n - 1) for n in mask.shape)
-    return mask[np.ix_(rows, columns)]
-
-
-def _any_of(mask: Which, every: int) -> Which:
-    """Whether there is a pixel of a mask (H, W) in each square."""
-    for axis, n in enumerate(mask.shape):
-        mask = np.logical_or.reduceat(mask, np.arange(0, n, every), axis=axis)
-    return mask
+    return dataclasses.replace(camera, intrinsics=intrinsics, width=shape[1], height=shape[0])
 
 
 def _silhouettes(cameras: Cameras, masks: Masks) -> list[_Silhouette]:
