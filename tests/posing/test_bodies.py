@@ -3,56 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from tests.moving_parts import ShiftJudge, bodies_of
 from wim_fast.posing.bodies import (
-    Moved,
-    Trial,
     Union,
     body_centers,
     largest_parts,
     union_sequence,
     united,
 )
-from wim_fast.posing.body_structure import SEEN, BodySequence, find_bodies, pose_noise
+from wim_fast.posing.body_sequence import BodySequence, pose_noise
 from wim_fast.posing.ellipsoids import part_contacts, surface_metric
 from wim_fast.posing.rigid import exponential, inverse, logarithm, mean_motion, moved, rigid
 
 FRAMES = 40
 SEMI_AXES = np.array([0.16, 0.05, 0.05])
-NOISE = 0.01  # rms shift of a part's surface for which it is not worth to have a body more
-
-
-class ShiftJudge:
-    """Judges by the mean squared shift of the parts' surfaces, in place of what is seen of them."""
-
-    def __init__(self, poses: np.ndarray, metric: np.ndarray) -> None:
-        self.poses, self.metric, self.shift = poses, metric, np.zeros(len(metric))
-        self.judged = 0
-
-    def trials(self, moved: Sequence[Moved]) -> list[Trial]:
-        trials = []
-        for parts, poses in moved:
-            twist = logarithm(inverse(self.poses[:, parts]) @ poses)
-            shift = np.einsum("tpi,pij,tpj->p", twist, self.metric[parts], twist) / len(poses)
-            trials.append(Trial(float((shift - self.shift[parts]).sum()), (parts, shift)))
-        self.judged += len(moved)
-        return trials
-
-    def take(self, trial: Trial) -> None:
-        parts, self.shift[parts] = trial.state
-
-
-def bodies_of(poses: np.ndarray, semi_axes: np.ndarray) -> BodySequence:
-    """What is hidden does not count."""
-    exposed = np.clip(part_contacts(poses, semi_axes).exposed[:, None, None] / 0.03, 1e-3, 1.0)
-    metric = exposed * surface_metric(semi_axes) * SEEN / NOISE**2
-    return find_bodies(poses, semi_axes, ShiftJudge(poses, metric))
 
 
 def limb(order: list[int], noise: float = 0.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray, list[int]]:

@@ -41,7 +41,8 @@ def start_joint(
         relative: (T, 4, 4) child part in the parent part's frame.
         guess: (T, 3) the learned joint in the parent part's frame.
         parent_mount: (4, 4) of the parent part.
-        choice: which of the principal axes of the motion the (first) axis is: 0, 1 or 2.
+        choice: which of the principal axes of the motion the (first) axis is: 0, 1 or 2. Of a universal joint 0 or 1,
+            and the second axis is the other.
     """
     from scipy.spatial.transform import Rotation
 
@@ -60,7 +61,8 @@ def start_joint(
 
 def _along(kind: Kind, offset: np.ndarray, mount: np.ndarray, path: np.ndarray, choice: int) -> Joint:
     """A joint at `offset` whose axes are principal ones of a path of rotation vectors, or of shifts, (T, 3)."""
-    axes = np.roll(np.linalg.svd(path.T @ path)[2], -choice, axis=0)
+    axes = np.linalg.svd(path.T @ path)[2]
+    axes = axes[[choice, 1 - choice if kind == "universal" else 0]]
     first, second = _z_to(axes[0]), _z_to(axes[1])
     along = path @ axes[:2].T
     if kind == "ball":

@@ -8,11 +8,21 @@ Schur complement of what is left.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from wim_fast.posing.mechanism import STAGES, TURNS, Mechanism, held_offset, part_poses, stage_frames
+from wim_fast.posing.mechanism import (
+    STAGES,
+    TURNS,
+    Joint,
+    Mechanism,
+    held_offset,
+    part_poses,
+    spread,
+    stage_frames,
+)
 from wim_fast.posing.rigid import adjoint, exponential, inverse, logarithm
 
 PATIENCE = 3  # iterations until a fit that is far from its goal is given up
@@ -82,6 +92,26 @@ def fit_mechanism(
         if gain < tolerance * cost:
             break
     return mechanism, cost
+
+
+def over_the_film(
+    mechanism: Mechanism, poses: np.ndarray, metric: np.ndarray, some: Sequence[int]
+) -> Mechanism:
+    """From frames `some` to all of them, some at a time: the values of the others start from the nearest."""
+    count = len(poses)
+    if len(some) == count:
+        return mechanism
+    nearest = np.abs(np.arange(count)[:, None] - some).argmin(axis=1)
+    pieces = []
+    for frames in np.array_split(np.arange(count), -(-count // len(some))):
+        piece = spread(mechanism, nearest[frames])
+        pieces.append(fit_mechanism(piece, poses[frames], metric, tolerance=1e-5, values_only=True)[0])
+    joints = []
+    for part, joint in enumerate(mechanism.joints):
+        motions = [[piece.joints[part].motion[k] for piece in pieces] for k in range(len(joint.motion))]
+        whole = tuple(np.concatenate(motion) for motion in motions)
+        joints.append(Joint(joint.kind, joint.offset, joint.between, joint.mount, whole, joint.hold))
+    return Mechanism(mechanism.tree, tuple(joints))
 
 
 def _weighted_jacobians(

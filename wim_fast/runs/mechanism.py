@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wim_fast.posing.body_structure import FRAMES, pose_noise, some_frames
+from wim_fast.posing.body_sequence import pose_noise, some_frames
 from wim_fast.posing.ellipsoids import surface_metric
 from wim_fast.posing.joint_choice import Poses, choose_joints
-from wim_fast.posing.mechanism import Joint, Mechanism, bodies, part_poses, spread, stage_frames
-from wim_fast.posing.mechanism_fit import fit_mechanism
+from wim_fast.posing.mechanism import Mechanism, bodies, part_poses, stage_frames
+from wim_fast.posing.mechanism_fit import over_the_film
 from wim_fast.posing.rigid import inverse, logarithm, mean_motion, rigid
 from wim_fast.posing.skeleton import Node, PartsFound
 from wim_fast.runs.bodies import bodies_of
@@ -18,7 +18,7 @@ from wim_fast.runs.skeleton import skeleton_of
 from wim_fast.runs.trained_model import TrainedModel
 
 NOISE = 0.5
-"""By how many pixels at the object poses are off, where kinds of joints are chosen (`body_structure.pose_noise`).
+"""By how many pixels at the object poses are off, where kinds of joints are chosen (`body_sequence.pose_noise`).
 
 On a robot's arm the true poses of its links differ from learned ones by 2 to 8 mm, a sixth to two thirds of a pixel."""
 
@@ -64,7 +64,7 @@ def fit_run(run: TrainedModel, parts_found: PartsFound = None) -> FittedMechanis
     noise = pose_noise(run.inv_s, run.config.for_masks().inv_s_pixels, NOISE)
     known = Poses(poses[some], skeleton.joints[some], metric, noise)
     chosen = choose_joints(known, skeleton.tree, may_unite=parts_found is None)[0]
-    mechanism = _over_the_film(_at_the_joints(chosen, known.joints), poses, metric, some)
+    mechanism = over_the_film(_at_the_joints(chosen, known.joints), poses, metric, some)
     links = bodies(mechanism)
     off = _off(part_poses(mechanism, len(poses)), poses, learned, skeleton.node_of_part, own_metric)
     return FittedMechanism(skeleton.what, mechanism, links, links[skeleton.node_of_part], *off)
@@ -105,21 +105,3 @@ def _at_the_joints(mechanism: Mechanism, joints: np.ndarray) -> Mechanism:
             slid = replace(joint, offset=joint.offset @ shift, mount=inverse(shift) @ joint.mount)
             mechanism = mechanism.replaced(part, slid)
     return mechanism
-
-
-def _over_the_film(mechanism: Mechanism, poses: np.ndarray, metric: np.ndarray, some: list[int]) -> Mechanism:
-    """From frames `some` to all of them, some at a time: the values of the others start from the nearest."""
-    count = len(poses)
-    if len(some) == count:
-        return mechanism
-    nearest = np.abs(np.arange(count)[:, None] - some).argmin(axis=1)
-    pieces = []
-    for frames in np.array_split(np.arange(count), -(-count // FRAMES)):
-        piece = spread(mechanism, nearest[frames])
-        pieces.append(fit_mechanism(piece, poses[frames], metric, tolerance=1e-5, values_only=True)[0])
-    joints = []
-    for part, joint in enumerate(mechanism.joints):
-        motions = [[piece.joints[part].motion[k] for piece in pieces] for k in range(len(joint.motion))]
-        whole = tuple(np.concatenate(motion) for motion in motions)
-        joints.append(Joint(joint.kind, joint.offset, joint.between, joint.mount, whole, joint.hold))
-    return Mechanism(mechanism.tree, tuple(joints))

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from wim_fast.posing.bodies import body_centers
-from wim_fast.posing.body_structure import BodySequence, BodyStructure
+from wim_fast.posing.body_sequence import BodySequence
+from wim_fast.posing.body_structure import BodyStructure
 from wim_fast.runs.bodies import check_count
 from wim_fast.runs.trained_model import TrainedModel
 
