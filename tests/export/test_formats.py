@@ -111,6 +111,12 @@ def test_usd_is_posed_as_we_pose_it(run, asset, tmp_path) -> None:
         assert np.abs(np.array(points) - ours).max() < 1e-5
 
 
+def test_a_name_without_a_suffix_gets_the_formats(run, tmp_path) -> None:
+    files = export_run(run, "urdf", tmp_path / "robot", faces=400).files
+    assert files[0] == tmp_path / "robot.urdf"
+    assert all(file.is_file() for file in files)
+
+
 def test_the_command_says_what_it_wrote_and_what_is_lost(tiny_run, tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.setattr("wim_fast.export.compare.sample", lambda frames: list(frames)[:1])
     file = tmp_path / "out" / "run.glb"

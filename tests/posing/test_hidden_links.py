@@ -9,9 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from tests.moving_parts import bodies_of
-from wim_fast.posing.bodies import Union
 from wim_fast.posing.body_sequence import BodySequence
-from wim_fast.posing.hidden_links import HiddenLink, set_apart
 from wim_fast.posing.rigid import inverse, moved, rigid
 
 FRAMES = 40
@@ -112,22 +110,6 @@ def test_no_link_without_a_part_at_the_joint() -> None:
     far = bodies_of(poses[:, rest], SEMI_AXES[rest])
     assert far.at().body_of_part.tolist() == [0, 0, 1]
     assert not far.links
-
-
-def test_what_is_set_apart() -> None:
-    def link(part: int, other: int, saving: float) -> HiddenLink:
-        still = np.tile(np.eye(4), (2, 1, 1))
-        return HiddenLink(part, (other, 4), still, still[:, :3, 3], saving)
-
-    steps = [Union(pair, cost) for pair, cost in (((0, 1), 0.1), ((0, 2), 0.2), ((3, 4), 0.3), ((0, 3), 5.0))]
-    apart = set_apart(steps, [link(0, 1, 7.0)], taken=3)
-    assert apart == [
-        Union(pair, cost) for pair, cost in (((1, 2), 0.2), ((3, 4), 0.3), ((1, 3), 5.0), ((0, 1), 7.0))
-    ]
-    apart = set_apart(steps, [link(1, 0, 3.0), link(2, 0, 2.0)], taken=3)
-    assert apart == [
-        Union(pair, cost) for pair, cost in (((3, 4), 0.3), ((0, 2), 2.0), ((0, 1), 3.0), ((0, 3), 5.0))
-    ]
 
 
 def test_joints_of_a_link_follow_it() -> None:

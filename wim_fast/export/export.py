@@ -52,7 +52,7 @@ def export_run(
 
     Args:
         format: a key of `FORMATS`.
-        output: the file; None: RUN/export/<name of the run> with the format's suffix.
+        output: the file; None: RUN/export/<name of the run>. The format's suffix is added where there is none.
         frame, texture, baked_light, parts_found, fps, sequence, density, collision: see `asset.Settings`.
         faces: of the mesh, at most; None: 50 000, with a texture 20 000.
         compare: also measure what posing the mesh loses against rendering the field.
@@ -90,6 +90,7 @@ def write_asset(
             able = ", ".join(key for key, other in FORMATS.items() if getattr(other, name))
             raise UserError(f"{name}", f"{format} has none", f"leave it out, or choose {able}")
     file = Path(output) if output else default_file(asset, format)
+    file = file if file.suffix else file.with_name(file.name + chosen.suffix)
     check_free(file.with_suffix("") if settings.sequence else file, force)
     with output_folder(file.parent):
         return chosen.write(asset, file)

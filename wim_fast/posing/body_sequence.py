@@ -14,10 +14,12 @@ from wim_fast.posing.bodies import Bodies, Judge, Union, union_sequence, united
 from wim_fast.posing.body_structure import BodyStructure
 from wim_fast.posing.body_tree import body_tree
 from wim_fast.posing.ellipsoids import Contacts, part_contacts, surface_metric
-from wim_fast.posing.hidden_links import HiddenLink, find_hidden_links, set_apart
+from wim_fast.posing.hidden_links import HiddenLink, find_hidden_links
 from wim_fast.posing.rigid import rigid
 from wim_fast.posing.seams import Seams, find_seams
 from wim_fast.posing.seen_judge import SeenJudge
+from wim_fast.posing.straddlers import find_straddler
+from wim_fast.posing.union_order import brought_forward, set_apart
 from wim_fast.recordings.selection import evenly
 
 SEEN = 0.007
@@ -83,15 +85,16 @@ class BodySequence:
         return self._found[count]
 
     def _tree(self, bodies: Bodies) -> tuple[np.ndarray, np.ndarray]:
-        """See `body_tree.body_tree`; of links that are bodies it is known where they hang."""
+        """See `body_tree.body_tree`; a link that is a body is put into the joint that it was found in."""
         of_part = bodies.body_of_part
         links = [link for link in self.links if np.count_nonzero(of_part == of_part[link.part]) == 1]
-        seen = np.setdiff1d(np.arange(bodies.count), of_part[[link.part for link in links]])
-        number = np.full(bodies.count, -1)
-        number[seen] = np.arange(len(seen))
-        others = Bodies(number[of_part], bodies.motion[:, seen], bodies.metric[seen])
-        edges, joints = body_tree(self.poses, self.contacts, others)
-        edges = seen[edges]
+        without = of_part.copy()  # as if the links' parts were of the bodies that they were taken from
+        for link in links:
+            without[link.part] = of_part[link.between[0]]
+        others, number = np.unique(without, return_inverse=True)
+        rest = Bodies(number, bodies.motion[:, others], bodies.metric[others])
+        edges, joints = body_tree(self.poses, self.contacts, rest)
+        edges = others[edges]
         for link in links:
             edges, joints = _with_link(edges, joints, link, of_part)
         return edges, joints
@@ -155,17 +158,30 @@ def find_bodies(
     metric, some = surface_metric(semi_axes) * seen[:, None, None], some_frames(len(poses))
     steps = union_sequence(poses[some], metric, contacts.touching, judge)
     sequence = BodySequence(poses, metric, seams.instead(contacts) if seams else contacts, steps)
+    sequence = _without_straddlers(sequence, judge)
     return _with_hidden_links(sequence, semi_axes, judge)
+
+
+def _without_straddlers(sequence: BodySequence, judge: Judge) -> BodySequence:
+    """The sequence with what straddles a joint united early, one after another."""
+    poses, some = sequence.poses, some_frames(len(sequence.poses))
+    for _ in sequence.metric:
+        bodies = sequence.at()
+        found = find_straddler(poses, bodies, judge, some, sequence.worth)
+        if found is None:
+            break
+        steps = brought_forward(sequence.steps, *found, taken=len(sequence.metric) - bodies.count)
+        sequence = replace(sequence, steps=steps)
+    return sequence
 
 
 def _with_hidden_links(sequence: BodySequence, semi_axes: np.ndarray, judge: Judge) -> BodySequence:
     """The sequence with the links between the bodies that it proposes."""
     bodies, some = sequence.at(), some_frames(len(sequence.poses))
     links = find_hidden_links(sequence.poses, semi_axes, bodies, judge, some, sequence.worth)
-    if not links:
-        return sequence
     poses = sequence.poses.copy()
     for link in links:
         poses[:, link.part] = link.poses
-    steps = set_apart(sequence.steps, links, len(semi_axes) - bodies.count)
+    alone = [(link.part, link.between[0], link.saving) for link in links]
+    steps = set_apart(sequence.steps, alone, len(semi_axes) - bodies.count)
     return replace(sequence, poses=poses, steps=steps, links=tuple(links))

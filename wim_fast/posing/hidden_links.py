@@ -9,19 +9,16 @@ A ball, or a spine that bends everywhere, is no pair of hinges.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from wim_fast.posing.bodies import Judge, Moved, Union
+from wim_fast.posing.bodies import Judge, Moved
+from wim_fast.posing.body_pairs import BodyPair, places_on, take_bodies
 from wim_fast.posing.body_structure import BodyStructure
-from wim_fast.posing.joint_start import start_joint
-from wim_fast.posing.mechanism import Joint, Kind, Mechanism, part_poses, stage_frames
-from wim_fast.posing.mechanism_fit import fit_mechanism, over_the_film
-from wim_fast.posing.rigid import inverse, mean_motion, moved
-from wim_fast.posing.tree import rooted
+from wim_fast.posing.mechanism import part_poses, stage_frames
+from wim_fast.posing.mechanism_fit import over_the_film
 
 LEFT = 0.25
 """Two hinges may leave so much of what one changes: a ball leaves more."""
@@ -58,30 +55,6 @@ class HiddenLink:
     saving: float
 
 
-class _Pair(NamedTuple):
-    """Two bodies and their joint (T, 3); `members` are their parts, `places` (n, 4, 4) where these are on them."""
-
-    members: tuple[list[int], list[int]]
-    places: tuple[np.ndarray, np.ndarray]
-    motion: np.ndarray  # (T, 2, 4, 4)
-    metric: np.ndarray  # (2, 6, 6)
-    joint: np.ndarray
-
-    def moved(self, motion: np.ndarray) -> Moved:
-        """All their parts, as (T, 2, 4, 4) takes them along."""
-        poses = [motion[:, [k]] @ place for k, place in enumerate(self.places)]
-        return Moved([*self.members[0], *self.members[1]], np.concatenate(poses, axis=1))
-
-    def fitted(self, kind: Kind, choice: int, some: Sequence[int]) -> tuple[Mechanism, float]:
-        """The joint of a kind that is nearest to their motion in some frames, and how far off it is."""
-        motion = self.motion[some]
-        first, second = motion.swapaxes(0, 1)
-        still, to_first = np.eye(4), inverse(first)
-        start = start_joint(kind, to_first @ second, moved(to_first, self.joint[some]), still, choice)
-        root = Joint("free", still, still, still, (first,))
-        return fit_mechanism(Mechanism(rooted(np.array([[0, 1]]), 0), (root, start)), motion, self.metric)
-
-
 def find_hidden_links(
     poses: np.ndarray,
     semi_axes: np.ndarray,
@@ -98,13 +71,9 @@ def find_hidden_links(
         judge: of parts in frames `some`.
         worth: a body more must save so much of what is seen.
     """
-    pairs = list(_pairs(poses, bodies))
-    together = np.empty_like(poses[some])
-    for pair in pairs:
-        parts, there = pair.moved(pair.motion[some])
-        together[:, parts] = there
-    if pairs:
-        judge.take(judge.trials([Moved(list(range(poses.shape[1])), together)])[0])
+    take_bodies(judge, poses, bodies, some)
+    edges = zip(bodies.edges.tolist(), bodies.joints.swapaxes(0, 1), strict=True)
+    pairs = [BodyPair.of(poses, bodies, first, second, joint) for (first, second), joint in edges]
     hinges = [part_poses(pair.fitted("revolute", 0, some)[0], len(some)) for pair in pairs]
     lost = [trial.cost for trial in judge.trials([p.moved(m) for p, m in zip(pairs, hinges, strict=True)])]
     found: list[HiddenLink] = []
@@ -116,21 +85,8 @@ def find_hidden_links(
     return found
 
 
-def _pairs(poses: np.ndarray, bodies: BodyStructure) -> Iterator[_Pair]:
-    members = [np.flatnonzero(bodies.body_of_part == body).tolist() for body in range(bodies.count)]
-    places = [_places(poses[:, parts], bodies.motion[:, [body]]) for body, parts in enumerate(members)]
-    for (a, b), joint in zip(bodies.edges.tolist(), bodies.joints.swapaxes(0, 1), strict=True):
-        own = (members[a], members[b]), (places[a], places[b])
-        yield _Pair(*own, bodies.motion[:, [a, b]], bodies.metric[[a, b]], joint)
-
-
-def _places(poses: np.ndarray, motion: np.ndarray) -> np.ndarray:
-    """(n, 4, 4) where parts in (T, n, 4, 4) are on what moves by (T, 1, 4, 4), on average."""
-    return mean_motion(np.swapaxes(inverse(motion) @ poses, 0, 1))
-
-
 def _link(
-    pair: _Pair,
+    pair: BodyPair,
     lost: float,
     poses: np.ndarray,
     semi_axes: np.ndarray,
@@ -145,57 +101,20 @@ def _link(
     angle = np.degrees(np.arccos(np.clip(mechanism.joints[1].between[2, 2], -1.0, 1.0)))
     taken = {link.part for link in others}
     kept = {part for link in others for part in link.between}
-    members = [[part for part in own if part not in taken] for own in pair.members]
+    members = [[part for part in own if part not in taken] for own in pair.parts]
     parts = [part for own in members if len(own) > 1 for part in own if part not in kept]
-    if saving < (1 - LEFT) * lost or not LEAST_ANGLE <= angle <= 180.0 - LEAST_ANGLE or not parts:
+    if saving < (1 - LEFT) * lost or not LEAST_ANGLE <= angle <= 180.0 - LEAST_ANGLE:
         return None
     whole = over_the_film(mechanism, pair.motion, pair.metric, some)
     motion = stage_frames(whole, len(poses))[1][1]  # about the first axis, not yet about the second
     joint = motion[:, :3, 3]
-    with_link = motion[:, None] @ _places(poses[:, parts], motion[:, None])
-    changes = judge.trials([Moved([part], with_link[some, [k]][:, None]) for k, part in enumerate(parts)])
     away = np.linalg.norm(poses[:, :, :3, 3] - joint[:, None], axis=2).mean(axis=0)
-    near = [
-        (away[part], k)
-        for k, (part, change) in enumerate(zip(parts, changes, strict=True))
-        if change.cost <= SHOWN * saving and away[part] <= REACH * semi_axes[part].max()
-    ]
-    if not near:
+    parts = sorted((p for p in parts if away[p] <= REACH * semi_axes[p].max()), key=away.__getitem__)
+    with_link = motion[:, None] @ places_on(motion, poses[:, parts])
+    changes = judge.trials([Moved([part], with_link[some, [k]][:, None]) for k, part in enumerate(parts)])
+    at = next((k for k, change in enumerate(changes) if change.cost <= SHOWN * saving), None)
+    if at is None:
         return None
-    at = min(near)[1]
     members.sort(key=lambda own: parts[at] not in own)
     own, other = (min((p for p in parts_of if p != parts[at]), key=away.__getitem__) for parts_of in members)
     return HiddenLink(parts[at], (own, other), with_link[:, at], joint, saving)
-
-
-def set_apart(steps: Sequence[Union], links: Sequence[HiddenLink], taken: int) -> list[Union]:
-    """A `union_sequence` in which the links' parts are bodies of their own, until a union costs more than they save.
-
-    taken: so many steps lead to the bodies between which the links are.
-    """
-    apart = {link.part for link in links}
-    bodies = {part: {part} for step in steps for part in step.pair}
-    pairs, done = [], 0  # any part of either body, and the cost
-    for k, step in enumerate(steps):
-        first, second = (bodies[part] - apart for part in step.pair)
-        bodies[step.pair[0]] |= bodies.pop(step.pair[1])
-        if first and second:
-            pairs.append((min(first), min(second), step.cost))
-            done += k < taken
-    for link in sorted(links, key=lambda link: link.saving):
-        while done < len(pairs) and pairs[done][2] <= link.saving:
-            done += 1
-        pairs.insert(done, (link.between[0], link.part, link.saving))
-        done += 1
-    return _named(pairs)
-
-
-def _named(pairs: Sequence[tuple[int, int, float]]) -> list[Union]:
-    """Unions of the bodies that two parts belong to, by the bodies' first parts."""
-    first = {part: part for a, b, _ in pairs for part in (a, b)}
-    steps = []
-    for a, b, cost in pairs:
-        kept, gone = sorted((first[a], first[b]))
-        first |= {part: kept for part, body in first.items() if body == gone}
-        steps.append(Union((kept, gone), cost))
-    return steps

@@ -1,0 +1,75 @@
+"""Two bodies, and what joint between them would explain how they move."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from wim_fast.posing.bodies import Judge, Moved
+from wim_fast.posing.body_structure import BodyStructure
+from wim_fast.posing.joint_start import start_joint
+from wim_fast.posing.mechanism import Joint, Kind, Mechanism
+from wim_fast.posing.mechanism_fit import fit_mechanism
+from wim_fast.posing.rigid import inverse, mean_motion, moved
+from wim_fast.posing.tree import rooted
+
+
+class BodyPair(NamedTuple):
+    """Two bodies of n and m parts that may be joined, in T frames. World frame and units.
+
+    Attributes:
+        parts: of either body.
+        places: (n, 4, 4) and (m, 4, 4) where these are on it, on average.
+        motion: (T, 2, 4, 4) of the bodies.
+        metric: (2, 6, 6) see `bodies.Bodies`.
+        joint: (T, 3) about where it may be.
+    """
+
+    parts: tuple[list[int], list[int]]
+    places: tuple[np.ndarray, np.ndarray]
+    motion: np.ndarray
+    metric: np.ndarray
+    joint: np.ndarray
+
+    @classmethod
+    def of(
+        cls, poses: np.ndarray, bodies: BodyStructure, first: int, second: int, joint: np.ndarray
+    ) -> BodyPair:
+        """Two of the bodies; poses (T, P, 4, 4) part to world."""
+        parts, pair = bodies.parts(), [first, second]
+        places = [places_on(bodies.motion[:, body], poses[:, parts[body]]) for body in pair]
+        own = (parts[first], parts[second]), (places[0], places[1])
+        return cls(*own, bodies.motion[:, pair], bodies.metric[pair], joint)
+
+    def moved(self, motion: np.ndarray) -> Moved:
+        """All their parts, as (T, 2, 4, 4) takes them along."""
+        poses = [motion[:, [k]] @ place for k, place in enumerate(self.places)]
+        return Moved([*self.parts[0], *self.parts[1]], np.concatenate(poses, axis=1))
+
+    def fitted(self, kind: Kind, choice: int, some: Sequence[int]) -> tuple[Mechanism, float]:
+        """The joint of a kind that is nearest to their motion in some frames, and how far off it is.
+
+        choice: see `joint_start.start_joint`.
+        """
+        motion = self.motion[some]
+        first, second = motion.swapaxes(0, 1)
+        still, to_first = np.eye(4), inverse(first)
+        start = start_joint(kind, to_first @ second, moved(to_first, self.joint[some]), still, choice)
+        root = Joint("free", still, still, still, (first,))
+        return fit_mechanism(Mechanism(rooted(np.array([[0, 1]]), 0), (root, start)), motion, self.metric)
+
+
+def places_on(motion: np.ndarray, poses: np.ndarray) -> np.ndarray:
+    """(n, 4, 4) where parts in (T, n, 4, 4) are on what moves by (T, 4, 4), on average."""
+    return mean_motion(np.swapaxes(inverse(motion)[:, None] @ poses, 0, 1))
+
+
+def take_bodies(judge: Judge, poses: np.ndarray, bodies: BodyStructure, some: Sequence[int]) -> None:
+    """From now on the judge, of frames `some`, has all parts move with their bodies; poses (T, P, 4, 4)."""
+    together = np.empty_like(poses[some])
+    for body, parts in enumerate(bodies.parts()):
+        motion = bodies.motion[:, body]
+        together[:, parts] = motion[some, None] @ places_on(motion, poses[:, parts])
+    judge.take(judge.trials([Moved(list(range(poses.shape[1])), together)])[0])
