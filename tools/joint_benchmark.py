@@ -5,7 +5,7 @@ Every joint of the robot that moved is matched with one axis of the fitted mecha
 values go together. A kind is right if it is the robot's; the error of an axis is between the lines in the world, rms
 over the frames.
 
-    python tools/joint_benchmark.py runs/franka_1
+    python tools/joint_benchmark.py runs/franka_1 --parts-found auto
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from rich.console import Console
 from rich.table import Table
 from scipy.optimize import linear_sum_assignment
 
+from wim_fast.commands.model_flags import add_parts_found
 from wim_fast.posing.mechanism import AXIAL, stage_frames
+from wim_fast.posing.skeleton import PartsFound
 from wim_fast.runs.mechanism import fit_run
 from wim_fast.runs.run import load_run
 
@@ -56,10 +58,10 @@ def true_axes(file: Path, frames: list[int]) -> list[Axis]:
     return [axis for axis in found if axis.span > MOVED.get(axis.kind, 0.0)]
 
 
-def found_axes(path: Path) -> tuple[list[Axis], list[int]]:
+def found_axes(path: Path, parts_found: PartsFound) -> tuple[list[Axis], list[int]]:
     """Of the mechanism of a run, units of the scene, and the frames it was trained on."""
     run = load_run(path)
-    fitted = fit_run(run).mechanism
+    fitted = fit_run(run, parts_found).mechanism
     frames = stage_frames(fitted, len(run.frame_ids))
     axes = []
     for part, joint in enumerate(fitted.joints):
@@ -145,9 +147,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n    python")[0])
     parser.add_argument("run", type=Path, nargs="+", help="trained on a scene of tools/make_robot_scene.py")
     parser.add_argument("--truth", type=Path, help="gt.npz with the truth (default: that in the run's scene)")
+    add_parts_found(parser, None, "the joints between N bodies")
     args = parser.parse_args()
     for path in args.run:
-        found, frames = found_axes(path)
+        found, frames = found_axes(path, args.parts_found)
         file = args.truth or Path(load_run(path).config.scene.scene) / "gt.npz"
         points = np.load(file)["points"]
         extent = float(np.ptp(points.reshape(-1, 3), axis=0).max())

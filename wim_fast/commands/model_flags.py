@@ -32,18 +32,23 @@ def add_mesh_arguments(parser: argparse.ArgumentParser) -> None:
         "--texture", type=int, metavar="SIZE", help="bake colours to a texture (glb, html, obj), such as 2048"
     )
     parser.add_argument("--baked-light", action="store_true", help="colours as lit in the film")
-    add_parts_found(parser, None, "a bone for each of N bodies; with urdf and mjcf a link")
+    add_parts_found(parser, "usual", "a bone for each of N bodies; with urdf and mjcf a link")
     parser.add_argument(
         "--fps", type=positive, default=30.0, metavar="X", help="frames per second of the film (default: 30)"
     )
 
 
-def add_parts_found(parser: argparse.ArgumentParser, default: Literal["auto"] | None, what: str) -> None:
-    """--parts-found, for a command that takes bodies or parts; `what` it does with N bodies."""
-    named = "all" if default is None else default
+def add_parts_found(
+    parser: argparse.ArgumentParser, default: Literal["auto", "usual"] | None, what: str
+) -> None:
+    """--parts-found, for a command that takes bodies or parts; `what` it does with N bodies.
+
+    default: "usual" is what `export.asset.Settings` has it.
+    """
+    named = {None: "all", "usual": "auto with urdf and mjcf, else all"}.get(default, default)
     parser.add_argument(
         "--parts-found",
-        type=parts_found,
+        type=_usual_or_parts_found if default == "usual" else parts_found,
         default=default,
         metavar="N",
         help=f"{what} (auto: as many as were found, all: every part by itself; default: {named})",
@@ -57,6 +62,10 @@ def parts_found(text: str) -> int | Literal["auto"] | None:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is no number, nor auto or all")
     return int(text)
+
+
+def _usual_or_parts_found(text: str) -> int | Literal["auto", "usual"] | None:
+    return "usual" if text == "usual" else parts_found(text)
 
 
 def mesh_arguments(args: argparse.Namespace) -> dict[str, Any]:

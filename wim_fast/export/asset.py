@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from wim_fast.export.texture import Atlas, bake
 from wim_fast.model.motion import Motion
 from wim_fast.posing.skeleton import PartsFound
 from wim_fast.runs.trained_model import TrainedModel
+
+Usual = Literal["usual"]
 
 FPS = 30.0
 DENSITY = 1000.0  # of water, and about that of animals
@@ -35,7 +38,8 @@ class Settings:
         texture: texels a side; None: colours per vertex.
         baked_light: colours with the light that depends on the normal, as it falls in the rest frame.
         parts_found: so many bodies, a bone, for simulators a link, for each; "auto": as many as explain the motion
-            best; None: a bone for each part, links as the joints between parts say.
+            best; None: a bone for each part, links as the joints between parts say; "usual": a bone for each part, a
+            link for each body.
         fps: frames of the recording per second.
         sequence: one file per frame trained on, in a folder.
         density: for simulators, kg per cubic unit of the recording.
@@ -46,7 +50,7 @@ class Settings:
     faces: int | None = None
     texture: int | None = None
     baked_light: bool = False
-    parts_found: PartsFound = None
+    parts_found: PartsFound | Usual = "usual"
     fps: float = FPS
     sequence: bool = False
     density: float = DENSITY
@@ -87,7 +91,7 @@ class Asset:
         """The bones."""
         if self.settings.fps <= 0:
             raise UserError(f"fps {self.settings.fps:g}", "is no number of frames", "give a positive number")
-        return make_rig(self.run, self.frame, self.settings.parts_found, self.settings.fps)
+        return make_rig(self.run, self.frame, self._parts_found(None), self.settings.fps)
 
     @cached_property
     def atlas(self) -> Atlas | None:
@@ -115,9 +119,15 @@ class Asset:
     def links(self) -> LinkModel:
         """Rigid links and joints, z up, in the recording's units."""
         of = self.settings
+        found = self._parts_found("auto")
         return link_model(
-            self.run, self.surface, self.upright, self.rig.times, of.density, of.collision, of.parts_found
+            self.run, self.surface, self.upright, self.rig.times, of.density, of.collision, found
         )
+
+    def _parts_found(self, usual: PartsFound) -> PartsFound:
+        """As was chosen."""
+        chosen = self.settings.parts_found
+        return usual if chosen == "usual" else chosen
 
     @cached_property
     def recorded(self) -> Placement:

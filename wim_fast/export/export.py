@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wim_fast.errors import UserError
-from wim_fast.export.asset import DENSITY, FPS, Asset, Settings
+from wim_fast.export.asset import DENSITY, FPS, Asset, Settings, Usual
 from wim_fast.export.compare import Loss, measure_loss
 from wim_fast.export.formats import FORMATS
 from wim_fast.files import check_free, output_folder, write_atomic
@@ -39,7 +39,7 @@ def export_run(
     faces: int | None = None,
     texture: int | None = None,
     baked_light: bool = False,
-    parts_found: PartsFound = None,
+    parts_found: PartsFound | Usual = "usual",
     fps: float = FPS,
     sequence: bool = False,
     density: float = DENSITY,
