@@ -6,10 +6,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+from moving_parts import ShiftJudge, bodies_of
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from tests.moving_parts import ShiftJudge, bodies_of
 from wim_fast.posing.bodies import (
     Union,
     body_centers,

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from moving_parts import bodies_of
 from scipy.spatial.transform import Rotation
 
-from tests.moving_parts import bodies_of
 from wim_fast.posing.body_sequence import BodySequence
 from wim_fast.posing.rigid import inverse, moved, rigid
 
@@ -66,6 +66,7 @@ def test_a_hip_between_trunk_and_thigh() -> None:
     bodies = sequence.at()
     assert bodies.body_of_part.tolist() == [0, 1, 0, 2, 2]
     assert {frozenset(edge) for edge in bodies.edges.tolist()} == {frozenset((0, 1)), frozenset((1, 2))}
+    assert bodies.hidden == {1: (0, 2)}
     true = DRIFT @ at(*JOINT)
     for joint in bodies.joints.swapaxes(0, 1):
         np.testing.assert_allclose(joint, true[:, :3, 3], atol=2e-3)
@@ -81,6 +82,7 @@ def test_its_part_is_united_again_where_fewer_bodies_are_asked_for() -> None:
     assert [step.pair for step in sequence.steps[-2:]] == [(1, 3), (0, 1)]
     assert sequence.steps[-2].cost == link.saving
     assert sequence.at(2).body_of_part.tolist() == [0, 1, 0, 1, 1]
+    assert not sequence.at(2).hidden
     for count in range(1, 6):
         bodies = sequence.at(count)
         assert (bodies.count, len(bodies.edges), bodies.joints.shape) == (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from moving_parts import bodies_of
 from scipy.spatial.transform import Rotation
 
-from tests.moving_parts import bodies_of
 from wim_fast.posing.rigid import rigid
 
 FRAMES = 40

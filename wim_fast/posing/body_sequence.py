@@ -80,14 +80,14 @@ class BodySequence:
         count = self.proposed if count is None else count
         if count not in self._found:
             bodies = united(self.poses, self.metric, self.steps[: len(self.metric) - count])
-            tree = self._tree(bodies)
-            self._found[count] = BodyStructure(bodies.body_of_part, *tree, bodies.motion, bodies.metric)
+            self._found[count] = self._structure(bodies)
         return self._found[count]
 
-    def _tree(self, bodies: Bodies) -> tuple[np.ndarray, np.ndarray]:
-        """See `body_tree.body_tree`; a link that is a body is put into the joint that it was found in."""
+    def _structure(self, bodies: Bodies) -> BodyStructure:
+        """Their tree (`body_tree.body_tree`); a link that is a body is put into the joint that it was found in."""
         of_part = bodies.body_of_part
-        links = [link for link in self.links if np.count_nonzero(of_part == of_part[link.part]) == 1]
+        size = np.bincount(of_part)
+        links = [link for link in self.links if size[of_part[link.part]] == 1]
         without = of_part.copy()  # as if the links' parts were of the bodies that they were taken from
         for link in links:
             without[link.part] = of_part[link.between[0]]
@@ -97,7 +97,10 @@ class BodySequence:
         edges = others[edges]
         for link in links:
             edges, joints = _with_link(edges, joints, link, of_part)
-        return edges, joints
+        hidden = {
+            int(of_part[link.part]): tuple(sorted(of_part[list(link.between)].tolist())) for link in links
+        }
+        return BodyStructure(of_part, edges, joints, bodies.motion, bodies.metric, hidden)
 
     @cached_property
     def _found(self) -> dict[int, BodyStructure]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,6 +18,7 @@ class BodyStructure:
         joints: (T, B-1, 3).
         motion: (T, B, 4, 4) body to world.
         metric: (B, 6, 6) see `bodies.Bodies`.
+        hidden: bodies that hide in a joint, each with the two between which it is (`posing/hidden_links.py`).
     """
 
     body_of_part: np.ndarray
@@ -24,6 +26,7 @@ class BodyStructure:
     joints: np.ndarray
     motion: np.ndarray
     metric: np.ndarray
+    hidden: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def count(self) -> int:

@@ -58,7 +58,10 @@ def merge_parts(run: TrainedModel, count: int | None = None) -> Merging:
 
 
 def merge_report(run: TrainedModel, merging: Merging) -> dict[str, Any]:
-    """What merge.json holds. `change`: what rays see changes by so much (`posing/seen_judge.py`)."""
+    """What merge.json holds.
+
+    `change`: what rays see changes by so much (`posing/seen_judge.py`). `hidden`: see `BodyStructure`.
+    """
     criterion, count = merging.sequence.criterion, merging.parts
     return {
         "run": str(run.path),
@@ -77,6 +80,7 @@ def merge_report(run: TrainedModel, merging: Merging) -> dict[str, Any]:
         ],
         "bodies": merging.merged.parts(),
         "edges": merging.merged.edges.tolist(),
+        "hidden": {str(body): list(between) for body, between in merging.merged.hidden.items()},
     }
 
 

@@ -74,14 +74,17 @@ def steps_table(merging: Merging) -> Table:
 
 
 def bodies_table(bodies: BodyStructure) -> Table:
-    """The bodies and the joints between them."""
+    """The bodies and the joints between them, and which of them no picture shows to turn."""
     table = Table(title="bodies", title_justify="left")
-    for heading in ("body", "parts", "joints (to body)"):
+    for heading in ("body", "parts", "joints (to body)", "")[: 4 if bodies.hidden else 3]:
         table.add_column(heading, justify="left")
     edges = bodies.edges.tolist()
     for body, parts in enumerate(bodies.parts()):
         joints = [f"{joint} (to {sum(edge) - body})" for joint, edge in enumerate(edges) if body in edge]
-        table.add_row(str(body), " ".join(map(str, parts)), ", ".join(joints))
+        row = [str(body), " ".join(map(str, parts)), ", ".join(joints)]
+        if body in bodies.hidden:
+            row.append("hides between {} and {}".format(*bodies.hidden[body]))
+        table.add_row(*row)
     return table
 
 
