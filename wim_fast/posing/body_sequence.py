@@ -97,9 +97,8 @@ class BodySequence:
         edges = others[edges]
         for link in links:
             edges, joints = _with_link(edges, joints, link, of_part)
-        hidden = {
-            int(of_part[link.part]): tuple(sorted(of_part[list(link.between)].tolist())) for link in links
-        }
+        ends = {int(of_part[link.part]): sorted(of_part[list(link.between)].tolist()) for link in links}
+        hidden = {body: (first, second) for body, (first, second) in ends.items() if first < second}
         return BodyStructure(of_part, edges, joints, bodies.motion, bodies.metric, hidden)
 
     @cached_property

@@ -26,7 +26,7 @@ class BodyStructure:
     joints: np.ndarray
     motion: np.ndarray
     metric: np.ndarray
-    hidden: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    hidden: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
