@@ -7,6 +7,7 @@ import pytest
 from moving_joints import chain
 
 from wim_fast import load_run
+from wim_fast.posing import body_sequence
 from wim_fast.posing.joint_choice import start_mechanism
 from wim_fast.posing.mechanism import part_poses, stage_frames
 from wim_fast.runs import mechanism as module
@@ -14,7 +15,7 @@ from wim_fast.runs import mechanism as module
 
 @pytest.mark.parametrize(("frames", "parts_found"), [(60, None), (4, None), (60, 3)])
 def test_it_follows_the_learned_poses(tiny_run, monkeypatch, frames: int, parts_found: int | None) -> None:
-    monkeypatch.setattr(module, "FRAMES", frames)
+    monkeypatch.setattr(body_sequence, "FRAMES", frames)
     run = load_run(tiny_run.path)
     fitted = module.fit_run(run, parts_found)
     poses = part_poses(fitted.mechanism, len(run.frame_ids))
