@@ -1,10 +1,10 @@
 """Links that hide in a joint: bodies that turn against each other about two axes have a third one between them.
 
-The housing of a hip turns about an axis round which it looks the same, so that nothing is lost to the eye if it goes with
+The housing of a hip turns about an axis round which it looks the same, so that nothing seen is lost if it goes with
 the trunk, or with the thigh. But the thigh tells: it turns about the hip's axis and about its own. So joints are taken
-to be hinges. Where one that is fitted to the learned motion changes as much of what is seen as a body is worth, and two
-hinges whose axes meet change little, there is a link between them, and the part nearest to where they meet is its.
-A ball, or a spine that bends everywhere, is no pair of hinges.
+to be hinges. Where one that is fitted to the learned motion changes more of what is seen than a body is worth, and two
+hinges whose axes meet change little, there is a link between the two bodies, and the part nearest to where the axes
+meet is what shows of it. A ball, or a spine that bends everywhere, is no pair of hinges.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LEAST_ANGLE = 30.0
 """Degrees between two axes. Nearly parallel ones meet anywhere, and are a hinge that slips."""
 
 WORTH = 1.5
-"""A link must save so many times what a body is worth: it is told by the errors of poses alone."""
+"""A link must save so many times what a body is worth: it is told by how others move, and their poses have errors."""
 
 SHOWN = 0.5
 """A part is the link's if it changes no more, as it moves with it, than such a share of what the link saves."""

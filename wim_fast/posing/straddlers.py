@@ -18,7 +18,7 @@ from wim_fast.posing.mechanism import part_poses
 from wim_fast.posing.rigid import exponential, inverse, logarithm, mean_motion
 
 CHANGES = 0.5
-"""So much may change if it follows, of what a body is worth. Links that turn by themselves change twice that or more."""
+"""So much may change if it follows, of what a body is worth. Most links that turn by themselves change all of it."""
 
 POWERS = 2  # of the hinge's angle: what follows it moves by a polynomial
 
