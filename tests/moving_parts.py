@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from wim_fast.posing.bodies import Moved, Trial
 from wim_fast.posing.body_sequence import SEEN, BodySequence, find_bodies
 from wim_fast.posing.ellipsoids import part_contacts, surface_metric
-from wim_fast.posing.rigid import inverse, logarithm
+from wim_fast.posing.rigid import inverse, logarithm, rigid
 
 NOISE = 0.01  # rms shift of a part's surface for which it is not worth to have a body more
 
@@ -39,3 +40,8 @@ def bodies_of(poses: np.ndarray, semi_axes: np.ndarray) -> BodySequence:
     exposed = np.clip(part_contacts(poses, semi_axes).exposed[:, None, None] / 0.03, 1e-3, 1.0)
     metric = exposed * surface_metric(semi_axes) * SEEN / NOISE**2
     return find_bodies(poses, semi_axes, ShiftJudge(poses, metric))
+
+
+def turned(axis: tuple[float, float, float], angles: np.ndarray) -> np.ndarray:
+    """(T, 4, 4) about an axis through the origin."""
+    return rigid(Rotation.from_rotvec(angles[:, None] * np.array(axis)).as_matrix(), np.zeros(3))

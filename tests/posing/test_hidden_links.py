@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from moving_parts import bodies_of
-from scipy.spatial.transform import Rotation
+from moving_parts import bodies_of, turned
 
 from wim_fast.posing.body_sequence import BodySequence
 from wim_fast.posing.rigid import inverse, moved, rigid
@@ -19,11 +18,6 @@ HOUSING = 1  # which of the parts
 SEMI_AXES = np.array(
     [[0.16, 0.06, 0.06], [0.05, 0.05, 0.05], [0.16, 0.06, 0.06], [0.04, 0.04, 0.15], [0.05, 0.04, 0.15]]
 )
-
-
-def turned(axis: tuple[float, float, float], angles: np.ndarray) -> np.ndarray:
-    """(T, 4, 4) about an axis through the origin."""
-    return rigid(Rotation.from_rotvec(angles[:, None] * np.array(axis)).as_matrix(), np.zeros(3))
 
 
 def at(x: float, y: float, z: float) -> np.ndarray:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from moving_parts import bodies_of
-from scipy.spatial.transform import Rotation
+from moving_parts import bodies_of, turned
 
 from wim_fast.posing.rigid import rigid
 
@@ -13,11 +12,6 @@ FRAMES = 40
 TIME = np.linspace(0, 2 * np.pi, FRAMES)
 KNEE = np.sin(TIME)
 SEMI_AXES = np.tile([0.16, 0.05, 0.05], (5, 1))
-
-
-def turned(axis: tuple[float, float, float], angles: np.ndarray) -> np.ndarray:
-    """(T, 4, 4) about an axis through the origin."""
-    return rigid(Rotation.from_rotvec(angles[:, None] * np.array(axis)).as_matrix(), np.zeros(3))
 
 
 def along(x: float) -> np.ndarray:

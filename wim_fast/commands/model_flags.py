@@ -32,23 +32,21 @@ def add_mesh_arguments(parser: argparse.ArgumentParser) -> None:
         "--texture", type=int, metavar="SIZE", help="bake colours to a texture (glb, html, obj), such as 2048"
     )
     parser.add_argument("--baked-light", action="store_true", help="colours as lit in the film")
-    add_parts_found(parser, "usual", "a bone for each of N bodies; with urdf and mjcf a link")
+    add_parts_found(parser, argparse.SUPPRESS, "a bone for each of N bodies; with urdf and mjcf a link")
     parser.add_argument(
         "--fps", type=positive, default=30.0, metavar="X", help="frames per second of the film (default: 30)"
     )
 
 
-def add_parts_found(
-    parser: argparse.ArgumentParser, default: Literal["auto", "usual"] | None, what: str
-) -> None:
+def add_parts_found(parser: argparse.ArgumentParser, default: str | None, what: str) -> None:
     """--parts-found, for a command that takes bodies or parts; `what` it does with N bodies.
 
-    default: "usual" is what `export.asset.Settings` has it.
+    default: "auto", None for all, or SUPPRESS: as `export.asset.Settings` has it.
     """
-    named = {None: "all", "usual": "auto with urdf and mjcf, else all"}.get(default, default)
+    named = {None: "all", argparse.SUPPRESS: "auto with urdf and mjcf, else all"}.get(default, default)
     parser.add_argument(
         "--parts-found",
-        type=_usual_or_parts_found if default == "usual" else parts_found,
+        type=parts_found,
         default=default,
         metavar="N",
         help=f"{what} (auto: as many as were found, all: every part by itself; default: {named})",
@@ -64,13 +62,10 @@ def parts_found(text: str) -> int | Literal["auto"] | None:
     return int(text)
 
 
-def _usual_or_parts_found(text: str) -> int | Literal["auto", "usual"] | None:
-    return "usual" if text == "usual" else parts_found(text)
-
-
 def mesh_arguments(args: argparse.Namespace) -> dict[str, Any]:
-    """What `add_mesh_arguments` parsed, as arguments of `export_run` and `export.asset.Settings`."""
+    """What `add_mesh_arguments` parsed, and was given, as arguments of `export_run` and `export.asset.Settings`."""
     return {
         name: getattr(args, name)
         for name in ("frame", "faces", "texture", "baked_light", "parts_found", "fps")
+        if hasattr(args, name)
     }

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from wim_fast.posing.rigid import adjoint, exponential, inverse, logarithm, mean_motion
+from wim_fast.posing.rigid import adjoint, exponential, inverse, logarithm, mean_motion, mean_places
 
 
 class Moved(NamedTuple):
@@ -86,8 +86,8 @@ class _Body(NamedTuple):
 
     def moved(self, poses: np.ndarray) -> Moved:
         """Its parts at their mean places on it; `poses` (T, P, 4, 4) as they were learned."""
-        on_body = inverse(self.motion)[:, None] @ poses[:, self.parts]
-        return Moved(self.parts, self.motion[:, None] @ mean_motion(np.swapaxes(on_body, 0, 1)))
+        motion = self.motion[:, None]
+        return Moved(self.parts, motion @ mean_places(motion, poses[:, self.parts]))
 
 
 def union_sequence(poses: np.ndarray, metric: np.ndarray, touching: np.ndarray, judge: Judge) -> list[Union]:

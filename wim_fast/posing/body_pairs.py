@@ -12,7 +12,7 @@ from wim_fast.posing.body_structure import BodyStructure
 from wim_fast.posing.joint_start import start_joint
 from wim_fast.posing.mechanism import Joint, Kind, Mechanism
 from wim_fast.posing.mechanism_fit import fit_mechanism
-from wim_fast.posing.rigid import inverse, mean_motion, moved
+from wim_fast.posing.rigid import inverse, mean_places, moved
 from wim_fast.posing.tree import rooted
 
 
@@ -39,7 +39,7 @@ class BodyPair(NamedTuple):
     ) -> BodyPair:
         """Two of the bodies; poses (T, P, 4, 4) part to world."""
         parts, pair = bodies.parts(), [first, second]
-        places = [places_on(bodies.motion[:, body], poses[:, parts[body]]) for body in pair]
+        places = [mean_places(bodies.motion[:, [body]], poses[:, parts[body]]) for body in pair]
         own = (parts[first], parts[second]), (places[0], places[1])
         return cls(*own, bodies.motion[:, pair], bodies.metric[pair], joint)
 
@@ -61,15 +61,10 @@ class BodyPair(NamedTuple):
         return fit_mechanism(Mechanism(rooted(np.array([[0, 1]]), 0), (root, start)), motion, self.metric)
 
 
-def places_on(motion: np.ndarray, poses: np.ndarray) -> np.ndarray:
-    """(n, 4, 4) where parts in (T, n, 4, 4) are on what moves by (T, 4, 4), on average."""
-    return mean_motion(np.swapaxes(inverse(motion)[:, None] @ poses, 0, 1))
-
-
 def take_bodies(judge: Judge, poses: np.ndarray, bodies: BodyStructure, some: Sequence[int]) -> None:
     """From now on the judge, of frames `some`, has all parts move with their bodies; poses (T, P, 4, 4)."""
     together = np.empty_like(poses[some])
     for body, parts in enumerate(bodies.parts()):
-        motion = bodies.motion[:, body]
-        together[:, parts] = motion[some, None] @ places_on(motion, poses[:, parts])
+        motion = bodies.motion[:, [body]]
+        together[:, parts] = motion[some] @ mean_places(motion, poses[:, parts])
     judge.take(judge.trials([Moved(list(range(poses.shape[1])), together)])[0])

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from wim_fast.posing.bodies import Judge, Moved
-from wim_fast.posing.body_pairs import BodyPair, places_on, take_bodies
+from wim_fast.posing.body_pairs import BodyPair, take_bodies
 from wim_fast.posing.body_structure import BodyStructure
 from wim_fast.posing.mechanism import part_poses, stage_frames
 from wim_fast.posing.mechanism_fit import over_the_film
+from wim_fast.posing.rigid import mean_places
 
 LEFT = 0.25
 """Two hinges may leave so much of what one changes: a ball leaves more."""
@@ -110,7 +111,7 @@ def _link(
     joint = motion[:, :3, 3]
     away = np.linalg.norm(poses[:, :, :3, 3] - joint[:, None], axis=2).mean(axis=0)
     parts = sorted((p for p in parts if away[p] <= REACH * semi_axes[p].max()), key=away.__getitem__)
-    with_link = motion[:, None] @ places_on(motion, poses[:, parts])
+    with_link = motion[:, None] @ mean_places(motion[:, None], poses[:, parts])
     changes = judge.trials([Moved([part], with_link[some, [k]][:, None]) for k, part in enumerate(parts)])
     at = next((k for k, change in enumerate(changes) if change.cost <= SHOWN * saving), None)
     if at is None:

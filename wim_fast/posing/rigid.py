@@ -45,6 +45,11 @@ def mean_motion(motions: np.ndarray, iterations: int = 3) -> np.ndarray:
     return mean
 
 
+def mean_places(carrier: np.ndarray, motions: np.ndarray) -> np.ndarray:
+    """(n, 4, 4) where n motions (T, n, 4, 4) are on what carries them (T, n or 1, 4, 4), on average."""
+    return mean_motion(np.swapaxes(inverse(carrier) @ motions, 0, 1))
+
+
 def quaternion(rotation: np.ndarray) -> np.ndarray:
     """(3, 3) or (N, 3, 3) -> (..., 4) as w, x, y, z."""
     return np.roll(Rotation.from_matrix(rotation).as_quat(), 1, axis=-1)

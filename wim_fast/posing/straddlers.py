@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from wim_fast.posing.bodies import Judge, Moved
-from wim_fast.posing.body_pairs import BodyPair, places_on, take_bodies
+from wim_fast.posing.body_pairs import BodyPair, take_bodies
 from wim_fast.posing.body_structure import BodyStructure
 from wim_fast.posing.mechanism import part_poses
-from wim_fast.posing.rigid import exponential, inverse, logarithm, mean_motion
+from wim_fast.posing.rigid import exponential, inverse, logarithm, mean_motion, mean_places
 
 CHANGES = 0.5
 """So much may change if it follows, of what a body is worth. Most links that turn by themselves change all of it."""
@@ -41,18 +41,23 @@ def find_straddler(
         worth: a body must save so much of what is seen.
     """
     take_bodies(judge, poses, bodies, some)
-    between = [(body, here) for body in range(bodies.count) if len(here := _joints_of(bodies, body)) == 2]
-    trials = judge.trials([_led(poses, bodies, body, here, some) for body, here in between])
-    costs = [trial.cost for trial in trials]
+    between = [(body, rows) for body in range(bodies.count) if len(rows := _joints_of(bodies, body)) == 2]
+    ends = [(bodies.edges[rows].sum(axis=1) - body).tolist() for body, rows in between]
+    led = [
+        _led(poses, bodies, body, two, bodies.joints[:, rows].mean(axis=1), some)
+        for (body, rows), two in zip(between, ends, strict=True)
+    ]
+    costs = [trial.cost for trial in judge.trials(led)]
     if not costs or min(costs) > CHANGES * worth:
         return None
-    body, here = between[int(np.argmin(costs))]
-    own, ends = bodies.parts()[body], (bodies.edges[here].sum(axis=1) - body).tolist()
-    with_ends = []
-    for motion in bodies.motion[:, ends].swapaxes(0, 1):
-        with_ends.append(Moved(own, motion[some, None] @ places_on(motion, poses[:, own])))
-    end = ends[int(np.argmin([trial.cost for trial in judge.trials(with_ends)]))]
-    return Straddler((own[0], bodies.parts()[end][0]), max(min(costs), 0.0))
+    least = int(np.argmin(costs))
+    own = bodies.parts()[between[least][0]]
+    with_end = []
+    for end in ends[least]:
+        motion = bodies.motion[:, [end]]
+        with_end.append(Moved(own, motion[some] @ mean_places(motion, poses[:, own])))
+    goes = ends[least][int(np.argmin([trial.cost for trial in judge.trials(with_end)]))]
+    return Straddler((own[0], bodies.parts()[goes][0]), max(costs[least], 0.0))
 
 
 def _joints_of(bodies: BodyStructure, body: int) -> np.ndarray:
@@ -61,17 +66,22 @@ def _joints_of(bodies: BodyStructure, body: int) -> np.ndarray:
 
 
 def _led(
-    poses: np.ndarray, bodies: BodyStructure, body: int, joints: np.ndarray, some: Sequence[int]
+    poses: np.ndarray,
+    bodies: BodyStructure,
+    body: int,
+    ends: list[int],
+    joint: np.ndarray,
+    some: Sequence[int],
 ) -> Moved:
-    """A body that follows the hinge between the two that its joints lead to, and these."""
-    first, second = (bodies.edges[joints].sum(axis=1) - body).tolist()
-    pair = BodyPair.of(poses, bodies, first, second, bodies.joints[:, joints].mean(axis=1))
+    """A body that follows the hinge between two others, which is about at `joint` (T, 3), and these."""
+    first, second = ends
+    pair = BodyPair.of(poses, bodies, first, second, joint)
     hinge = pair.fitted("revolute", 0, some)[0]
-    ends = part_poses(hinge, len(some))
-    motion, own = bodies.motion[:, body], bodies.parts()[body]
-    led = _following(ends[:, 0], motion[some], hinge.joints[1].values()[:, 0])
-    moved = pair.moved(ends)
-    own_poses = led[:, None] @ places_on(motion, poses[:, own])
+    motion, own = bodies.motion[:, [body]], bodies.parts()[body]
+    there = part_poses(hinge, len(some))
+    led = _following(there[:, 0], motion[some, 0], hinge.joints[1].values()[:, 0])
+    moved = pair.moved(there)
+    own_poses = led[:, None] @ mean_places(motion, poses[:, own])
     return Moved([*moved.parts, *own], np.concatenate([moved.poses, own_poses], axis=1))
 
 

@@ -11,7 +11,7 @@ from wim_fast.posing.ellipsoids import surface_metric
 from wim_fast.posing.joint_choice import Poses, choose_joints
 from wim_fast.posing.mechanism import Mechanism, bodies, part_poses, stage_frames
 from wim_fast.posing.mechanism_fit import over_the_film
-from wim_fast.posing.rigid import inverse, logarithm, mean_motion, rigid
+from wim_fast.posing.rigid import inverse, logarithm, mean_places, rigid
 from wim_fast.posing.skeleton import Node, PartsFound
 from wim_fast.runs.bodies import bodies_of
 from wim_fast.runs.skeleton import skeleton_of
@@ -80,7 +80,7 @@ def _off(
         learned: (T, P, 4, 4) of the parts, each at its mean place on its node.
         metric: (P, 6, 6) of the parts.
     """
-    on_node = mean_motion(np.swapaxes(inverse(poses)[:, node_of_part] @ learned, 0, 1))
+    on_node = mean_places(poses[:, node_of_part], learned)
     twist = logarithm(inverse(learned) @ fitted[:, node_of_part] @ on_node)
 
     def rms(square: np.ndarray) -> np.ndarray:
