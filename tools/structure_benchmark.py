@@ -10,7 +10,8 @@ make_robot_scene.py's --list or a URDF, with the seed of its motion.
 A body of the robot is what moved as one: links joined by a joint that turned by less than 5 degrees, or slid by less
 than 0.05, are one, and links without a surface count to what carries them. Bodies found and true are matched one to one
 by the surface they share. An edge is right when it joins two bodies that the robot joins; as a share of the edges found
-or true, whichever are more. A surface point is right when it lies on the body that its own is matched with.
+or true, whichever are more. A surface point is right when the face of the exported mesh
+that is nearest to it in the rest frame goes with the body that its own is matched with.
 """
 
 from __future__ import annotations
@@ -27,8 +28,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 from scipy.optimize import linear_sum_assignment
+from scipy.spatial import cKDTree
 
+from wim_fast.export.surface import extract_surface
 from wim_fast.posing.rigid import inverse, rigid
+from wim_fast.posing.surface_bodies import carrying, share_out
 
 TOOLS = Path(__file__).resolve().parent
 ROBOTS = (
@@ -37,7 +41,6 @@ ROBOTS = (
 )
 TURNED, SLID = 5.0, 0.05  # degrees, units of the scene
 LEAST_SURFACE = 0.003  # of the whole: less of it is no body that one could find
-VOTES = 6  # frames in which it is looked up which part is where
 
 
 @dataclass(frozen=True)
@@ -153,12 +156,21 @@ def score_run(path: Path) -> tuple[Score, float]:
     weight = (gt["link_surface"] / np.maximum(np.bincount(links, minlength=len(gt["link_surface"])), 1))[
         links
     ]
-    points = gt["points"][frames] / run.coordinate_scale
-    votes = np.zeros((points.shape[1], bodies.count))
-    for frame in np.linspace(0, len(frames) - 1, min(VOTES, len(frames))).round().astype(int):
-        body = bodies.body_of_part[run.parts_at(points[frame], int(frame))]
-        votes[np.arange(len(body)), body] += 1
-    return score(truth, links, weight, votes.argmax(axis=1), bodies.edges), seconds
+    surface = extract_surface(run)
+    carried = carrying(
+        run.model,
+        run.motion,
+        bodies.motion,
+        bodies.body_of_part,
+        surface.frame,
+        surface.vertices,
+        run.inv_s,
+        run.backend,
+    )
+    body = share_out(carried, surface.vertices, surface.faces, surface.colors)
+    middle = surface.vertices[surface.faces].mean(axis=1)
+    nearest = cKDTree(middle).query(gt["points"][frames[surface.frame]] / run.coordinate_scale)[1]
+    return score(truth, links, weight, body[nearest], bodies.edges), seconds
 
 
 def prepared(robot: str, args: argparse.Namespace) -> Path:

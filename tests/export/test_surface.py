@@ -12,11 +12,11 @@ from wim_fast import SceneWarning, UserError
 from wim_fast.export.asset import Asset, Settings
 from wim_fast.export.binding import rigid_motions, skinned
 from wim_fast.export.placement import y_up
-from wim_fast.export.rest import least_overlapping, overlap
 from wim_fast.export.surface import extract_surface
 from wim_fast.export.triangles import is_closed
 from wim_fast.model.distance_grid import DistanceGrid
 from wim_fast.model.motion import Motion, posed_at
+from wim_fast.posing.rest_frame import least_overlapping, overlap
 
 
 @pytest.fixture(scope="module")

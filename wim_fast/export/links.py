@@ -19,7 +19,9 @@ from wim_fast.export.surface import Surface
 from wim_fast.posing.mechanism import Joint, Kind, Mechanism, stage_frames, zeroed
 from wim_fast.posing.rigid import inverse, rigid
 from wim_fast.posing.skeleton import PartsFound
+from wim_fast.posing.surface_bodies import carrying, share_out
 from wim_fast.runs.mechanism import FittedMechanism, fit_run
+from wim_fast.runs.skeleton import skeleton_of
 from wim_fast.runs.trained_model import TrainedModel
 
 Z_UP_OF_Y_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
@@ -162,7 +164,8 @@ def link_model(
     frames = stage_frames(mechanism, len(times))
     poses = np.stack([frames[node][-1] for node in leads], axis=1)
     at_rest = dict(zip(leads, poses[surface.frame], strict=True))
-    links = tuple(_links(run, surface, fitted, placement, at_rest, density, collision))
+    link_of_face = _links_of_faces(run, surface, fitted.link_of_node, parts_found)
+    links = tuple(_links(run, surface, fitted, link_of_face, placement, at_rest, density, collision))
     joints = []
     for node in leads:
         parent = int(tree.parent[node])
@@ -211,16 +214,17 @@ def _links(
     run: TrainedModel,
     surface: Surface,
     fitted: FittedMechanism,
+    link_of_face: np.ndarray,
     placement: Placement,
     at_rest: dict[int, np.ndarray],
     density: float,
     collision: str,
 ) -> list[Link]:
-    """The links, the surface shared out among them: every face to the one that carries most of it.
+    """The links, the surface shared out among them.
 
+    link_of_face: (F,) by the node that leads the link.
     at_rest: for the node that leads each link its pose (4, 4) in the rest frame, which the surface is in.
     """
-    link_of_face = _links_of_faces(surface, fitted.link_of_part)
     rest = run.motion.at([surface.frame])
     points = placement.points(surface.vertices)
     links = []
@@ -242,12 +246,16 @@ def _links(
     return [_not_lighter(link, least) for link in links]
 
 
-def _links_of_faces(surface: Surface, link_of_part: np.ndarray) -> np.ndarray:
-    """(F,) the link that carries most of each face."""
-    weights = np.zeros((len(surface.vertices), len(link_of_part)))
-    rows = np.arange(len(weights))[:, None]
-    np.add.at(weights, (rows, link_of_part[surface.part_ids]), surface.part_weights)
-    return weights[surface.faces].sum(axis=1).argmax(axis=1)
+def _links_of_faces(
+    run: TrainedModel, surface: Surface, link_of_node: np.ndarray, parts_found: PartsFound
+) -> np.ndarray:
+    """(F,) the link that carries each face, by its leading node: see `posing/surface_bodies.py`."""
+    skeleton = skeleton_of(run, parts_found)
+    nodes = rigid(skeleton.motion.rotation, skeleton.motion.translation)
+    vertices, of_part = surface.vertices, skeleton.node_of_part
+    carried = carrying(run.model, run.motion, nodes, of_part, surface.frame, vertices, run.inv_s, run.backend)
+    leading, group = np.unique(link_of_node, return_inverse=True)
+    return leading[share_out(carried.united(group), vertices, surface.faces, surface.colors)]
 
 
 def _moved(motion: np.ndarray, points: np.ndarray) -> np.ndarray:

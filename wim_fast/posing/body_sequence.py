@@ -12,6 +12,7 @@ from wim_fast.model.motion import Motion, semi_axes_of
 from wim_fast.ops.backend import Backend
 from wim_fast.posing.bodies import Bodies, Judge, Union, union_sequence, united
 from wim_fast.posing.body_structure import BodyStructure
+from wim_fast.posing.body_tracking import SurfaceTracker
 from wim_fast.posing.body_tree import body_tree
 from wim_fast.posing.ellipsoids import Contacts, part_contacts, surface_metric
 from wim_fast.posing.hidden_links import HiddenLink, find_hidden_links
@@ -40,7 +41,8 @@ class BodySequence:
     """Bodies of P parts by their number, from P to 1.
 
     Attributes:
-        poses: (T, P, 4, 4) of the parts, part to world; those of links as the links move them.
+        poses: (T, P, 4, 4) of the parts, part to world: as learned, but for how their bodies were tracked; those of
+            links as the links move them.
         metric: (P, 6, 6).
         contacts: between the parts.
         steps: P - 1 unions.
@@ -141,11 +143,16 @@ def bodies_of_model(model: ArticulatedModel, motion: Motion, inv_s: float, backe
     poses = rigid(motion.rotation, motion.translation)
     seams = find_seams(model, motion, backend)
     judge = SeenJudge(model, poses[some_frames(len(poses))], inv_s, backend)
-    return find_bodies(poses, semi_axes_of(model), judge, seams)
+    tracker = SurfaceTracker(model, motion, inv_s, backend)
+    return find_bodies(poses, semi_axes_of(model), judge, seams, tracker)
 
 
 def find_bodies(
-    poses: np.ndarray, semi_axes: np.ndarray, judge: Judge, seams: Seams | None = None
+    poses: np.ndarray,
+    semi_axes: np.ndarray,
+    judge: Judge,
+    seams: Seams | None = None,
+    tracker: SurfaceTracker | None = None,
 ) -> BodySequence:
     """The bodies of parts that moved.
 
@@ -154,6 +161,7 @@ def find_bodies(
         semi_axes: (P, 3).
         judge: of parts in `some_frames`.
         seams: where the bodies' joints may be; None: where ellipsoids are near each other.
+        tracker: of the bodies' surface; None: bodies move as their parts do.
     """
     contacts = part_contacts(poses, semi_axes)
     seen = np.clip(contacts.exposed / contacts.exposed.mean(), LEAST_EXPOSED, 1.0)
@@ -161,6 +169,8 @@ def find_bodies(
     steps = union_sequence(poses[some], metric, contacts.touching, judge)
     sequence = BodySequence(poses, metric, seams.instead(contacts) if seams else contacts, steps)
     sequence = _without_straddlers(sequence, judge)
+    if tracker is not None:
+        sequence = replace(sequence, poses=tracker.tracked(poses, sequence.at()))
     return _with_hidden_links(sequence, semi_axes, judge)
 
 

@@ -1,0 +1,115 @@
+"""Bodies follow the surface that they carry: iterated closest points (Besl and McKay 1992), in the learned field.
+
+A body's motion is made of its parts', and parts that lie across a joint draw it along with what is beyond. But which
+faces of the surface a body carries is known (`posing/surface_bodies.py`), and in every frame so is the surface: the
+body is moved to where its own faces lie on it. Where that leaves a motion open, as about the axis of a round link, it
+stays as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from wim_fast.model.articulated_model import ArticulatedModel
+from wim_fast.model.distance_grid import distance_grid
+from wim_fast.model.motion import Motion, posed_at, semi_axes_of
+from wim_fast.ops.backend import Backend
+from wim_fast.posing.body_structure import BodyStructure
+from wim_fast.posing.rest_frame import least_overlapping
+from wim_fast.posing.rigid import exponential, inverse, logarithm, moved, skew
+from wim_fast.posing.surface_bodies import areas, carrying, share_out
+
+CELL = 0.02  # of the grid that the surface is taken from, world units
+POINTS = 128  # of the surface of each body
+LEAST_AREA = 1e-3  # square world units: a body that carries less is left as it is
+ROUNDS = 4
+OUTLYING = 2.0  # widths of the surface: points that are farther off count less (Cauchy's weights)
+STAY = 0.02  # what a shift of the points costs, as a share of what one along the normal does
+TAP = 0.003  # world units, of the differences that give the normal
+CHUNK = 1 << 16  # points at a time
+CORNERS = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3)
+
+
+@dataclass(frozen=True)
+class SurfaceTracker:
+    """A trained model whose bodies are tracked; `motion`: of its P parts in T frames; `inv_s`: see `SeenJudge`."""
+
+    model: ArticulatedModel
+    motion: Motion
+    inv_s: float
+    backend: Backend
+
+    def tracked(self, poses: np.ndarray, bodies: BodyStructure) -> np.ndarray:
+        """The poses (T, P, 4, 4) of the parts, each moved as its body is."""
+        rest = least_overlapping(self.motion, semi_axes_of(self.model))
+        points = self._points(bodies, rest)
+        found = self._followed(bodies.motion, points, rest)
+        change = found @ inverse(bodies.motion)
+        return change[:, bodies.body_of_part] @ poses
+
+    @torch.no_grad()
+    def _points(self, bodies: BodyStructure, rest: int) -> list[np.ndarray]:
+        """Of each body's surface in the rest frame, (n, 3) world; none of a body that hardly has any."""
+        model, backend = self.model, self.backend
+        with backend.computing():
+            posed = posed_at(model, self.motion, rest)
+            vertices, faces = distance_grid(model, posed, CELL, backend).zero_crossing()
+            if not len(faces):
+                return [np.zeros((0, 3))] * bodies.count
+            at = torch.as_tensor(vertices, dtype=torch.float32, device=backend.device)
+            here = torch.zeros(len(at), dtype=torch.int32, device=backend.device)
+            colors = model.evaluate(at, here, posed, backend, lit=False).rgb.cpu().numpy()
+        carried = carrying(
+            model, self.motion, bodies.motion, bodies.body_of_part, rest, vertices, self.inv_s, backend
+        )
+        body, area = share_out(carried, vertices, faces, colors), areas(vertices, faces)
+        rng, middle = np.random.default_rng(0), vertices[faces].mean(axis=1)
+        points: list[np.ndarray] = []
+        for k in range(bodies.count):
+            share = np.where(body == k, area, 0.0)
+            count = POINTS if share.sum() >= LEAST_AREA else 0
+            points.append(middle[rng.choice(len(faces), count, p=share / max(share.sum(), 1e-30))])
+        return points
+
+    def _followed(self, bodies: np.ndarray, points: list[np.ndarray], rest: int) -> np.ndarray:
+        """The bodies' motion (T, B, 4, 4) that keeps their points on the surface."""
+        found = bodies.copy()
+        has = [k for k, own in enumerate(points) if len(own)]
+        if not has:
+            return found
+        local = np.stack([moved(inverse(bodies[rest, k]), points[k]) for k in has])  # (B, n, 3)
+        shifts = np.concatenate([np.broadcast_to(np.eye(3), (*local.shape, 3)), -skew(local)], axis=-1)
+        stay = STAY * np.einsum("bnki,bnkj->bij", shifts, shifts) / local.shape[1]
+        start = bodies[:, has]
+        now = start.copy()
+        for _ in range(ROUNDS):
+            distance, normal = self._distances(moved(now[:, :, None], local))
+            along = np.einsum("tbji,tbnj->tbni", now[..., :3, :3], normal)  # in the bodies' frames
+            slope = np.einsum("tbna,bnai->tbni", along, shifts)
+            weight = 1.0 / (1.0 + np.square(distance * self.inv_s / OUTLYING)) / local.shape[1]
+            square = np.einsum("tbni,tbnj,tbn->tbij", slope, slope, weight) + stay
+            back = np.einsum("bij,tbj->tbi", stay, logarithm(inverse(now) @ start))
+            pull = back - np.einsum("tbni,tbn,tbn->tbi", slope, distance, weight)
+            now = now @ exponential(np.linalg.solve(square, pull[..., None])[..., 0])
+        found[:, has] = now
+        return found
+
+    @torch.no_grad()
+    def _distances(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Signed distance (T, B, n) of points (T, B, n, 3) from the surface in each frame, and its gradient."""
+        device, motion = self.backend.device, self.motion
+        posed = self.model.posed(
+            *(torch.from_numpy(x).float().to(device) for x in (motion.rotation, motion.translation))
+        )
+        taps = points[..., None, :] + TAP * CORNERS
+        frame = np.broadcast_to(np.arange(len(points))[:, None, None, None], taps.shape[:-1])
+        at = torch.as_tensor(taps.reshape(-1, 3), dtype=torch.float32, device=device)
+        ids = torch.as_tensor(frame.reshape(-1), dtype=torch.int32, device=device)
+        with self.backend.computing():
+            some = zip(at.split(CHUNK), ids.split(CHUNK), strict=True)
+            sdf = torch.cat([self.model.signed_distance(x, i, posed, self.backend) for x, i in some])
+        corner = sdf.double().cpu().numpy().reshape(taps.shape[:-1])
+        return corner.mean(axis=-1), 0.75 / TAP * corner @ CORNERS

@@ -1,0 +1,149 @@
+"""Which body carries which face of the surface: motion segmentation of what was learned, by a cut.
+
+An ellipsoid does not end where a link ends: a part of the thigh reaches into the shank, and its features shape both.
+The film knows better. A face that a body takes along through the frames stays on the learned surface if the body
+carries it, and else leaves it, or sinks into it. Where nothing moves that could tell, at a joint's round housing, the
+seam between two bodies is as short as may be, and lies where the colour changes, as seams do.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from wim_fast.model.articulated_model import ArticulatedModel
+from wim_fast.model.motion import Motion
+from wim_fast.ops.articulated.reference import MAX_CANDIDATES
+from wim_fast.ops.backend import Backend
+from wim_fast.posing.graph_cut import alpha_expansion
+from wim_fast.posing.rigid import inverse, moved
+from wim_fast.recordings.selection import evenly
+
+LOOKS = 16  # frames, spread over the film
+MOST_OFF = 4.0  # widths of the surface: farther off is no worse
+COLOR = 100.0  # a squared change of colour by 0.01 counts as much as one width
+SEAM = 1.0  # world units: a seam costs as much as so much surface for each unit of its length that is one width off
+CONTRAST = 0.05  # where colours differ so much, a seam is e times cheaper
+LEAST_SHARE = 0.005  # of the surface: a body that is left with less keeps what its parts hold,
+INDIFFERENT = 0.5  # of that, what is off by no more than so many squared widths more than with another body
+CHUNK = 1 << 16  # points at a time
+
+
+class Carrying(NamedTuple):
+    """What tells which of B bodies carries V vertices.
+
+    Attributes:
+        costs: (V, B) how far a vertex leaves the surface, and changes its colour, if a body takes it along: mean
+            square over frames, in widths of the surface; inf of bodies without a part that matters there.
+        nearest: (V,) the body of the nearest part.
+    """
+
+    costs: np.ndarray
+    nearest: np.ndarray
+
+    def united(self, group: np.ndarray) -> Carrying:
+        """Of groups of bodies, each of which carries what one of its bodies does; `group` (B,) 0..G-1."""
+        costs = np.full((len(self.costs), group.max() + 1), np.inf)
+        np.minimum.at(costs.T, group, self.costs.T)
+        return Carrying(costs, group[self.nearest])
+
+
+@torch.no_grad()
+def carrying(
+    model: ArticulatedModel,
+    motion: Motion,
+    bodies: np.ndarray,
+    body_of_part: np.ndarray,
+    rest: int,
+    vertices: np.ndarray,
+    inv_s: float,
+    backend: Backend,
+) -> Carrying:
+    """What the film tells of vertices.
+
+    Args:
+        motion: of the P parts, in T frames.
+        bodies: (T, B, 4, 4) body to world.
+        body_of_part: (P,).
+        rest: the frame in which the vertices are.
+        vertices: (V, 3) world.
+        inv_s: sharpness of the surface, 1 / world units.
+    """
+    frames = [rest, *evenly(range(len(motion)), LOOKS)]
+    posed = model.posed(
+        *(
+            torch.from_numpy(x[frames]).float().to(backend.device)
+            for x in (motion.rotation, motion.translation)
+        )
+    )
+
+    def points(values: np.ndarray, position: int) -> tuple[torch.Tensor, torch.Tensor]:
+        at = torch.as_tensor(values, dtype=torch.float32, device=backend.device)
+        return at, torch.full((len(at),), position, dtype=torch.int32, device=backend.device)
+
+    with backend.computing():
+        count = min(MAX_CANDIDATES, len(body_of_part))
+        lookup = backend.articulated_lookup(*points(vertices, 0), *posed, count)
+        near = body_of_part[lookup.part_ids.cpu().numpy()]
+        asked = np.zeros((len(vertices), bodies.shape[1]), bool)
+        asked[np.arange(len(vertices))[:, None], near] = True
+        vertex, body = np.nonzero(asked)
+        total, before = np.zeros(len(vertex)), np.zeros((len(vertex), 3))
+        for position, frame in enumerate(frames):
+            there = moved((bodies[frame] @ inverse(bodies[rest]))[body], vertices[vertex])
+            some = zip(*(x.split(CHUNK) for x in points(there, position)), strict=True)
+            values = [model.evaluate(x, ids, posed, backend, lit=False) for x, ids in some]
+            rgb = torch.cat([part.rgb for part in values]).double().cpu().numpy()
+            if position == 0:
+                before = rgb
+                continue
+            off = torch.cat([part.sdf for part in values]).double().cpu().numpy() * inv_s
+            total += np.minimum(np.square(off), MOST_OFF**2) + COLOR * np.square(rgb - before).sum(axis=1)
+    costs = np.full(asked.shape, np.inf)
+    costs[vertex, body] = np.minimum(total / (len(frames) - 1), MOST_OFF**2)
+    return Carrying(costs, near[:, 0])
+
+
+def share_out(carried: Carrying, vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """(F,) the body of each face: the least sum of what faces cost, by area, and of seams, by length.
+
+    No body that may carry something goes without: see `LEAST_SHARE`.
+
+    Args:
+        carried: of the vertices.
+        vertices: (V, 3) world.
+        faces: (F, 3).
+        colors: (V, 3) in [0, 1].
+    """
+    of_corners = carried.costs[faces]
+    may = np.isfinite(of_corners)
+    costs = np.where(may, of_corners, MOST_OFF**2).mean(axis=1)
+    costs[~may.any(axis=1)] = np.inf
+    area = areas(vertices, faces)
+    pairs, ends = neighbours(faces)
+    length = np.linalg.norm(vertices[ends[:, 0]] - vertices[ends[:, 1]], axis=1)
+    change = np.square(np.diff(colors[faces].mean(axis=1)[pairs], axis=1)[:, 0]).sum(axis=1)
+    body = alpha_expansion(area[:, None] * costs, pairs, SEAM * length * np.exp(-change / CONTRAST**2))
+    least, own = costs[np.arange(len(faces)), body], carried.nearest[faces]
+    for lost in np.flatnonzero(np.bincount(body, area, costs.shape[1]) < LEAST_SHARE * area.sum()):
+        held = 2 * (own == lost).sum(axis=1) > own.shape[1]
+        body[held & (costs[:, lost] <= least + INDIFFERENT)] = lost
+    return body
+
+
+def areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(F,) of triangles."""
+    first, second, third = np.swapaxes(vertices[faces], 0, 1)
+    return 0.5 * np.linalg.norm(np.cross(second - first, third - first), axis=1)
+
+
+def neighbours(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Faces that share an edge, (E, 2), and the two vertices of that edge, (E, 2)."""
+    edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), axis=1)
+    of_face = np.tile(np.arange(len(faces)), 3)
+    order = np.lexsort(edges.T)
+    edges, of_face = edges[order], of_face[order]
+    same = (edges[1:] == edges[:-1]).all(axis=1)
+    return np.stack([of_face[:-1][same], of_face[1:][same]], axis=1), edges[1:][same]
