@@ -55,6 +55,16 @@ def test_faces_on_each_other_are_dropped() -> None:
     assert len(vertices) == len(left) == 4
 
 
+def test_of_three_faces_on_each_other_one_stays() -> None:
+    """A tetrahedron whose lowest face is there once more both ways, as decimation leaves it."""
+    lowest = TETRAHEDRON[0]
+    faces = np.concatenate([TETRAHEDRON, [lowest], [lowest[::-1]]])
+    vertices, left = two_faces_an_edge(CORNERS, faces)
+    assert is_closed(left)
+    assert len(vertices) == len(left) == 4
+    assert vertex_normals(vertices, left)[np.argmin(vertices.sum(axis=1))].max() < 0
+
+
 def test_surfaces_that_touch_are_cut_apart() -> None:
     """Two tetrahedra that share the edge from 0 to 1, and two that share the corner 3."""
     beside = CORNERS * [1, -1, -1]

@@ -71,7 +71,7 @@ def test_what_turns_about_an_axis_round_which_it_is_alike_stays_as_it_was() -> N
 def test_parts_of_a_body_keep_their_places_on_it() -> None:
     """Two parts of one body, which is off in a frame, and are so to each other."""
     motion = two_apart()
-    motion = Motion(motion.rotation[:, [0, 0]], motion.translation + [[0.0, 0, 0], [-0.3, 0, 0]])
+    motion = Motion(motion.rotation[:, [0, 0]], motion.translation * [0.4, 1, 1])
     model = model_of(np.tile([0.15, 0.08, 0.05], (2, 1)), motion)
     learned = rigid(motion.rotation, motion.translation)
     learned[2] = learned[2] @ exponential(np.array([[0.01, 0, 0, 0, 0, 0], [0, 0.01, 0, 0, 0, 0.05]]))

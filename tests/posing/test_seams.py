@@ -9,7 +9,7 @@ from errors import refused
 
 from wim_fast.config import ModelConfig
 from wim_fast.model.articulated_model import ArticulatedModel
-from wim_fast.model.distance_grid import distance_grid
+from wim_fast.model.distance_grid import COARSER, PLENTY, affordable_cell, distance_grid
 from wim_fast.model.motion import Motion, posed_at
 from wim_fast.ops.backend import select_backend
 from wim_fast.posing.ellipsoids import part_contacts
@@ -55,8 +55,12 @@ def test_a_union_that_swells_takes_no_more_memory() -> None:
     model, motion, backend = ArticulatedModel(config, 2), in_a_row(0.0, 2), select_backend("torch")
     model.start_at(*(torch.from_numpy(x).float() for x in (motion.rotation[1], motion.translation[1], AXES)))
     find_seams(model.requires_grad_(False), motion, backend)
+    posed = posed_at(model, motion, 0)
     with refused("model", "its surface may reach 22.8 units", "larger cells"):
-        distance_grid(model, posed_at(model, motion, 0), CELL, backend)
+        distance_grid(model, posed, CELL, backend)
+    assert affordable_cell(model, posed, CELL) == pytest.approx(22.5 / PLENTY ** (1 / 3), rel=0.05)
+    assert affordable_cell(model, posed, 0.1 * CELL) == pytest.approx(0.1 * CELL * COARSER)
+    assert affordable_cell(model, posed, 0.1) == 0.1
 
 
 def test_where_there_are_seams_ellipsoids_say_nothing() -> None:

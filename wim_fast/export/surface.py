@@ -21,7 +21,7 @@ from wim_fast.export.triangles import (
     without_specks,
 )
 from wim_fast.model.articulated_model import DEFAULT_FINEST_CELL, Posed
-from wim_fast.model.distance_grid import distance_grid
+from wim_fast.model.distance_grid import affordable_cell, distance_grid
 from wim_fast.model.motion import posed_at
 from wim_fast.recordings.masks import in_size_of
 from wim_fast.rendering.image import render_image
@@ -68,7 +68,8 @@ def extract_surface(
     """The surface of a run's model in one of the frames trained on.
 
     Marching cubes at half the finest cell of the model's hash grid, where the signed distance is linear between
-    samples; small pieces that no training view confirms left out; decimated by quadric error.
+    samples, or somewhat coarser where that takes too much memory (of large pictures); small pieces that no training
+    view confirms left out; decimated by quadric error.
 
     Args:
         frame: position among the frames trained on; None: that whose parts overlap least.
@@ -86,7 +87,8 @@ def extract_surface(
     frame = rest_frame(run, frame)
     posed = posed_at(run.model, run.motion, frame)
     with run.backend.computing():
-        cell = 0.5 * (run.config.model.hash_finest_cell or DEFAULT_FINEST_CELL)
+        finest = 0.5 * (run.config.model.hash_finest_cell or DEFAULT_FINEST_CELL)
+        cell = affordable_cell(run.model, posed, finest)
         vertices, triangles = distance_grid(run.model, posed, cell, run.backend).zero_crossing()
         vertices, triangles = _confirmed_pieces(run, frame, vertices, triangles)
         vertices, triangles = decimated(vertices, triangles, faces)

@@ -71,7 +71,7 @@ def is_closed(faces: np.ndarray) -> bool:
 def two_faces_an_edge(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A mesh whose edges have as many faces in one direction as in the other, made closed.
 
-    Faces that lie on each other are dropped. Surfaces that touch along an edge, or in a vertex, get edges and
+    Faces that lie on each other, back to back, are dropped. Surfaces that touch along an edge, or in a vertex, get edges and
     vertices of their own.
     """
     while len(flaps := _on_another(faces)):
@@ -123,9 +123,17 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _on_another(faces: np.ndarray) -> np.ndarray:
-    """Faces that have the same three vertices as another."""
+    """Faces that lie on another one which looks the other way, both of them."""
     _, which, count = np.unique(np.sort(faces, axis=1), axis=0, return_inverse=True, return_counts=True)
-    return np.flatnonzero(count[which.ravel()] > 1)
+    turned = (faces < np.roll(faces, -1, axis=1)).sum(
+        axis=1
+    ) == 1  # of three vertices there are two ways round
+    which, dropped = which.ravel(), []
+    for group in np.flatnonzero(count > 1).tolist():
+        one, other = (np.flatnonzero((which == group) & (turned == way)) for way in (False, True))
+        pairs = min(len(one), len(other))
+        dropped += [one[:pairs], other[:pairs]]
+    return np.concatenate(dropped) if dropped else np.zeros(0, int)
 
 
 def _components(pairs: np.ndarray, count: int) -> np.ndarray:

@@ -17,6 +17,8 @@ from wim_fast.ops.backend import Backend
 BLOCK = 4  # grid points a side whose distances are bounded by that of one of them
 CHUNK = 1 << 15  # points at a time
 MOST_POINTS = 1 << 28  # of a grid: a gigabyte of distances
+PLENTY = 1 << 25  # of a grid that need not be as fine as that
+COARSER = 4.0  # times: parts that need more have gone astray
 MARGIN = 2  # grid points left outside of all that the surface can reach
 
 
@@ -76,6 +78,12 @@ def distance_grid(
     index = (corners[near][:, None] + inside).view(-1, 3)
     sdf[tuple(index.T)] = _chunked(lambda x: _distance(model, posed, x, backend), at(index), pause)
     return DistanceGrid(sdf.cpu().numpy(), low, cell)
+
+
+def affordable_cell(model: ArticulatedModel, posed: Posed, cell: float) -> float:
+    """Of a grid of the first pose: `cell`, or up to `COARSER` times it where points would be more than `PLENTY`."""
+    low, high = surface_bounds(model, posed)
+    return min(max(cell, float(np.prod(high - low) / PLENTY) ** (1 / 3)), COARSER * cell)
 
 
 def surface_bounds(model: ArticulatedModel, posed: Posed) -> tuple[np.ndarray, np.ndarray]:

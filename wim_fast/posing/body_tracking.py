@@ -14,21 +14,21 @@ import numpy as np
 import torch
 
 from wim_fast.model.articulated_model import ArticulatedModel
-from wim_fast.model.distance_grid import distance_grid
 from wim_fast.model.motion import Motion, posed_at, semi_axes_of
 from wim_fast.ops.backend import Backend
 from wim_fast.posing.body_structure import BodyStructure
 from wim_fast.posing.rest_frame import least_overlapping
 from wim_fast.posing.rigid import exponential, inverse, logarithm, moved, skew
+from wim_fast.posing.seams import shape_grid
 from wim_fast.posing.surface_bodies import areas, carrying, share_out
 
-CELL = 0.02  # of the grid that the surface is taken from, world units
 POINTS = 128  # of the surface of each body
 LEAST_AREA = 1e-3  # square world units: a body that carries less is left as it is
-ROUNDS = 4
+ROUNDS = 3
 OUTLYING = 2.0  # widths of the surface: points that are farther off count less (Cauchy's weights)
 STAY = 0.02  # what a shift of the points costs, as a share of what one along the normal does
 TAP = 0.003  # world units, of the differences that give the normal
+AT_ONCE = 64  # frames
 CHUNK = 1 << 16  # points at a time
 CORNERS = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3)
 
@@ -56,7 +56,7 @@ class SurfaceTracker:
         model, backend = self.model, self.backend
         with backend.computing():
             posed = posed_at(model, self.motion, rest)
-            vertices, faces = distance_grid(model, posed, CELL, backend).zero_crossing()
+            vertices, faces = shape_grid(model, posed, backend).zero_crossing()
             if not len(faces):
                 return [np.zeros((0, 3))] * bodies.count
             at = torch.as_tensor(vertices, dtype=torch.float32, device=backend.device)
@@ -69,9 +69,10 @@ class SurfaceTracker:
         rng, middle = np.random.default_rng(0), vertices[faces].mean(axis=1)
         points: list[np.ndarray] = []
         for k in range(bodies.count):
-            share = np.where(body == k, area, 0.0)
-            count = POINTS if share.sum() >= LEAST_AREA else 0
-            points.append(middle[rng.choice(len(faces), count, p=share / max(share.sum(), 1e-30))])
+            own = np.flatnonzero(body == k)
+            whole = area[own].sum()
+            some = rng.choice(own, POINTS, p=area[own] / whole) if whole >= LEAST_AREA else own[:0]
+            points.append(middle[some])
         return points
 
     def _followed(self, bodies: np.ndarray, points: list[np.ndarray], rest: int) -> np.ndarray:
@@ -83,24 +84,37 @@ class SurfaceTracker:
         local = np.stack([moved(inverse(bodies[rest, k]), points[k]) for k in has])  # (B, n, 3)
         shifts = np.concatenate([np.broadcast_to(np.eye(3), (*local.shape, 3)), -skew(local)], axis=-1)
         stay = STAY * np.einsum("bnki,bnkj->bij", shifts, shifts) / local.shape[1]
-        start = bodies[:, has]
-        now = start.copy()
+        for first in range(0, len(found), AT_ONCE):
+            frames = slice(first, first + AT_ONCE)
+            found[frames, has] = self._drawn(found[frames, has], frames, local, shifts, stay)
+        return found
+
+    def _drawn(
+        self, start: np.ndarray, frames: slice, local: np.ndarray, shifts: np.ndarray, stay: np.ndarray
+    ) -> np.ndarray:
+        """Bodies (F, B, 4, 4) in some frames, drawn to the surface: Gauss-Newton steps.
+
+        Args:
+            local: (B, n, 3) points of theirs, in the bodies' frames.
+            shifts: (B, n, 3, 6) how these move by a twist.
+            stay: (B, 6, 6) what a twist away from `start` costs.
+        """
+        now = start
         for _ in range(ROUNDS):
-            distance, normal = self._distances(moved(now[:, :, None], local))
+            distance, normal = self._distances(moved(now[:, :, None], local), frames)
             along = np.einsum("tbji,tbnj->tbni", now[..., :3, :3], normal)  # in the bodies' frames
             slope = np.einsum("tbna,bnai->tbni", along, shifts)
             weight = 1.0 / (1.0 + np.square(distance * self.inv_s / OUTLYING)) / local.shape[1]
-            square = np.einsum("tbni,tbnj,tbn->tbij", slope, slope, weight) + stay
+            square = np.einsum("tbni,tbnj,tbn->tbij", slope, slope, weight, optimize=True) + stay
             back = np.einsum("bij,tbj->tbi", stay, logarithm(inverse(now) @ start))
             pull = back - np.einsum("tbni,tbn,tbn->tbi", slope, distance, weight)
             now = now @ exponential(np.linalg.solve(square, pull[..., None])[..., 0])
-        found[:, has] = now
-        return found
+        return now
 
     @torch.no_grad()
-    def _distances(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Signed distance (T, B, n) of points (T, B, n, 3) from the surface in each frame, and its gradient."""
-        device, motion = self.backend.device, self.motion
+    def _distances(self, points: np.ndarray, frames: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Signed distance (F, B, n) of points (F, B, n, 3) from the surface in each frame, and its gradient."""
+        device, motion = self.backend.device, self.motion.at(frames)
         posed = self.model.posed(
             *(torch.from_numpy(x).float().to(device) for x in (motion.rotation, motion.translation))
         )

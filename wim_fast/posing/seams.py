@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from wim_fast.model.articulated_model import ArticulatedModel
-from wim_fast.model.distance_grid import distance_grid, surface_bounds
+from wim_fast.model.articulated_model import ArticulatedModel, Posed
+from wim_fast.model.distance_grid import DistanceGrid, distance_grid, surface_bounds
 from wim_fast.model.motion import Motion, posed_at
 from wim_fast.ops.backend import Backend
 from wim_fast.posing.ellipsoids import Contacts
@@ -88,14 +88,18 @@ def _parts_inside(
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """The part at each point of a grid (X, Y, Z), -1 outside of the surface; its first point in the world; its cell."""
     posed = posed_at(model, motion, frame)
-    low, high = surface_bounds(model, posed)
-    cell = max(CELL, float((high - low).max()) / MOST_CELLS)
     with backend.computing():
-        grid = distance_grid(model, posed, cell, backend)
+        grid = shape_grid(model, posed, backend)
         inside = np.argwhere(grid.sdf < 0)
-        at = torch.as_tensor(grid.low + cell * inside, dtype=torch.float32, device=backend.device)
+        at = torch.as_tensor(grid.low + grid.cell * inside, dtype=torch.float32, device=backend.device)
         ids = torch.zeros(len(at), dtype=torch.int32, device=backend.device)
         nearest = backend.articulated_lookup(at, ids, *posed, 1).part_ids[:, 0]
     parts = np.full(grid.sdf.shape, -1)
     parts[tuple(inside.T)] = nearest.cpu().numpy()
-    return parts, grid.low, cell
+    return parts, grid.low, grid.cell
+
+
+def shape_grid(model: ArticulatedModel, posed: Posed, backend: Backend) -> DistanceGrid:
+    """Of the first pose in `posed`, as fine as structure needs it; coarser where parts have gone astray."""
+    low, high = surface_bounds(model, posed)
+    return distance_grid(model, posed, max(CELL, float((high - low).max()) / MOST_CELLS), backend)
