@@ -155,7 +155,7 @@ def run_body(path: Path, faces: int) -> Body:
 
     asset = Asset(load_run(path), Settings(faces=faces))
     surface, rig = asset.surface, asset.rig
-    bones, weight = rig.weights(surface)
+    bones, weight = asset.skin
     weights = np.zeros((len(surface.vertices), rig.bones))
     np.add.at(weights, (np.arange(len(weights))[:, None], bones), weight)
     return Body(surface.vertices, surface.faces.astype(np.int64), weights, rig.heads, rig.tree.parent)

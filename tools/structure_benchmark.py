@@ -30,9 +30,11 @@ from rich.table import Table
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
+from wim_fast.export.binding import carried_by
 from wim_fast.export.surface import extract_surface
 from wim_fast.posing.rigid import inverse, rigid
-from wim_fast.posing.surface_bodies import carrying, share_out
+from wim_fast.posing.surface_bodies import share_out
+from wim_fast.runs.skeleton import skeleton_of
 
 TOOLS = Path(__file__).resolve().parent
 ROBOTS = (
@@ -157,16 +159,7 @@ def score_run(path: Path) -> tuple[Score, float]:
         links
     ]
     surface = extract_surface(run)
-    carried = carrying(
-        run.model,
-        run.motion,
-        bodies.motion,
-        bodies.body_of_part,
-        surface.frame,
-        surface.vertices,
-        run.inv_s,
-        run.backend,
-    )
+    carried = carried_by(run, skeleton_of(run, "auto"), surface.frame, surface.vertices)
     body = share_out(carried, surface.vertices, surface.faces, surface.colors)
     middle = surface.vertices[surface.faces].mean(axis=1)
     nearest = cKDTree(middle).query(gt["points"][frames[surface.frame]] / run.coordinate_scale)[1]

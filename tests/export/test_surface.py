@@ -10,13 +10,16 @@ import torch
 
 from wim_fast import SceneWarning, UserError
 from wim_fast.export.asset import Asset, Settings
-from wim_fast.export.binding import rigid_motions, skinned
+from wim_fast.export.binding import carried_by, rigid_motions, skinned
 from wim_fast.export.placement import y_up
+from wim_fast.export.rig import bone_weights
 from wim_fast.export.surface import extract_surface
 from wim_fast.export.triangles import is_closed
 from wim_fast.model.distance_grid import DistanceGrid
 from wim_fast.model.motion import Motion, posed_at
 from wim_fast.posing.rest_frame import least_overlapping, overlap
+from wim_fast.posing.surface_bodies import share_out
+from wim_fast.runs.skeleton import skeleton_of
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +49,19 @@ def test_weights_are_those_of_parts_near_by(run, surface) -> None:
     assert np.allclose(surface.part_weights.sum(axis=1), 1, atol=1e-6)
     assert (np.diff(surface.part_weights, axis=1) <= 0).all()
     assert surface.parts_without_vertices(99)[-1] == 98
+
+
+def test_weights_of_bodies_are_those_of_the_faces_around(run, surface) -> None:
+    mesh = surface.vertices, surface.faces, surface.colors
+    body = share_out(carried_by(run, skeleton_of(run, 2), surface.frame, surface.vertices), *mesh)
+    assert set(body.tolist()) == {0, 1}
+    ids, weights = bone_weights(run, surface, 2)
+    assert np.allclose(weights.sum(axis=1), 1, atol=1e-6)
+    assert (np.diff(weights, axis=1) <= 0).all()
+    assert ids.max() == 1
+    assert (ids[surface.faces, 0] == body[:, None]).mean() > 0.9
+    parts = bone_weights(run, surface)
+    assert np.array_equal(parts[0], np.where(surface.part_weights > 0, surface.part_ids, 0))
 
 
 def test_skinned_it_follows_the_field(run, surface) -> None:

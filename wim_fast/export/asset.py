@@ -14,7 +14,7 @@ from wim_fast.export.binding import rigid_motions, skinned
 from wim_fast.export.links import LinkModel, link_model
 from wim_fast.export.placement import Placement, as_recorded, y_up
 from wim_fast.export.rest import rest_frame
-from wim_fast.export.rig import Rig, make_rig
+from wim_fast.export.rig import Rig, bone_weights, make_rig
 from wim_fast.export.surface import FACES, Surface, extract_surface
 from wim_fast.export.texture import Atlas, bake
 from wim_fast.model.motion import Motion
@@ -92,6 +92,11 @@ class Asset:
         if self.settings.fps <= 0:
             raise UserError(f"fps {self.settings.fps:g}", "is no number of frames", "give a positive number")
         return make_rig(self.run, self.frame, self._parts_found(None), self.settings.fps)
+
+    @cached_property
+    def skin(self) -> tuple[np.ndarray, np.ndarray]:
+        """Bones (V, 4) and weights (V, 4) of the mesh's vertices, see `rig.bone_weights`."""
+        return bone_weights(self.run, self.surface, self._parts_found(None))
 
     @cached_property
     def atlas(self) -> Atlas | None:

@@ -3,7 +3,8 @@
 The field moves by a smooth union of rigid parts, which no skinning repeats exactly. The weights start from the
 model's own in the rest frame (paper section 3.3), as wide as rendering needs them; the film says more: over its
 frames, the parts that carry a point rightly keep it on the surface. On a dog this halves the distance of posed
-vertices from the field's surface (docs/results.md).
+vertices from the field's surface (docs/results.md). Of rigid bodies it says which of them carries each face, and
+weights are those of the faces around.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from scipy.sparse import coo_array
 
 from wim_fast.model.articulated_model import Posed
 from wim_fast.model.motion import Motion, posed_at
+from wim_fast.posing.rigid import rigid
+from wim_fast.posing.skeleton import Skeleton
+from wim_fast.posing.surface_bodies import Carrying, carrying, share_out
 from wim_fast.recordings.selection import evenly
 from wim_fast.runs.trained_model import TrainedModel
 
@@ -60,7 +64,32 @@ def bind(
     best = places[:, np.arange(len(ids)), likely.argmax(axis=1)]
     apart = np.square(places - best[:, :, None]).sum(axis=-1).mean(axis=0)
     weights = np.exp(np.maximum(likely - 0.5 * apart / APART**2, np.log(FAINT))) * (weights > 0)
-    return smoothed(ids, weights / weights.sum(axis=1, keepdims=True), faces, len(run.semi_axes))
+    return smoothed(dense(ids, weights / weights.sum(axis=1, keepdims=True), len(run.semi_axes)), faces)
+
+
+def bind_to_bodies(
+    run: TrainedModel,
+    skeleton: Skeleton,
+    rest: int,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    colors: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bodies (V, 4) int32 and weights (V, 4) float32, as `bind` has them of parts: of the faces round each vertex.
+
+    colors: (V, 3) in [0, 1].
+    """
+    body = share_out(carried_by(run, skeleton, rest, vertices), vertices, faces, colors)
+    own = np.zeros((len(vertices), max(skeleton.count, INFLUENCES)))
+    np.add.at(own, (faces, body[:, None]), 1.0)
+    return smoothed(own / np.maximum(own.sum(axis=1, keepdims=True), 1.0), faces)
+
+
+def carried_by(run: TrainedModel, skeleton: Skeleton, rest: int, vertices: np.ndarray) -> Carrying:
+    """What the film tells of which node of a skeleton carries which vertex (V, 3) of the frame `rest`."""
+    nodes = rigid(skeleton.motion.rotation, skeleton.motion.translation)
+    of_part = skeleton.node_of_part
+    return carrying(run.model, run.motion, nodes, of_part, rest, vertices, run.inv_s, run.backend)
 
 
 @torch.no_grad()
@@ -80,22 +109,25 @@ def chunks(run: TrainedModel, points: np.ndarray) -> Iterator[tuple[torch.Tensor
         yield some, torch.zeros(len(some), dtype=torch.int32, device=some.device)
 
 
-def smoothed(
-    ids: np.ndarray, weights: np.ndarray, faces: np.ndarray, parts: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (V, K) of `ids` (V, K) averaged with those of neighbours in the mesh; the largest four, see `bind`."""
-    count = len(ids)
+def dense(ids: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray:
+    """Weights (V, K) of `ids` (V, K) as (V, N) of all bones, at least `INFLUENCES` of them; repeated ones added up."""
+    out = np.zeros((len(ids), max(count, INFLUENCES)))
+    np.add.at(out, (np.arange(len(ids))[:, None], ids), weights)
+    return out
+
+
+def smoothed(weights: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (V, N) averaged with those of neighbours in the mesh; bones and weights of the largest four, see `bind`."""
+    count = len(weights)
     edges = np.concatenate(
         [faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]
     )  # both ways in a closed mesh
     joined = coo_array((np.ones(len(edges)), tuple(edges.T)), shape=(count, count)).tocsr()
     neighbours = np.maximum(joined.sum(axis=1), 1)[:, None]
-    dense = np.zeros((count, max(parts, INFLUENCES)))
-    np.add.at(dense, (np.arange(count)[:, None], ids), weights)
     for _ in range(SMOOTHING):
-        dense = 0.5 * (dense + joined @ dense / neighbours)
-    order = np.argsort(-dense, axis=1, kind="stable")[:, :INFLUENCES]
-    largest = np.take_along_axis(dense, order, axis=1)
+        weights = 0.5 * (weights + joined @ weights / neighbours)
+    order = np.argsort(-weights, axis=1, kind="stable")[:, :INFLUENCES]
+    largest = np.take_along_axis(weights, order, axis=1)
     order = np.where(largest > 0, order, order[:, :1])
     largest /= largest.sum(axis=1, keepdims=True)
     return order.astype(np.int32), largest.astype(np.float32)

@@ -128,7 +128,7 @@ def _inverse_binds(rig: Rig) -> np.ndarray:
 
 def _primitive(document: Document, asset: Asset, rig: Rig) -> dict[str, Any]:
     surface, atlas = asset.upright_surface, asset.atlas
-    ids, weights = rig.weights(surface)
+    ids, weights = asset.skin
     rows = slice(None) if atlas is None else atlas.vertex
     faces = surface.faces if atlas is None else atlas.faces
     index = np.uint16 if len(surface.vertices[rows]) < 2**16 - 1 else np.uint32

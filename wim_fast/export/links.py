@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wim_fast.errors import UserError
+from wim_fast.export.binding import carried_by
 from wim_fast.export.convex import COLLISIONS, convex_hull, convex_pieces
 from wim_fast.export.extra import extra
 from wim_fast.export.placement import Placement
@@ -19,7 +20,7 @@ from wim_fast.export.surface import Surface
 from wim_fast.posing.mechanism import Joint, Kind, Mechanism, stage_frames, zeroed
 from wim_fast.posing.rigid import inverse, rigid
 from wim_fast.posing.skeleton import PartsFound
-from wim_fast.posing.surface_bodies import carrying, share_out
+from wim_fast.posing.surface_bodies import share_out
 from wim_fast.runs.mechanism import FittedMechanism, fit_run
 from wim_fast.runs.skeleton import skeleton_of
 from wim_fast.runs.trained_model import TrainedModel
@@ -250,12 +251,9 @@ def _links_of_faces(
     run: TrainedModel, surface: Surface, link_of_node: np.ndarray, parts_found: PartsFound
 ) -> np.ndarray:
     """(F,) the link that carries each face, by its leading node: see `posing/surface_bodies.py`."""
-    skeleton = skeleton_of(run, parts_found)
-    nodes = rigid(skeleton.motion.rotation, skeleton.motion.translation)
-    vertices, of_part = surface.vertices, skeleton.node_of_part
-    carried = carrying(run.model, run.motion, nodes, of_part, surface.frame, vertices, run.inv_s, run.backend)
+    carried = carried_by(run, skeleton_of(run, parts_found), surface.frame, surface.vertices)
     leading, group = np.unique(link_of_node, return_inverse=True)
-    return leading[share_out(carried.united(group), vertices, surface.faces, surface.colors)]
+    return leading[share_out(carried.united(group), surface.vertices, surface.faces, surface.colors)]
 
 
 def _moved(motion: np.ndarray, points: np.ndarray) -> np.ndarray:

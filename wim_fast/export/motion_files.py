@@ -76,7 +76,7 @@ def write_npz(asset: Asset, file: Path) -> list[Path]:
 def arrays(asset: Asset) -> dict[str, np.ndarray]:
     """Mesh, skeleton and motion, in the frame and units of the recording's files; docs/export.md lists them."""
     surface, rig = asset.recorded.surface(asset.surface), asset.recorded.rig(asset.rig)
-    ids, weights = rig.weights(surface)
+    ids, weights = asset.skin
     return {
         "vertices": surface.vertices,
         "faces": surface.faces,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wim_fast.export.binding import INFLUENCES, rigid_motions
+from wim_fast.export.binding import INFLUENCES, bind_to_bodies, dense, rigid_motions
 from wim_fast.export.surface import Surface
 from wim_fast.model.motion import Motion
 from wim_fast.posing.bodies import largest_parts
@@ -54,10 +54,6 @@ class Rig:
         back = base.swapaxes(-1, -2)
         return Motion(back @ rotation, (back @ (place - origin)[..., None])[..., 0])
 
-    def weights(self, surface: Surface) -> tuple[np.ndarray, np.ndarray]:
-        """Bones (V, 4) and weights (V, 4) of a surface: each bone once, the largest first, 0 where there is none."""
-        return once_each(self.bone_of_part[surface.part_ids], surface.part_weights, self.bones)
-
 
 def make_rig(run: TrainedModel, rest: int, parts_found: PartsFound = None, fps: float = 30.0) -> Rig:
     """The rig of a run.
@@ -93,12 +89,26 @@ def bone_names(tree: RootedTree, what: str) -> list[str]:
     ]
 
 
+def bone_weights(
+    run: TrainedModel, surface: Surface, parts_found: PartsFound = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bones (V, 4) and weights (V, 4) of a surface in the world: each bone once, the largest first; 0 of bone 0 if none.
+
+    parts_found: what the bones are, see `make_rig`.
+    """
+    skeleton = skeleton_of(run, parts_found)
+    ids, weights = surface.part_ids, surface.part_weights
+    if parts_found is not None:
+        mesh = surface.vertices, surface.faces, surface.colors
+        ids, weights = bind_to_bodies(run, skeleton, surface.frame, *mesh)
+    return once_each(ids, weights, skeleton.count)
+
+
 def once_each(ids: np.ndarray, weights: np.ndarray, bones: int) -> tuple[np.ndarray, np.ndarray]:
     """The same weights (V, 4) of bones (V, 4), repeated bones added up: falling; where there is none left, bone 0."""
-    dense = np.zeros((len(ids), max(bones, INFLUENCES)))
-    np.add.at(dense, (np.arange(len(ids))[:, None], ids), weights)
-    order = np.argsort(-dense, axis=1, kind="stable")[:, :INFLUENCES]
-    largest = np.take_along_axis(dense, order, axis=1)
+    whole = dense(ids, weights, bones)
+    order = np.argsort(-whole, axis=1, kind="stable")[:, :INFLUENCES]
+    largest = np.take_along_axis(whole, order, axis=1)
     largest = (largest / largest.sum(axis=1, keepdims=True)).astype(np.float32)
     return np.where(largest > 0, order, 0).astype(np.int32), largest
 

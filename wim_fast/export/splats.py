@@ -59,7 +59,7 @@ def splats(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray) -> dict[
 
 def _binding(asset: Asset) -> dict[str, np.ndarray]:
     """Bones and weights of each face: those of its corner that is bound most firmly."""
-    ids, weights = asset.rig.weights(asset.surface)
+    ids, weights = asset.skin
     faces = asset.surface.faces
     corner = faces[np.arange(len(faces)), weights[faces, 0].argmax(axis=1)]
     return {f"joint_{k}": ids[corner, k] for k in range(4)} | {

@@ -59,7 +59,7 @@ def _stage(asset: Asset, file: str) -> None:
     UsdSkel.BindingAPI.Apply(skeleton.GetPrim()).CreateAnimationSourceRel().SetTargets([animation.GetPath()])
     mesh = _mesh(stage, asset)
     binding = UsdSkel.BindingAPI.Apply(mesh.GetPrim())
-    ids, weights = rig.weights(asset.upright_surface)
+    ids, weights = asset.skin
     ids = np.argsort(order)[ids]
     binding.CreateJointIndicesPrimvar(False, ids.shape[1]).Set(ids.ravel().tolist())
     binding.CreateJointWeightsPrimvar(False, ids.shape[1]).Set(weights.ravel().tolist())
