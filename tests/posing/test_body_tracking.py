@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
@@ -83,3 +84,21 @@ def test_parts_of_a_body_keep_their_places_on_it() -> None:
     assert np.abs(tracked - learned).max() > 0.003
     places = (inverse(x[:, 0]) @ x[:, 1] for x in (learned, tracked))
     np.testing.assert_allclose(*places, atol=1e-9)
+
+
+@pytest.mark.parametrize(("swing", "lost"), [(0.0, (1, 0)), (60.0, None)])
+def test_a_body_is_lost_if_another_takes_its_surface_along(
+    swing: float, lost: tuple[int, int] | None
+) -> None:
+    """The second goes on from the first, and stays on it unless it swings; the third is apart."""
+    turn = Rotation.from_euler("z", np.linspace(0, swing, FRAMES)[:, None], degrees=True).as_matrix()
+    still = np.tile(np.eye(3), (FRAMES, 1, 1))
+    away = Rotation.from_euler("y", np.linspace(0, 40, FRAMES)[:, None], degrees=True).as_matrix()
+    rotation = np.stack([still, turn, away], axis=1)
+    translation = np.zeros((FRAMES, 3, 3))
+    translation[:, 1] = [0.1, 0, 0] + turn @ [0.1, 0, 0]
+    translation[:, 2, 0] = 0.6
+    motion = Motion(rotation, translation)
+    model = model_of(np.array([[0.15, 0.05, 0.06], [0.12, 0.05, 0.06], [0.15, 0.08, 0.05]]), motion)
+    tracker = SurfaceTracker(model, motion, 200.0, select_backend("torch"))
+    assert tracker.lost(structure(rigid(rotation, translation))) == lost

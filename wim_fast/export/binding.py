@@ -82,7 +82,7 @@ def bind_to_bodies(
     body = share_out(carried_by(run, skeleton, rest, vertices), vertices, faces, colors)
     own = np.zeros((len(vertices), max(skeleton.count, INFLUENCES)))
     np.add.at(own, (faces, body[:, None]), 1.0)
-    return smoothed(own / np.maximum(own.sum(axis=1, keepdims=True), 1.0), faces)
+    return smoothed(own / own.sum(axis=1, keepdims=True), faces)
 
 
 def carried_by(run: TrainedModel, skeleton: Skeleton, rest: int, vertices: np.ndarray) -> Carrying:

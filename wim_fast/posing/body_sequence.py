@@ -171,6 +171,7 @@ def find_bodies(
     sequence = _without_straddlers(sequence, judge)
     if tracker is not None:
         sequence = replace(sequence, poses=tracker.tracked(poses, sequence.at()))
+        sequence = _without_lost(sequence, tracker)
     return _with_hidden_links(sequence, semi_axes, judge)
 
 
@@ -183,6 +184,18 @@ def _without_straddlers(sequence: BodySequence, judge: Judge) -> BodySequence:
         if found is None:
             break
         steps = brought_forward(sequence.steps, *found, taken=len(sequence.metric) - bodies.count)
+        sequence = replace(sequence, steps=steps)
+    return sequence
+
+
+def _without_lost(sequence: BodySequence, tracker: SurfaceTracker) -> BodySequence:
+    """The sequence with bodies of which no surface is left united early, one after another."""
+    for _ in sequence.metric:
+        bodies = sequence.at()
+        found = tracker.lost(bodies)
+        if found is None:
+            break
+        steps = brought_forward(sequence.steps, found, 0.0, taken=len(sequence.metric) - bodies.count)
         sequence = replace(sequence, steps=steps)
     return sequence
 

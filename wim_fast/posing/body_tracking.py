@@ -9,6 +9,8 @@ stays as it was.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +22,17 @@ from wim_fast.posing.body_structure import BodyStructure
 from wim_fast.posing.rest_frame import least_overlapping
 from wim_fast.posing.rigid import exponential, inverse, logarithm, moved, skew
 from wim_fast.posing.seams import shape_grid
-from wim_fast.posing.surface_bodies import areas, carrying, share_out
+from wim_fast.posing.surface_bodies import (
+    INDIFFERENT,
+    LEAST_SHARE,
+    MOST_OFF,
+    Carrying,
+    areas,
+    carrying,
+    costs_of_faces,
+    cut,
+    held,
+)
 
 POINTS = 128  # of the surface of each body
 LEAST_AREA = 1e-3  # square world units: a body that carries less is left as it is
@@ -31,6 +43,14 @@ TAP = 0.003  # world units, of the differences that give the normal
 AT_ONCE = 64  # frames
 CHUNK = 1 << 16  # points at a time
 CORNERS = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3)
+
+
+class _Shape(NamedTuple):
+    rest: int  # the frame that it is taken from
+    vertices: np.ndarray  # (V, 3) world
+    faces: np.ndarray  # (F, 3)
+    colors: np.ndarray  # (V, 3)
+    area: np.ndarray  # (F,)
 
 
 @dataclass(frozen=True)
@@ -44,40 +64,70 @@ class SurfaceTracker:
 
     def tracked(self, poses: np.ndarray, bodies: BodyStructure) -> np.ndarray:
         """The poses (T, P, 4, 4) of the parts, each moved as its body is."""
-        rest = least_overlapping(self.motion, semi_axes_of(self.model))
-        points = self._points(bodies, rest)
-        found = self._followed(bodies.motion, points, rest)
+        found = self._followed(bodies.motion, self._points(bodies))
         change = found @ inverse(bodies.motion)
         return change[:, bodies.body_of_part] @ poses
 
-    @torch.no_grad()
-    def _points(self, bodies: BodyStructure, rest: int) -> list[np.ndarray]:
+    def lost(self, bodies: BodyStructure) -> tuple[int, int] | None:
+        """A body of which no surface is left, for another takes it along as well, and that other.
+
+        A part of either; None: there is no such body.
+        """
+        shape = self._shape
+        if bodies.count < 2 or not len(shape.faces):
+            return None
+        carried, body = self._shared_out(bodies)
+        costs, area, parts = costs_of_faces(carried, shape.faces), shape.area, bodies.parts()
+        share = np.bincount(body, area, bodies.count)
+        for lost in np.argsort(share).tolist():
+            if share[lost] >= LEAST_SHARE * area.sum():
+                break
+            own = held(carried, shape.faces, lost) & (body != lost)
+            if not own.any():
+                continue
+            taker = int(np.bincount(body[own], area[own], bodies.count).argmax())
+            off = np.minimum(costs[own, taker], MOST_OFF**2) - np.minimum(costs[own, lost], MOST_OFF**2)
+            if np.average(off, weights=area[own]) <= INDIFFERENT:
+                return parts[lost][0], parts[taker][0]
+        return None
+
+    @cached_property
+    def _shape(self) -> _Shape:
+        """The surface, in the frame in which parts overlap least."""
+        rest = least_overlapping(self.motion, semi_axes_of(self.model))
+        posed = posed_at(self.model, self.motion, rest)
+        with torch.no_grad(), self.backend.computing():
+            vertices, faces = shape_grid(self.model, posed, self.backend).zero_crossing()
+            at = torch.as_tensor(vertices, dtype=torch.float32, device=self.backend.device)
+            here = torch.zeros(len(at), dtype=torch.int32, device=self.backend.device)
+            colors = self.model.evaluate(at, here, posed, self.backend, lit=False).rgb.cpu().numpy()
+        return _Shape(rest, vertices, faces, colors, areas(vertices, faces))
+
+    def _shared_out(self, bodies: BodyStructure) -> tuple[Carrying, np.ndarray]:
+        """What the film tells of the vertices, and the body of each face (F,)."""
+        rest, vertices, faces, colors, _ = self._shape
+        motion, own = bodies.motion, bodies.body_of_part
+        carried = carrying(self.model, self.motion, motion, own, rest, vertices, self.inv_s, self.backend)
+        return carried, cut(carried, vertices, faces, colors)
+
+    def _points(self, bodies: BodyStructure) -> list[np.ndarray]:
         """Of each body's surface in the rest frame, (n, 3) world; none of a body that hardly has any."""
-        model, backend = self.model, self.backend
-        with backend.computing():
-            posed = posed_at(model, self.motion, rest)
-            vertices, faces = shape_grid(model, posed, backend).zero_crossing()
-            if not len(faces):
-                return [np.zeros((0, 3))] * bodies.count
-            at = torch.as_tensor(vertices, dtype=torch.float32, device=backend.device)
-            here = torch.zeros(len(at), dtype=torch.int32, device=backend.device)
-            colors = model.evaluate(at, here, posed, backend, lit=False).rgb.cpu().numpy()
-        carried = carrying(
-            model, self.motion, bodies.motion, bodies.body_of_part, rest, vertices, self.inv_s, backend
-        )
-        body, area = share_out(carried, vertices, faces, colors), areas(vertices, faces)
-        rng, middle = np.random.default_rng(0), vertices[faces].mean(axis=1)
+        shape = self._shape
+        if not len(shape.faces):
+            return [shape.vertices] * bodies.count
+        body = self._shared_out(bodies)[1]
+        rng, middle = np.random.default_rng(0), shape.vertices[shape.faces].mean(axis=1)
         points: list[np.ndarray] = []
         for k in range(bodies.count):
             own = np.flatnonzero(body == k)
-            whole = area[own].sum()
-            some = rng.choice(own, POINTS, p=area[own] / whole) if whole >= LEAST_AREA else own[:0]
+            whole = shape.area[own].sum()
+            some = rng.choice(own, POINTS, p=shape.area[own] / whole) if whole >= LEAST_AREA else own[:0]
             points.append(middle[some])
         return points
 
-    def _followed(self, bodies: np.ndarray, points: list[np.ndarray], rest: int) -> np.ndarray:
+    def _followed(self, bodies: np.ndarray, points: list[np.ndarray]) -> np.ndarray:
         """The bodies' motion (T, B, 4, 4) that keeps their points on the surface."""
-        found = bodies.copy()
+        found, rest = bodies.copy(), self._shape.rest
         has = [k for k, own in enumerate(points) if len(own)]
         if not has:
             return found

@@ -26,7 +26,7 @@ MOST_OFF = 4.0  # widths of the surface: farther off is no worse
 COLOR = 100.0  # a squared change of colour by 0.01 counts as much as one width
 SEAM = 1.0  # world units: a seam costs as much as so much surface for each unit of its length that is one width off
 CONTRAST = 0.05  # where colours differ so much, a seam is e times cheaper
-LEAST_SHARE = 0.005  # of the surface: a body that is left with less keeps what its parts hold,
+LEAST_SHARE = 0.003  # of the surface: a body that is left with less keeps what its parts hold,
 INDIFFERENT = 0.5  # of that, what is off by no more than so many squared widths more than with another body
 CHUNK = 1 << 16  # points at a time
 
@@ -107,9 +107,21 @@ def carrying(
 
 
 def share_out(carried: Carrying, vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray) -> np.ndarray:
-    """(F,) the body of each face: the least sum of what faces cost, by area, and of seams, by length.
+    """(F,) the body of each face, as `cut` has it, but that no body which may carry something goes without.
 
-    No body that may carry something goes without: see `LEAST_SHARE`.
+    See `LEAST_SHARE`. Arguments as for `cut`.
+    """
+    body = cut(carried, vertices, faces, colors)
+    costs, area = costs_of_faces(carried, faces), areas(vertices, faces)
+    least = costs[np.arange(len(faces)), body]
+    share = np.bincount(body, area, costs.shape[1])
+    for lost in np.flatnonzero(share < LEAST_SHARE * area.sum()).tolist():
+        body[held(carried, faces, lost) & (costs[:, lost] <= least + INDIFFERENT)] = lost
+    return body
+
+
+def cut(carried: Carrying, vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """(F,) the body of each face: the least sum of what faces cost, by area, and of seams, by length.
 
     Args:
         carried: of the vertices.
@@ -117,20 +129,23 @@ def share_out(carried: Carrying, vertices: np.ndarray, faces: np.ndarray, colors
         faces: (F, 3).
         colors: (V, 3) in [0, 1].
     """
-    of_corners = carried.costs[faces]
-    may = np.isfinite(of_corners)
-    costs = np.where(may, of_corners, MOST_OFF**2).mean(axis=1)
-    costs[~may.any(axis=1)] = np.inf
-    area = areas(vertices, faces)
     pairs, ends = neighbours(faces)
     length = np.linalg.norm(vertices[ends[:, 0]] - vertices[ends[:, 1]], axis=1)
     change = np.square(np.diff(colors[faces].mean(axis=1)[pairs], axis=1)[:, 0]).sum(axis=1)
-    body = alpha_expansion(area[:, None] * costs, pairs, SEAM * length * np.exp(-change / CONTRAST**2))
-    least, own = costs[np.arange(len(faces)), body], carried.nearest[faces]
-    for lost in np.flatnonzero(np.bincount(body, area, costs.shape[1]) < LEAST_SHARE * area.sum()):
-        held = 2 * (own == lost).sum(axis=1) > own.shape[1]
-        body[held & (costs[:, lost] <= least + INDIFFERENT)] = lost
-    return body
+    costs = areas(vertices, faces)[:, None] * costs_of_faces(carried, faces)
+    return alpha_expansion(costs, pairs, SEAM * length * np.exp(-change / CONTRAST**2))
+
+
+def held(carried: Carrying, faces: np.ndarray, body: int) -> np.ndarray:
+    """(F,) whether a body's parts are the nearest to most corners of a face."""
+    return 2 * (carried.nearest[faces] == body).sum(axis=1) > faces.shape[1]
+
+
+def costs_of_faces(carried: Carrying, faces: np.ndarray) -> np.ndarray:
+    """(F, B) means of their corners'; inf where a body may carry none of them."""
+    of_corners = carried.costs[faces]
+    may = np.isfinite(of_corners)
+    return np.where(may.any(axis=1), np.where(may, of_corners, MOST_OFF**2).mean(axis=1), np.inf)
 
 
 def areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
