@@ -10,6 +10,7 @@ from wim_fast import load_run
 from wim_fast.posing import body_sequence
 from wim_fast.posing.joint_choice import start_mechanism
 from wim_fast.posing.mechanism import part_poses, stage_frames
+from wim_fast.posing.rigid import mean_places, rigid
 from wim_fast.runs import mechanism as module
 
 
@@ -18,7 +19,9 @@ def test_it_follows_the_learned_poses(tiny_run, monkeypatch, frames: int, parts_
     monkeypatch.setattr(body_sequence, "FRAMES", frames)
     run = load_run(tiny_run.path)
     fitted = module.fit_run(run, parts_found)
-    poses = part_poses(fitted.mechanism, len(run.frame_ids))
+    learned = rigid(run.motion.rotation, run.motion.translation)
+    nodes = learned if parts_found is None else run.bodies(parts_found).motion
+    poses = part_poses(fitted.mechanism, len(run.frame_ids)) @ mean_places(nodes, learned)
     off = np.linalg.norm(poses[..., :3, 3] - run.motion.translation, axis=-1)
     assert np.sqrt((off**2).mean(axis=0)) == pytest.approx(fitted.shift_residual, rel=1e-2, abs=1e-4)
     assert fitted.surface_residual.max() < 3 * module.NOISE * run.config.for_masks().inv_s_pixels / run.inv_s

@@ -15,7 +15,15 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from wim_fast.posing.rigid import adjoint, exponential, inverse, logarithm, mean_motion, mean_places
+from wim_fast.posing.rigid import (
+    adjoint,
+    exponential,
+    inverse,
+    logarithm,
+    mean_motion,
+    mean_places,
+    moved,
+)
 
 
 class Moved(NamedTuple):
@@ -171,6 +179,11 @@ def body_centers(body_of_part: np.ndarray, part_centers: np.ndarray, semi_axes: 
     bodies = np.arange(body_of_part.max() + 1)
     member = (body_of_part == bodies[:, None]) * np.prod(semi_axes, axis=1)
     return (member / member.sum(axis=1, keepdims=True)) @ np.asarray(part_centers, float)
+
+
+def body_origins(motion: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """Where bodies (T, B, 4, 4) carry the mean place of their centres (T, B, 3) on them: (T, B, 3)."""
+    return moved(motion, moved(inverse(motion), centers).mean(axis=0))
 
 
 def largest_parts(body_of_part: np.ndarray, semi_axes: np.ndarray) -> np.ndarray:

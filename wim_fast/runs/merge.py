@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wim_fast.posing.bodies import body_centers
+from wim_fast.posing.bodies import body_centers, body_origins
 from wim_fast.posing.body_sequence import BodySequence
 from wim_fast.posing.body_structure import BodyStructure
 from wim_fast.runs.bodies import check_count
@@ -88,13 +88,15 @@ def merged_arrays(run: TrainedModel, merging: Merging) -> dict[str, np.ndarray]:
     """The bodies as arrays, lengths in the units of the recording's files, as in trajectory.npz.
 
     body_of_part (P,); body_edges (B-1, 2) the bodies that are joined, body_joint_position (T, B-1, 3); body_rotation
-    (T, B, 3, 3), body to world, body_translation (T, B, 3) the parts' centres weighted by volume; frame_ids (T,).
+    (T, B, 3, 3), body to world, body_translation (T, B, 3): the mean place of its parts' centres, weighted by volume, on
+    a body; frame_ids (T,).
     """
     merged, scale = merging.merged, run.coordinate_scale
+    centers = body_centers(merged.body_of_part, run.motion.translation, run.semi_axes)
     return {
         **merged.arrays(scale),
         "body_rotation": merged.motion[..., :3, :3],
-        "body_translation": body_centers(merged.body_of_part, run.motion.translation, run.semi_axes) * scale,
+        "body_translation": body_origins(merged.motion, centers) * scale,
         "frame_ids": np.array(run.frame_ids),
     }
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from wim_fast.model.motion import Motion
-from wim_fast.posing.bodies import body_centers
-from wim_fast.posing.rigid import inverse, moved
+from wim_fast.posing.bodies import body_centers, body_origins
 from wim_fast.posing.skeleton import PartsFound, Skeleton
 from wim_fast.posing.tree import RootedTree, default_root, rooted
 from wim_fast.runs.bodies import bodies_of
@@ -27,7 +26,6 @@ def skeleton_of(run: TrainedModel, parts_found: PartsFound = None) -> Skeleton:
         return Skeleton("part", nodes, run.edges, run.joints_in(motion), motion, root)
     bodies = bodies_of(run, None if parts_found == "auto" else parts_found)
     centers = body_centers(bodies.body_of_part, motion.translation, run.semi_axes)
-    in_body = moved(inverse(bodies.motion), centers).mean(axis=0)
-    of_bodies = Motion(bodies.motion[..., :3, :3], moved(bodies.motion, in_body))
+    of_bodies = Motion(bodies.motion[..., :3, :3], body_origins(bodies.motion, centers))
     root = int(bodies.body_of_part[root])
     return Skeleton("body", bodies.body_of_part, bodies.edges, bodies.joints, of_bodies, root)
