@@ -10,8 +10,8 @@ make_robot_scene.py's --list or a URDF, with the seed of its motion.
 A body of the robot is what moved as one: links joined by a joint that turned by less than 5 degrees, or slid by less
 than 0.05, are one, and links without a surface count to what carries them. Bodies found and true are matched one to one
 by the surface they share. An edge is right when it joins two bodies that the robot joins; as a share of the edges found
-or true, whichever are more. A surface point is right when the face of the exported mesh
-that is nearest to it in the rest frame goes with the body that its own is matched with.
+or true, whichever are more. A surface point is right when the face of the exported mesh that is nearest to it in the
+rest frame goes with the body that its own is matched with.
 """
 
 from __future__ import annotations

@@ -84,9 +84,13 @@ def joints_of(model: ArticulatedModel, motion: Motion) -> np.ndarray:
 @torch.no_grad()
 def posed_at(model: ArticulatedModel, motion: Motion, frame: int) -> Posed:
     """One frame of a motion (F = 1), to be rendered."""
-    pose = motion.at([frame])
+    return posed_in(model, motion.at([frame]))
+
+
+def posed_in(model: ArticulatedModel, motion: Motion) -> Posed:
+    """All frames of a motion, to be rendered."""
     device = model.log_semi_axes.device
     rotation, translation = (
-        torch.from_numpy(x).float().to(device) for x in (pose.rotation, pose.translation)
+        torch.from_numpy(x).float().to(device) for x in (motion.rotation, motion.translation)
     )
     return model.posed(rotation, translation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -176,26 +177,33 @@ def find_bodies(
 
 
 def _without_straddlers(sequence: BodySequence, judge: Judge) -> BodySequence:
-    """The sequence with what straddles a joint united early, one after another."""
+    """The sequence with what straddles a joint united early."""
     poses, some = sequence.poses, some_frames(len(sequence.poses))
-    for _ in sequence.metric:
-        bodies = sequence.at()
-        found = find_straddler(poses, bodies, judge, some, sequence.worth)
-        if found is None:
-            break
-        steps = brought_forward(sequence.steps, *found, taken=len(sequence.metric) - bodies.count)
-        sequence = replace(sequence, steps=steps)
-    return sequence
+    return _united_early(sequence, lambda now: find_straddler(poses, now.at(), judge, some, now.worth))
 
 
 def _without_lost(sequence: BodySequence, tracker: SurfaceTracker) -> BodySequence:
-    """The sequence with bodies of which no surface is left united early, one after another."""
+    """The sequence with bodies of which no surface is left united early."""
+
+    def find(now: BodySequence) -> tuple[tuple[int, int], float] | None:
+        parts = tracker.lost(now.at())
+        return None if parts is None else (parts, 0.0)
+
+    return _united_early(sequence, find)
+
+
+def _united_early(
+    sequence: BodySequence, find: Callable[[BodySequence], tuple[tuple[int, int], float] | None]
+) -> BodySequence:
+    """The sequence with some of the bodies that it proposes united, one pair after another, until none is found.
+
+    find: a part of either body, and the cost.
+    """
     for _ in sequence.metric:
-        bodies = sequence.at()
-        found = tracker.lost(bodies)
+        found = find(sequence)
         if found is None:
             break
-        steps = brought_forward(sequence.steps, found, 0.0, taken=len(sequence.metric) - bodies.count)
+        steps = brought_forward(sequence.steps, *found, taken=len(sequence.metric) - sequence.proposed)
         sequence = replace(sequence, steps=steps)
     return sequence
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from wim_fast.model.articulated_model import ArticulatedModel
-from wim_fast.model.motion import Motion, posed_at, semi_axes_of
+from wim_fast.model.motion import Motion, posed_at, posed_in, semi_axes_of
 from wim_fast.ops.backend import Backend
 from wim_fast.posing.body_structure import BodyStructure
 from wim_fast.posing.rest_frame import least_overlapping
@@ -164,10 +164,7 @@ class SurfaceTracker:
     @torch.no_grad()
     def _distances(self, points: np.ndarray, frames: slice) -> tuple[np.ndarray, np.ndarray]:
         """Signed distance (F, B, n) of points (F, B, n, 3) from the surface in each frame, and its gradient."""
-        device, motion = self.backend.device, self.motion.at(frames)
-        posed = self.model.posed(
-            *(torch.from_numpy(x).float().to(device) for x in (motion.rotation, motion.translation))
-        )
+        device, posed = self.backend.device, posed_in(self.model, self.motion.at(frames))
         taps = points[..., None, :] + TAP * CORNERS
         frame = np.broadcast_to(np.arange(len(points))[:, None, None, None], taps.shape[:-1])
         at = torch.as_tensor(taps.reshape(-1, 3), dtype=torch.float32, device=device)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from wim_fast.model.articulated_model import ArticulatedModel
-from wim_fast.model.motion import Motion
+from wim_fast.model.motion import Motion, posed_in
 from wim_fast.ops.articulated.reference import MAX_CANDIDATES
 from wim_fast.ops.backend import Backend
 from wim_fast.posing.graph_cut import alpha_expansion
@@ -72,12 +72,7 @@ def carrying(
         inv_s: sharpness of the surface, 1 / world units.
     """
     frames = [rest, *evenly(range(len(motion)), LOOKS)]
-    posed = model.posed(
-        *(
-            torch.from_numpy(x[frames]).float().to(backend.device)
-            for x in (motion.rotation, motion.translation)
-        )
-    )
+    posed = posed_in(model, motion.at(frames))
 
     def points(values: np.ndarray, position: int) -> tuple[torch.Tensor, torch.Tensor]:
         at = torch.as_tensor(values, dtype=torch.float32, device=backend.device)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.model.motion import Motion, edges_of, joints_of, learned_motion, posed_at, semi_axes_of
@@ -78,15 +77,6 @@ class TrainedModel(OpenedRun):
         if late == 0:
             return self.posed(self.motion, frame)
         return self.posed(learned_motion(self.model, self.backend.pose_mlp, [frame + late]), 0)
-
-    def parts_at(self, points: np.ndarray, frame: int) -> np.ndarray:
-        """(N,) the part nearest to world points (N, 3) in a frame trained on."""
-        posed = self.posed(self.motion, frame)
-        with self.backend.computing():
-            at = torch.as_tensor(points, dtype=torch.float32, device=posed.translation.device)
-            ids = torch.zeros(len(points), dtype=torch.int32, device=at.device)
-            lookup = self.backend.articulated_lookup(at, ids, *posed, self.model.top_parts)
-        return lookup.part_ids[:, 0].cpu().numpy()
 
     def image(self, posed: Posed, cameras: Cameras, index: int) -> Image:
         """What camera number `index` sees of a pose (F = 1)."""
