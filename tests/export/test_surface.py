@@ -64,6 +64,18 @@ def test_weights_of_bodies_are_those_of_the_faces_around(run, surface) -> None:
     assert np.array_equal(parts[0], np.where(surface.part_weights > 0, surface.part_ids, 0))
 
 
+def test_a_body_carries_what_suits_its_motion_and_what_suits_the_learned_one(run, surface) -> None:
+    skeleton, at = skeleton_of(run, 2), (surface.frame, surface.vertices)
+    still = Motion(*(np.tile(x[:1], (len(x), *[1] * (x.ndim - 1))) for x in vars(skeleton.motion).values()))
+    ways = [(skeleton.motion, None), (still, None), (still, skeleton.motion)]
+    moving, staying, either = (
+        carried_by(run, dataclasses.replace(skeleton, motion=motion, learned=learned), *at).costs
+        for motion, learned in ways
+    )
+    assert (staying != moving).any()
+    np.testing.assert_array_equal(either, np.minimum(moving, staying))
+
+
 def test_skinned_it_follows_the_field(run, surface) -> None:
     moves = rigid_motions(run.motion, run.motion.at([surface.frame]))
     posed = skinned(surface.vertices, surface.part_ids, surface.part_weights, moves)

@@ -86,10 +86,20 @@ def bind_to_bodies(
 
 
 def carried_by(run: TrainedModel, skeleton: Skeleton, rest: int, vertices: np.ndarray) -> Carrying:
-    """What the film tells of which node of a skeleton carries which vertex (V, 3) of the frame `rest`."""
-    nodes = rigid(skeleton.motion.rotation, skeleton.motion.translation)
-    of_part = skeleton.node_of_part
-    return carrying(run.model, run.motion, nodes, of_part, rest, vertices, run.inv_s, run.backend)
+    """What the film tells of which node of a skeleton carries which vertex (V, 3) of the frame `rest`.
+
+    A link whose motion was told by its hinges carries what suits that motion, and what suits the learned one: the model's
+    surface was shaped by it.
+    """
+    ways = [skeleton.motion] if skeleton.learned is None else [skeleton.motion, skeleton.learned]
+    found = [
+        carrying(
+            run.model, run.motion, rigid(way.rotation, way.translation), skeleton.node_of_part, rest, vertices, run.inv_s,
+            run.backend,
+        )
+        for way in ways
+    ]  # fmt: skip
+    return Carrying(np.minimum.reduce([one.costs for one in found]), found[0].nearest)
 
 
 @torch.no_grad()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,10 +15,11 @@ from wim_fast.ops.backend import Backend
 from wim_fast.posing.bodies import Bodies, Judge, Union, union_sequence, united
 from wim_fast.posing.body_structure import BodyStructure
 from wim_fast.posing.body_tracking import SurfaceTracker
-from wim_fast.posing.body_tree import body_tree
+from wim_fast.posing.body_tree import body_joints, body_tree
 from wim_fast.posing.ellipsoids import Contacts, part_contacts, surface_metric
 from wim_fast.posing.hidden_links import HiddenLink, find_hidden_links
-from wim_fast.posing.rigid import rigid
+from wim_fast.posing.hinged_links import hinged
+from wim_fast.posing.rigid import mean_places, rigid
 from wim_fast.posing.seams import Seams, find_seams
 from wim_fast.posing.seen_judge import SeenJudge
 from wim_fast.posing.straddlers import find_straddler
@@ -48,6 +50,8 @@ class BodySequence:
         contacts: between the parts.
         steps: P - 1 unions.
         links: that hide in joints, and are bodies until their part is united with others.
+        mended: (T, P, 4, 4) as `poses`, in which parts move as what carries their surface does, and links as hinges
+            tell; None: as `poses`. How bodies hang together is told by `poses`, how they move by these.
     """
 
     poses: np.ndarray
@@ -55,6 +59,7 @@ class BodySequence:
     contacts: Contacts
     steps: list[Union]
     links: tuple[HiddenLink, ...] = ()
+    mended: np.ndarray | None = None
 
     @cached_property
     def worth(self) -> float:
@@ -82,12 +87,13 @@ class BodySequence:
         """So many bodies, 1 to P; None: as many as are proposed. Found once for each number."""
         count = self.proposed if count is None else count
         if count not in self._found:
-            bodies = united(self.poses, self.metric, self.steps[: len(self.metric) - count])
-            self._found[count] = self._structure(bodies)
+            self._found[count] = self._structure(self.steps[: len(self.metric) - count])
         return self._found[count]
 
-    def _structure(self, bodies: Bodies) -> BodyStructure:
+    def _structure(self, steps: list[Union]) -> BodyStructure:
         """Their tree (`body_tree.body_tree`); a link that is a body is put into the joint that it was found in."""
+        mended = self.poses if self.mended is None else self.mended
+        bodies, moving = (united(poses, self.metric, steps) for poses in (self.poses, mended))
         of_part = bodies.body_of_part
         size = np.bincount(of_part)
         links = [link for link in self.links if size[of_part[link.part]] == 1]
@@ -95,14 +101,14 @@ class BodySequence:
         for link in links:
             without[link.part] = of_part[link.between[0]]
         others, number = np.unique(without, return_inverse=True)
-        rest = Bodies(number, bodies.motion[:, others], bodies.metric[others])
-        edges, joints = body_tree(self.poses, self.contacts, rest)
-        edges = others[edges]
+        rest, rest_moving = (Bodies(number, b.motion[:, others], b.metric[others]) for b in (bodies, moving))
+        edges = body_tree(self.poses, self.contacts, rest)
+        joints, edges = body_joints(mended, self.contacts, rest_moving, edges), others[edges]
         for link in links:
             edges, joints = _with_link(edges, joints, link, of_part)
         ends = {int(of_part[link.part]): sorted(of_part[list(link.between)].tolist()) for link in links}
         hidden = {body: (first, second) for body, (first, second) in ends.items() if first < second}
-        return BodyStructure(of_part, edges, joints, bodies.motion, bodies.metric, hidden)
+        return BodyStructure(of_part, edges, joints, moving.motion, moving.metric, hidden, bodies.motion)
 
     @cached_property
     def _found(self) -> dict[int, BodyStructure]:
@@ -170,42 +176,59 @@ def find_bodies(
     steps = union_sequence(poses[some], metric, contacts.touching, judge)
     sequence = BodySequence(poses, metric, seams.instead(contacts) if seams else contacts, steps)
     sequence = _without_straddlers(sequence, judge)
+    taken: list[_Taken] = []
     if tracker is not None:
         sequence = replace(sequence, poses=tracker.tracked(poses, sequence.at()))
-        sequence = _without_lost(sequence, tracker)
-    return _with_hidden_links(sequence, semi_axes, judge)
+        sequence, taken = _without_lost(sequence, tracker)
+    return _mended(_with_hidden_links(sequence, semi_axes, judge), taken, judge)
+
+
+class _Taken(NamedTuple):
+    parts: list[int]
+    poses: np.ndarray  # (T, n, 4, 4) as the body moves that took them along
 
 
 def _without_straddlers(sequence: BodySequence, judge: Judge) -> BodySequence:
     """The sequence with what straddles a joint united early."""
     poses, some = sequence.poses, some_frames(len(sequence.poses))
-    return _united_early(sequence, lambda now: find_straddler(poses, now.at(), judge, some, now.worth))
-
-
-def _without_lost(sequence: BodySequence, tracker: SurfaceTracker) -> BodySequence:
-    """The sequence with bodies of which no surface is left united early."""
-
-    def find(now: BodySequence) -> tuple[tuple[int, int], float] | None:
-        parts = tracker.lost(now.at())
-        return None if parts is None else (parts, 0.0)
-
-    return _united_early(sequence, find)
-
-
-def _united_early(
-    sequence: BodySequence, find: Callable[[BodySequence], tuple[tuple[int, int], float] | None]
-) -> BodySequence:
-    """The sequence with some of the bodies that it proposes united, one pair after another, until none is found.
-
-    find: a part of either body, and the cost.
-    """
     for _ in sequence.metric:
-        found = find(sequence)
+        found = find_straddler(poses, sequence.at(), judge, some, sequence.worth)
         if found is None:
             break
-        steps = brought_forward(sequence.steps, *found, taken=len(sequence.metric) - sequence.proposed)
-        sequence = replace(sequence, steps=steps)
+        sequence = _united_early(sequence, found.parts, found.cost)
     return sequence
+
+
+def _without_lost(sequence: BodySequence, tracker: SurfaceTracker) -> tuple[BodySequence, list[_Taken]]:
+    """The sequence with bodies of which no surface is left united early, and how their parts are taken along."""
+    taken = []
+    for _ in sequence.metric:
+        bodies = sequence.at()
+        pair = tracker.lost(bodies)
+        if pair is None:
+            break
+        lost, taker = bodies.body_of_part[[*pair]]
+        own, motion = bodies.parts()[lost], bodies.motion[:, [taker]]
+        taken.append(_Taken(own, motion @ mean_places(motion, sequence.poses[:, own])))
+        sequence = _united_early(sequence, pair, 0.0)
+    return sequence, taken
+
+
+def _united_early(sequence: BodySequence, parts: tuple[int, int], cost: float) -> BodySequence:
+    """The sequence with two of the bodies that it proposes united; `parts`: one of either."""
+    taken = len(sequence.metric) - sequence.proposed
+    return replace(sequence, steps=brought_forward(sequence.steps, parts, cost, taken=taken))
+
+
+def _mended(sequence: BodySequence, taken: Sequence[_Taken], judge: Judge) -> BodySequence:
+    """The sequence with `mended` poses."""
+    poses, some = sequence.poses.copy(), some_frames(len(sequence.poses))
+    for parts, carried in taken:
+        poses[:, parts] = carried
+    for link in sequence.links:
+        poses[:, link.part] = link.poses
+    sequence = replace(sequence, mended=poses)
+    return replace(sequence, mended=hinged(poses, sequence.at(), judge, some, sequence.worth))
 
 
 def _with_hidden_links(sequence: BodySequence, semi_axes: np.ndarray, judge: Judge) -> BodySequence:

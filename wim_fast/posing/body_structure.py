@@ -19,6 +19,8 @@ class BodyStructure:
         motion: (T, B, 4, 4) body to world.
         metric: (B, 6, 6) see `bodies.Bodies`.
         hidden: bodies that hide in a joint, each with the two between which it is (`posing/hidden_links.py`).
+        learned: (T, B, 4, 4) as `motion`, before links were told by their hinges (`posing/hinged_links.py`): how the model
+            has them move. None: as `motion`.
     """
 
     body_of_part: np.ndarray
@@ -27,6 +29,7 @@ class BodyStructure:
     motion: np.ndarray
     metric: np.ndarray
     hidden: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    learned: np.ndarray | None = None
 
     @property
     def count(self) -> int:

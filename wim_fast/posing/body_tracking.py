@@ -37,6 +37,7 @@ from wim_fast.posing.surface_bodies import (
 POINTS = 128  # of the surface of each body
 LEAST_AREA = 1e-3  # square world units: a body that carries less is left as it is
 ROUNDS = 3
+SEAM = 1.0  # in world units, see `surface_bodies.SEAM`: more, so that a body needs more surface to be one
 OUTLYING = 2.0  # widths of the surface: points that are farther off count less (Cauchy's weights)
 STAY = 0.02  # what a shift of the points costs, as a share of what one along the normal does
 TAP = 0.003  # world units, of the differences that give the normal
@@ -108,7 +109,7 @@ class SurfaceTracker:
         rest, vertices, faces, colors, _ = self._shape
         motion, own = bodies.motion, bodies.body_of_part
         carried = carrying(self.model, self.motion, motion, own, rest, vertices, self.inv_s, self.backend)
-        return carried, cut(carried, vertices, faces, colors)
+        return carried, cut(carried, vertices, faces, colors, SEAM)
 
     def _points(self, bodies: BodyStructure) -> list[np.ndarray]:
         """Of each body's surface in the rest frame, (n, 3) world; none of a body that hardly has any."""

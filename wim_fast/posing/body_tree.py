@@ -20,22 +20,22 @@ KEPT = 0.75  # of the frames, those in which a joint gapes least
 ROUNDS = 5  # of choosing them
 
 
-def body_tree(poses: np.ndarray, contacts: Contacts, bodies: Bodies) -> tuple[np.ndarray, np.ndarray]:
-    """The tree whose joints are the tightest.
+def body_tree(poses: np.ndarray, contacts: Contacts, bodies: Bodies) -> np.ndarray:
+    """The tree whose joints are the tightest: edges (B-1, 2), bodies i < j, in increasing cost.
 
     Args:
         poses: (T, P, 4, 4) part to world, in the frames of the bodies' motion.
-
-    Returns:
-        edges (B-1, 2), bodies i < j, in increasing cost, and the joints (T, B-1, 3) in the world.
     """
     first, second = np.triu_indices(bodies.count, 1)
-    found = [
-        _joint(poses, contacts, bodies, i, j) for i, j in zip(first.tolist(), second.tolist(), strict=True)
-    ]
-    pick = cheapest_tree(first, second, np.array([cost for cost, _ in found]))
-    joints = np.array([found[k][1] for k in pick]).reshape(len(pick), len(poses), 3)
-    return np.stack([first[pick], second[pick]], axis=1), joints.swapaxes(0, 1)
+    pairs = np.stack([first, second], axis=1)
+    costs = np.array([_joint(poses, contacts, bodies, i, j)[0] for i, j in pairs.tolist()])
+    return pairs[cheapest_tree(first, second, costs)]
+
+
+def body_joints(poses: np.ndarray, contacts: Contacts, bodies: Bodies, edges: np.ndarray) -> np.ndarray:
+    """The joints (T, E, 3) of the edges (E, 2) in the world; else as for `body_tree`."""
+    joints = [_joint(poses, contacts, bodies, i, j)[1] for i, j in edges.tolist()]
+    return np.array(joints).reshape(len(edges), len(poses), 3).swapaxes(0, 1)
 
 
 def _joint(

@@ -29,6 +29,8 @@ class Skeleton:
         joints: (T, N-1, 3).
         motion: node to world; a part's origin is its centre, a body's the mean place of its parts' centres in it.
         root: stays where it is unless another is named.
+        learned: as `motion`, as the model has the nodes move; of bodies their links may move otherwise
+            (`posing/hinged_links.py`). None: so, too.
     """
 
     what: Node
@@ -37,6 +39,7 @@ class Skeleton:
     joints: np.ndarray
     motion: Motion
     root: int
+    learned: Motion | None = None
 
     @property
     def count(self) -> int:

@@ -24,7 +24,7 @@ from wim_fast.recordings.selection import evenly
 LOOKS = 16  # frames, spread over the film
 MOST_OFF = 4.0  # widths of the surface: farther off is no worse
 COLOR = 100.0  # a squared change of colour by 0.01 counts as much as one width
-SEAM = 1.0  # world units: a seam costs as much as so much surface for each unit of its length that is one width off
+SEAM = 0.25  # world units: a seam costs as much as so much surface for each unit of its length that is one width off
 CONTRAST = 0.05  # where colours differ so much, a seam is e times cheaper
 LEAST_SHARE = 0.003  # of the surface: a body that is left with less keeps what its parts hold,
 INDIFFERENT = 0.5  # of that, what is off by no more than so many squared widths more than with another body
@@ -106,7 +106,7 @@ def share_out(carried: Carrying, vertices: np.ndarray, faces: np.ndarray, colors
 
     See `LEAST_SHARE`. Arguments as for `cut`.
     """
-    body = cut(carried, vertices, faces, colors)
+    body = cut(carried, vertices, faces, colors, SEAM)
     costs, area = costs_of_faces(carried, faces), areas(vertices, faces)
     least = costs[np.arange(len(faces)), body]
     share = np.bincount(body, area, costs.shape[1])
@@ -115,7 +115,9 @@ def share_out(carried: Carrying, vertices: np.ndarray, faces: np.ndarray, colors
     return body
 
 
-def cut(carried: Carrying, vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray) -> np.ndarray:
+def cut(
+    carried: Carrying, vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray, seam: float
+) -> np.ndarray:
     """(F,) the body of each face: the least sum of what faces cost, by area, and of seams, by length.
 
     Args:
@@ -123,12 +125,13 @@ def cut(carried: Carrying, vertices: np.ndarray, faces: np.ndarray, colors: np.n
         vertices: (V, 3) world.
         faces: (F, 3).
         colors: (V, 3) in [0, 1].
+        seam: see `SEAM`.
     """
     pairs, ends = neighbours(faces)
     length = np.linalg.norm(vertices[ends[:, 0]] - vertices[ends[:, 1]], axis=1)
     change = np.square(np.diff(colors[faces].mean(axis=1)[pairs], axis=1)[:, 0]).sum(axis=1)
     costs = areas(vertices, faces)[:, None] * costs_of_faces(carried, faces)
-    return alpha_expansion(costs, pairs, SEAM * length * np.exp(-change / CONTRAST**2))
+    return alpha_expansion(costs, pairs, seam * length * np.exp(-change / CONTRAST**2))
 
 
 def held(carried: Carrying, faces: np.ndarray, body: int) -> np.ndarray:

@@ -26,6 +26,12 @@ def skeleton_of(run: TrainedModel, parts_found: PartsFound = None) -> Skeleton:
         return Skeleton("part", nodes, run.edges, run.joints_in(motion), motion, root)
     bodies = bodies_of(run, None if parts_found == "auto" else parts_found)
     centers = body_centers(bodies.body_of_part, motion.translation, run.semi_axes)
-    of_bodies = Motion(bodies.motion[..., :3, :3], body_origins(bodies.motion, centers))
+
+    def to_world(poses: np.ndarray) -> Motion:
+        return Motion(poses[..., :3, :3], body_origins(poses, centers))
+
+    learned = None if bodies.learned is None else to_world(bodies.learned)
     root = int(bodies.body_of_part[root])
-    return Skeleton("body", bodies.body_of_part, bodies.edges, bodies.joints, of_bodies, root)
+    return Skeleton(
+        "body", bodies.body_of_part, bodies.edges, bodies.joints, to_world(bodies.motion), root, learned
+    )
