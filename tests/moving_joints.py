@@ -6,8 +6,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from wim_fast.posing.ellipsoids import surface_metric
-from wim_fast.posing.joint_choice import Poses
-from wim_fast.posing.mechanism import Kind
+from wim_fast.posing.joints.choice import Poses
+from wim_fast.posing.joints.mechanism import Kind
 from wim_fast.posing.rigid import exponential, rigid
 from wim_fast.posing.tree import RootedTree, rooted
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from wim_fast.posing.bodies import Moved, Trial
-from wim_fast.posing.body_sequence import SEEN, BodySequence, find_bodies
+from wim_fast.posing.bodies.sequence import SEEN, BodySequence, find_bodies
+from wim_fast.posing.bodies.unions import Moved, Trial
 from wim_fast.posing.ellipsoids import part_contacts, surface_metric
 from wim_fast.posing.rigid import inverse, logarithm, rigid
 

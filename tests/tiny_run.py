@@ -41,7 +41,7 @@ def tiny_scene(folder: Path) -> Path:
 
 def leave_out_seams(patch: pytest.MonkeyPatch) -> None:
     """From what a checkpoint writes of bodies: finding them takes longer than ten tiny steps."""
-    patch.setattr("wim_fast.posing.body_sequence.find_seams", lambda *_: None)
+    patch.setattr("wim_fast.posing.bodies.sequence.find_seams", lambda *_: None)
 
 
 def start(*arguments: str | Path) -> subprocess.Popen[str]:

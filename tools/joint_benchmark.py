@@ -20,7 +20,7 @@ from rich.table import Table
 from scipy.optimize import linear_sum_assignment
 
 from wim_fast.commands.model_flags import add_parts_found
-from wim_fast.posing.mechanism import AXIAL, stage_frames
+from wim_fast.posing.joints.mechanism import AXIAL, stage_frames
 from wim_fast.posing.skeleton import PartsFound
 from wim_fast.runs.mechanism import fit_run
 from wim_fast.runs.run import load_run

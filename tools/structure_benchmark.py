@@ -32,8 +32,8 @@ from scipy.spatial import cKDTree
 
 from wim_fast.export.binding import carried_by
 from wim_fast.export.surface import extract_surface
+from wim_fast.posing.bodies.surface import share_out
 from wim_fast.posing.rigid import inverse, rigid
-from wim_fast.posing.surface_bodies import share_out
 from wim_fast.runs.skeleton import skeleton_of
 
 TOOLS = Path(__file__).resolve().parent

@@ -19,9 +19,9 @@ from wim_fast.export.links import Link, LinkJoint, LinkModel, Mesh, capped
 from wim_fast.export.mjcf import mjcf
 from wim_fast.export.simulation import hinge_names, hinge_values, joint_positions, write_meshes, write_xml
 from wim_fast.export.urdf import urdf
-from wim_fast.posing.joint_start import start_joint
-from wim_fast.posing.mechanism import Joint, Mechanism, stage_frames, zeroed
-from wim_fast.posing.mechanism_fit import fit_mechanism
+from wim_fast.posing.joints.fit import fit_mechanism
+from wim_fast.posing.joints.mechanism import Joint, Mechanism, stage_frames, zeroed
+from wim_fast.posing.joints.start import start_joint
 from wim_fast.posing.rigid import inverse
 
 KINDS = ["revolute", "universal", "ball"]

@@ -17,8 +17,8 @@ from wim_fast.export.surface import extract_surface
 from wim_fast.export.triangles import is_closed
 from wim_fast.model.distance_grid import DistanceGrid
 from wim_fast.model.motion import Motion, posed_at
+from wim_fast.posing.bodies.surface import share_out
 from wim_fast.posing.rest_frame import least_overlapping, overlap
-from wim_fast.posing.surface_bodies import share_out
 from wim_fast.runs.skeleton import skeleton_of
 
 

@@ -10,14 +10,14 @@ from moving_parts import ShiftJudge, bodies_of
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from wim_fast.posing.bodies import (
+from wim_fast.posing.bodies.sequence import BodySequence, pose_noise
+from wim_fast.posing.bodies.unions import (
     Union,
     body_centers,
     largest_parts,
     union_sequence,
     united,
 )
-from wim_fast.posing.body_sequence import BodySequence, pose_noise
 from wim_fast.posing.ellipsoids import part_contacts, surface_metric
 from wim_fast.posing.rigid import exponential, inverse, logarithm, mean_motion, moved, rigid
 

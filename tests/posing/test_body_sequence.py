@@ -8,9 +8,9 @@ from typing import cast
 import numpy as np
 from moving_parts import ShiftJudge, turned
 
-from wim_fast.posing.body_sequence import find_bodies
-from wim_fast.posing.body_structure import BodyStructure
-from wim_fast.posing.body_tracking import SurfaceTracker
+from wim_fast.posing.bodies.sequence import find_bodies
+from wim_fast.posing.bodies.structure import BodyStructure
+from wim_fast.posing.bodies.tracking import SurfaceTracker
 from wim_fast.posing.ellipsoids import surface_metric
 from wim_fast.posing.rigid import inverse, rigid
 

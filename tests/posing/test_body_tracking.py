@@ -11,8 +11,8 @@ from wim_fast.config import ModelConfig
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.motion import Motion
 from wim_fast.ops.backend import select_backend
-from wim_fast.posing.body_structure import BodyStructure
-from wim_fast.posing.body_tracking import SurfaceTracker
+from wim_fast.posing.bodies.structure import BodyStructure
+from wim_fast.posing.bodies.tracking import SurfaceTracker
 from wim_fast.posing.rigid import exponential, inverse, logarithm, rigid
 
 FRAMES = 5

@@ -6,7 +6,7 @@ from itertools import combinations, product
 
 import numpy as np
 
-from wim_fast.posing.graph_cut import alpha_expansion
+from wim_fast.posing.bodies.graph_cut import alpha_expansion
 
 
 def total(costs: np.ndarray, edges: np.ndarray, weights: np.ndarray, labels: np.ndarray) -> float:

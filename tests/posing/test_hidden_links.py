@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from moving_parts import bodies_of, turned
 
-from wim_fast.posing.body_sequence import BodySequence
+from wim_fast.posing.bodies.sequence import BodySequence
 from wim_fast.posing.rigid import inverse, moved, rigid
 
 FRAMES = 40

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from moving_parts import ShiftJudge, turned
 
-from wim_fast.posing.body_structure import BodyStructure
+from wim_fast.posing.bodies.hinged_links import hinged
+from wim_fast.posing.bodies.structure import BodyStructure
 from wim_fast.posing.ellipsoids import surface_metric
-from wim_fast.posing.hinged_links import hinged
 from wim_fast.posing.rigid import inverse, rigid
 
 FRAMES = 40

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from moving_joints import chain
 
-from wim_fast.posing.joint_choice import choose_joints
-from wim_fast.posing.mechanism import part_poses, stage_frames
+from wim_fast.posing.joints.choice import choose_joints
+from wim_fast.posing.joints.mechanism import part_poses, stage_frames
 
 NOISE = 0.002
 

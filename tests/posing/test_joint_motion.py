@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from wim_fast.posing.joint_motion import joint_motions
+from wim_fast.posing.joints.motion import joint_motions
 from wim_fast.posing.tree import rooted
 
 

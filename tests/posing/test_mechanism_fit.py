@@ -9,9 +9,9 @@ import pytest
 from moving_joints import chain
 
 from wim_fast.posing.ellipsoids import surface_metric
-from wim_fast.posing.joint_choice import start_mechanism
-from wim_fast.posing.joint_start import turning_point
-from wim_fast.posing.mechanism import (
+from wim_fast.posing.joints.choice import start_mechanism
+from wim_fast.posing.joints.fit import correlation_time, fit_mechanism, misfit, residuals
+from wim_fast.posing.joints.mechanism import (
     Joint,
     Mechanism,
     bodies,
@@ -23,7 +23,7 @@ from wim_fast.posing.mechanism import (
     spread,
     zeroed,
 )
-from wim_fast.posing.mechanism_fit import correlation_time, fit_mechanism, misfit, residuals
+from wim_fast.posing.joints.start import turning_point
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.distance_grid import COARSER, PLENTY, affordable_cell, distance_grid
 from wim_fast.model.motion import Motion, posed_at
 from wim_fast.ops.backend import select_backend
+from wim_fast.posing.bodies.seams import CELL, Seams, find_seams
 from wim_fast.posing.ellipsoids import part_contacts
 from wim_fast.posing.rigid import rigid
-from wim_fast.posing.seams import CELL, Seams, find_seams
 
 AXES = np.tile([0.12, 0.05, 0.05], (3, 1))
 

@@ -9,9 +9,9 @@ import torch
 from wim_fast.config import ModelConfig
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.ops.backend import select_backend
-from wim_fast.posing.bodies import Moved
+from wim_fast.posing.bodies.seen_judge import SeenJudge, parallel_rays
+from wim_fast.posing.bodies.unions import Moved
 from wim_fast.posing.rigid import exponential, rigid
-from wim_fast.posing.seen_judge import SeenJudge, parallel_rays
 
 AXES = np.array([[0.2, 0.1, 0.1], [0.1, 0.1, 0.1], [0.05, 0.03, 0.03]])
 CENTERS = np.array([[0.0, 0.0, 0.0], [0.4, 0.0, 0.0], [0.05, 0.0, 0.0]])  # the last is inside of the first

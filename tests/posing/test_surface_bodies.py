@@ -12,8 +12,8 @@ from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.distance_grid import distance_grid
 from wim_fast.model.motion import Motion, posed_at
 from wim_fast.ops.backend import select_backend
+from wim_fast.posing.bodies.surface import MOST_OFF, Carrying, areas, carrying, neighbours, share_out
 from wim_fast.posing.rigid import rigid
-from wim_fast.posing.surface_bodies import MOST_OFF, Carrying, areas, carrying, neighbours, share_out
 
 INV_S = 200.0  # 1 / world units
 

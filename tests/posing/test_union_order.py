@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from wim_fast.posing.bodies import Union
-from wim_fast.posing.union_order import brought_forward, set_apart
+from wim_fast.posing.bodies.union_order import brought_forward, set_apart
+from wim_fast.posing.bodies.unions import Union
 
 
 def unions(*steps: tuple[tuple[int, int], float]) -> list[Union]:

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from tiny_scene import ring, view_matrix
 
 from wim_fast.model.motion import Motion
-from wim_fast.posing.joint_motion import JointMotion
+from wim_fast.posing.joints.motion import JointMotion
 from wim_fast.posing.pose_file import read_pose_file
 from wim_fast.posing.skeleton import Skeleton
 from wim_fast.recordings.cameras import Cameras, project

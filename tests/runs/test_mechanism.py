@@ -7,9 +7,9 @@ import pytest
 from moving_joints import chain
 
 from wim_fast import load_run
-from wim_fast.posing import body_sequence
-from wim_fast.posing.joint_choice import start_mechanism
-from wim_fast.posing.mechanism import part_poses, stage_frames
+from wim_fast.posing.bodies import sequence as body_sequence
+from wim_fast.posing.joints.choice import start_mechanism
+from wim_fast.posing.joints.mechanism import part_poses, stage_frames
 from wim_fast.posing.rigid import mean_places, rigid
 from wim_fast.runs import mechanism as module
 

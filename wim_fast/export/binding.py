@@ -17,9 +17,9 @@ from scipy.sparse import coo_array
 
 from wim_fast.model.articulated_model import Posed
 from wim_fast.model.motion import Motion, posed_at
+from wim_fast.posing.bodies.surface import Carrying, carrying, share_out
 from wim_fast.posing.rigid import rigid
 from wim_fast.posing.skeleton import Skeleton
-from wim_fast.posing.surface_bodies import Carrying, carrying, share_out
 from wim_fast.recordings.selection import evenly
 from wim_fast.runs.trained_model import TrainedModel
 

@@ -16,7 +16,7 @@ from wim_fast.drawing.annotate import part_palette
 from wim_fast.export.asset import Asset
 from wim_fast.export.gltf import gltf_document
 from wim_fast.files import write_atomic
-from wim_fast.posing.joint_motion import joint_motions
+from wim_fast.posing.joints.motion import joint_motions
 
 PAGE = Path(__file__).parent / "page"
 LEAST_ANGLE = 30.0  # degrees that a slider goes to either side, at least; else as far again as was seen

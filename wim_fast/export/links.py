@@ -17,10 +17,10 @@ from wim_fast.export.convex import COLLISIONS, convex_hull, convex_pieces
 from wim_fast.export.extra import extra
 from wim_fast.export.placement import Placement
 from wim_fast.export.surface import Surface
-from wim_fast.posing.mechanism import Joint, Kind, Mechanism, stage_frames, zeroed
+from wim_fast.posing.bodies.surface import share_out
+from wim_fast.posing.joints.mechanism import Joint, Kind, Mechanism, stage_frames, zeroed
 from wim_fast.posing.rigid import inverse, rigid
 from wim_fast.posing.skeleton import PartsFound
-from wim_fast.posing.surface_bodies import share_out
 from wim_fast.runs.mechanism import FittedMechanism, fit_run
 from wim_fast.runs.skeleton import skeleton_of
 from wim_fast.runs.trained_model import TrainedModel
@@ -65,7 +65,7 @@ class Link:
 
 @dataclass(frozen=True)
 class LinkJoint:
-    """The joint that carries a link, see `posing/mechanism.py` for how its motions compose.
+    """The joint that carries a link, see `posing/joints/mechanism.py` for how its motions compose.
 
     Attributes:
         name, kind, parent: `parent` is a link, -1 for the world.
@@ -250,7 +250,7 @@ def _links(
 def _links_of_faces(
     run: TrainedModel, surface: Surface, link_of_node: np.ndarray, parts_found: PartsFound
 ) -> np.ndarray:
-    """(F,) the link that carries each face, by its leading node: see `posing/surface_bodies.py`."""
+    """(F,) the link that carries each face, by its leading node: see `posing/bodies/surface.py`."""
     carried = carried_by(run, skeleton_of(run, parts_found), surface.frame, surface.vertices)
     leading, group = np.unique(link_of_node, return_inverse=True)
     return leading[share_out(carried.united(group), surface.vertices, surface.faces, surface.colors)]

@@ -9,7 +9,7 @@ import numpy as np
 from wim_fast.export.binding import INFLUENCES, bind_to_bodies, dense, rigid_motions
 from wim_fast.export.surface import Surface
 from wim_fast.model.motion import Motion
-from wim_fast.posing.bodies import largest_parts
+from wim_fast.posing.bodies.unions import largest_parts
 from wim_fast.posing.skeleton import PartsFound
 from wim_fast.posing.tree import RootedTree
 from wim_fast.runs.skeleton import skeleton_of

@@ -30,7 +30,7 @@ class Skeleton:
         motion: node to world; a part's origin is its centre, a body's the mean place of its parts' centres in it.
         root: stays where it is unless another is named.
         learned: as `motion`, as the model has the nodes move; of bodies their links may move otherwise
-            (`posing/hinged_links.py`). None: so, too.
+            (`posing/bodies/hinged_links.py`). None: so, too.
     """
 
     what: Node

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wim_fast.errors import UserError
-from wim_fast.posing.body_structure import BodyStructure
+from wim_fast.posing.bodies.structure import BodyStructure
 from wim_fast.runs.trained_model import TrainedModel
 
 

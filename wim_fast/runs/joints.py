@@ -14,8 +14,8 @@ from wim_fast.drawing.sheets import grid
 from wim_fast.drawing.views import projected
 from wim_fast.files import output_folder
 from wim_fast.model.motion import posed_at
-from wim_fast.posing.bodies import largest_parts
-from wim_fast.posing.joint_motion import JointMotion, joint_motions
+from wim_fast.posing.bodies.unions import largest_parts
+from wim_fast.posing.joints.motion import JointMotion, joint_motions
 from wim_fast.posing.skeleton import PartsFound, Skeleton
 from wim_fast.posing.tree import RootedTree
 from wim_fast.rendering.part_map import render_parts

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wim_fast.posing.body_sequence import pose_noise, some_frames
+from wim_fast.posing.bodies.sequence import pose_noise, some_frames
 from wim_fast.posing.ellipsoids import surface_metric
-from wim_fast.posing.joint_choice import Poses, choose_joints
-from wim_fast.posing.mechanism import Mechanism, bodies, part_poses, stage_frames
-from wim_fast.posing.mechanism_fit import over_the_film
+from wim_fast.posing.joints.choice import Poses, choose_joints
+from wim_fast.posing.joints.fit import over_the_film
+from wim_fast.posing.joints.mechanism import Mechanism, bodies, part_poses, stage_frames
 from wim_fast.posing.rigid import inverse, logarithm, mean_places, rigid
 from wim_fast.posing.skeleton import Node, PartsFound
 from wim_fast.runs.bodies import bodies_of
@@ -18,7 +18,7 @@ from wim_fast.runs.skeleton import skeleton_of
 from wim_fast.runs.trained_model import TrainedModel
 
 NOISE = 0.5
-"""By how many pixels at the object poses are off, where kinds of joints are chosen (`body_sequence.pose_noise`).
+"""By how many pixels at the object poses are off, where kinds of joints are chosen (`bodies.sequence.pose_noise`).
 
 On a robot's arm the true poses of its links differ from learned ones by 2 to 8 mm, a sixth to two thirds of a pixel."""
 
@@ -48,7 +48,7 @@ class FittedMechanism:
 
 
 def fit_run(run: TrainedModel, parts_found: PartsFound = None) -> FittedMechanism:
-    """The simplest mechanism that explains a run's poses (`posing/joint_choice.py`).
+    """The simplest mechanism that explains a run's poses (`posing/joints/choice.py`).
 
     Args:
         parts_found: None: which parts are one link follows from the joints between parts. Else each of so many bodies

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from wim_fast.posing.bodies import body_centers, body_origins
-from wim_fast.posing.body_sequence import BodySequence
-from wim_fast.posing.body_structure import BodyStructure
+from wim_fast.posing.bodies.sequence import BodySequence
+from wim_fast.posing.bodies.structure import BodyStructure
+from wim_fast.posing.bodies.unions import body_centers, body_origins
 from wim_fast.runs.bodies import check_count
 from wim_fast.runs.trained_model import TrainedModel
 
@@ -60,7 +60,7 @@ def merge_parts(run: TrainedModel, count: int | None = None) -> Merging:
 def merge_report(run: TrainedModel, merging: Merging) -> dict[str, Any]:
     """What merge.json holds.
 
-    `change`: what rays see changes by so much (`posing/seen_judge.py`). `hidden`: see `BodyStructure`.
+    `change`: what rays see changes by so much (`posing/bodies/seen_judge.py`). `hidden`: see `BodyStructure`.
     """
     criterion, count = merging.sequence.criterion, merging.parts
     return {

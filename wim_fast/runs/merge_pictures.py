@@ -16,8 +16,8 @@ from wim_fast.drawing.sheets import grid
 from wim_fast.drawing.views import projected
 from wim_fast.files import output_folder
 from wim_fast.model.motion import posed_at
-from wim_fast.posing.bodies import body_centers, largest_parts
-from wim_fast.posing.body_structure import BodyStructure
+from wim_fast.posing.bodies.structure import BodyStructure
+from wim_fast.posing.bodies.unions import body_centers, largest_parts
 from wim_fast.recordings.cameras import Cameras
 from wim_fast.rendering.part_map import PartMap, render_parts
 from wim_fast.runs.camera_path import clearest_views, resized_to, zoomed

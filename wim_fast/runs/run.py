@@ -19,7 +19,7 @@ from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.camera_corrections import AS_GIVEN, CameraCorrections
 from wim_fast.model.motion import Motion
 from wim_fast.ops.backend import select_backend
-from wim_fast.posing.body_structure import BodyStructure
+from wim_fast.posing.bodies.structure import BodyStructure
 from wim_fast.posing.repose import Axes
 from wim_fast.posing.skeleton import PartsFound
 from wim_fast.posing.tree import RootedTree

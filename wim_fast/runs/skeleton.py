@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from wim_fast.model.motion import Motion
-from wim_fast.posing.bodies import body_centers, body_origins
+from wim_fast.posing.bodies.unions import body_centers, body_origins
 from wim_fast.posing.skeleton import PartsFound, Skeleton
 from wim_fast.posing.tree import RootedTree, default_root, rooted
 from wim_fast.runs.bodies import bodies_of

@@ -8,7 +8,7 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from wim_fast.posing.body_structure import BodyStructure
+from wim_fast.posing.bodies.structure import BodyStructure
 from wim_fast.runs.bend import Bend
 from wim_fast.runs.check import CameraShares
 from wim_fast.runs.drive import Driven

@@ -9,7 +9,7 @@ import numpy as np
 
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.model.motion import Motion, edges_of, joints_of, learned_motion, posed_at, semi_axes_of
-from wim_fast.posing.body_sequence import BodySequence, bodies_of_model
+from wim_fast.posing.bodies.sequence import BodySequence, bodies_of_model
 from wim_fast.posing.drive import part_poses
 from wim_fast.posing.regression import part_points
 from wim_fast.recordings.cameras import Cameras

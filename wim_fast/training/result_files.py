@@ -13,7 +13,7 @@ from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.camera_corrections import FoundCameras
 from wim_fast.model.motion import edges_of, joints_of, learned_motion, semi_axes_of
 from wim_fast.ops.backend import Backend
-from wim_fast.posing.body_sequence import bodies_of_model
+from wim_fast.posing.bodies.sequence import bodies_of_model
 from wim_fast.recordings.calibration.raw_json import raw_camera
 from wim_fast.recordings.cameras import Cameras, project
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from wim_fast.model.motion import Motion, edges_of, joints_of, semi_axes_of
-from wim_fast.posing.joint_motion import JointMotion, joint_motions
+from wim_fast.posing.joints.motion import JointMotion, joint_motions
 from wim_fast.posing.pose_file import PoseFile
 from wim_fast.posing.repose import JointRotation, repose_sequence
 from wim_fast.posing.tree import RootedTree, default_root, rooted

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wim_fast.posing.bodies import Judge, Moved
-from wim_fast.posing.body_pairs import BodyPair, take_bodies
-from wim_fast.posing.body_structure import BodyStructure
-from wim_fast.posing.mechanism import part_poses
+from wim_fast.posing.bodies.pairs import BodyPair, take_bodies
+from wim_fast.posing.bodies.structure import BodyStructure
+from wim_fast.posing.bodies.unions import Judge, Moved
+from wim_fast.posing.joints.mechanism import part_poses
 from wim_fast.posing.rigid import exponential, inverse, logarithm, mean_motion, mean_places
 
 CHANGES = 0.5

@@ -17,7 +17,7 @@ from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.motion import Motion, posed_in
 from wim_fast.ops.articulated.reference import MAX_CANDIDATES
 from wim_fast.ops.backend import Backend
-from wim_fast.posing.graph_cut import alpha_expansion
+from wim_fast.posing.bodies.graph_cut import alpha_expansion
 from wim_fast.posing.rigid import inverse, moved
 from wim_fast.recordings.selection import evenly
 

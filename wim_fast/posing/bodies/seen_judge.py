@@ -17,7 +17,7 @@ from torch import Tensor
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.motion import semi_axes_of
 from wim_fast.ops.backend import Backend
-from wim_fast.posing.bodies import Moved, Trial
+from wim_fast.posing.bodies.unions import Moved, Trial
 from wim_fast.recordings.selection import evenly
 from wim_fast.rendering.rays import BAND_SIGMOIDS, Rays, image_ids, sample_divisions, shown_samples
 
@@ -41,7 +41,7 @@ class _Seen(NamedTuple):
 class SeenJudge:
     """Judges motions by the mean squared change of what rays see: three colours on white, and opacity.
 
-    The mean is over the rays that meet the object where all parts are as they were learned. See `bodies.Judge`.
+    The mean is over the rays that meet the object where all parts are as they were learned. See `unions.Judge`.
     """
 
     def __init__(self, model: ArticulatedModel, poses: np.ndarray, inv_s: float, backend: Backend) -> None:
@@ -67,7 +67,7 @@ class SeenJudge:
         self.met = max(int((self.color[:, 3] > OPAQUE).sum()), 1)
 
     def trials(self, moved: Sequence[Moved]) -> list[Trial]:
-        """See `bodies.Judge`; poses in the T frames that this was made of."""
+        """See `unions.Judge`; poses in the T frames that this was made of."""
         rays = [np.flatnonzero(self.sees[:, parts].any(axis=1)) for parts, _ in moved]
         chunks = _chunks([len(rows) for rows in rays])
         return [trial for some in chunks for trial in self._trials(moved[some], rays[some])]
@@ -84,7 +84,7 @@ class SeenJudge:
             yield Trial(float((own - self.change[own_rows]).sum()) / self.met, (motion, own_rows, own))
 
     def take(self, trial: Trial) -> None:
-        """See `bodies.Judge`."""
+        """See `unions.Judge`."""
         (parts, poses), rows, change = trial.state
         self.poses[:, parts] = poses[self.frames]
         self.change[rows] = change

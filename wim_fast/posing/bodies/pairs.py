@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wim_fast.posing.bodies import Judge, Moved
-from wim_fast.posing.body_structure import BodyStructure
-from wim_fast.posing.joint_start import start_joint
-from wim_fast.posing.mechanism import Joint, Kind, Mechanism
-from wim_fast.posing.mechanism_fit import fit_mechanism
+from wim_fast.posing.bodies.structure import BodyStructure
+from wim_fast.posing.bodies.unions import Judge, Moved
+from wim_fast.posing.joints.fit import fit_mechanism
+from wim_fast.posing.joints.mechanism import Joint, Kind, Mechanism
+from wim_fast.posing.joints.start import start_joint
 from wim_fast.posing.rigid import inverse, mean_places, moved
 from wim_fast.posing.tree import rooted
 
@@ -23,7 +23,7 @@ class BodyPair(NamedTuple):
         parts: of either body.
         places: (n, 4, 4) and (m, 4, 4) where these are on it, on average.
         motion: (T, 2, 4, 4) of the bodies.
-        metric: (2, 6, 6) see `bodies.Bodies`.
+        metric: (2, 6, 6) see `unions.Bodies`.
         joint: (T, 3) about where it may be.
     """
 
@@ -51,7 +51,7 @@ class BodyPair(NamedTuple):
     def fitted(self, kind: Kind, choice: int, some: Sequence[int]) -> tuple[Mechanism, float]:
         """The joint of a kind that is nearest to their motion in some frames, and how far off it is.
 
-        choice: see `joint_start.start_joint`.
+        choice: see `joints.start.start_joint`.
         """
         motion = self.motion[some]
         first, second = motion.swapaxes(0, 1)

@@ -1,7 +1,7 @@
 """Bodies follow the surface that they carry: iterated closest points (Besl and McKay 1992), in the learned field.
 
 A body's motion is made of its parts', and parts that lie across a joint draw it along with what is beyond. But which
-faces of the surface a body carries is known (`posing/surface_bodies.py`), and in every frame so is the surface: the
+faces of the surface a body carries is known (`posing/bodies/surface.py`), and in every frame so is the surface: the
 body is moved to where its own faces lie on it. Where that leaves a motion open, as about the axis of a round link, it
 stays as it was.
 """
@@ -18,11 +18,9 @@ import torch
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.motion import Motion, posed_at, posed_in, semi_axes_of
 from wim_fast.ops.backend import Backend
-from wim_fast.posing.body_structure import BodyStructure
-from wim_fast.posing.rest_frame import least_overlapping
-from wim_fast.posing.rigid import exponential, inverse, logarithm, moved, skew
-from wim_fast.posing.seams import shape_grid
-from wim_fast.posing.surface_bodies import (
+from wim_fast.posing.bodies.seams import shape_grid
+from wim_fast.posing.bodies.structure import BodyStructure
+from wim_fast.posing.bodies.surface import (
     INDIFFERENT,
     LEAST_SHARE,
     MOST_OFF,
@@ -33,11 +31,13 @@ from wim_fast.posing.surface_bodies import (
     cut,
     held,
 )
+from wim_fast.posing.rest_frame import least_overlapping
+from wim_fast.posing.rigid import exponential, inverse, logarithm, moved, skew
 
 POINTS = 128  # of the surface of each body
 LEAST_AREA = 1e-3  # square world units: a body that carries less is left as it is
 ROUNDS = 3
-SEAM = 1.0  # in world units, see `surface_bodies.SEAM`: more, so that a body needs more surface to be one
+SEAM = 1.0  # in world units, see `surface.SEAM`: more, so that a body needs more surface to be one
 OUTLYING = 2.0  # widths of the surface: points that are farther off count less (Cauchy's weights)
 STAY = 0.02  # what a shift of the points costs, as a share of what one along the normal does
 TAP = 0.003  # world units, of the differences that give the normal

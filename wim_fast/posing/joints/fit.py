@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from wim_fast.posing.mechanism import (
+from wim_fast.posing.joints.mechanism import (
     STAGES,
     TURNS,
     Joint,

@@ -12,18 +12,18 @@ import numpy as np
 from wim_fast.model.articulated_model import ArticulatedModel
 from wim_fast.model.motion import Motion, semi_axes_of
 from wim_fast.ops.backend import Backend
-from wim_fast.posing.bodies import Bodies, Judge, Union, union_sequence, united
-from wim_fast.posing.body_structure import BodyStructure
-from wim_fast.posing.body_tracking import SurfaceTracker
-from wim_fast.posing.body_tree import body_joints, body_tree
+from wim_fast.posing.bodies.hidden_links import HiddenLink, find_hidden_links
+from wim_fast.posing.bodies.hinged_links import hinged
+from wim_fast.posing.bodies.seams import Seams, find_seams
+from wim_fast.posing.bodies.seen_judge import SeenJudge
+from wim_fast.posing.bodies.straddlers import find_straddler
+from wim_fast.posing.bodies.structure import BodyStructure
+from wim_fast.posing.bodies.tracking import SurfaceTracker
+from wim_fast.posing.bodies.tree import body_joints, body_tree
+from wim_fast.posing.bodies.union_order import brought_forward, set_apart
+from wim_fast.posing.bodies.unions import Bodies, Judge, Union, union_sequence, united
 from wim_fast.posing.ellipsoids import Contacts, part_contacts, surface_metric
-from wim_fast.posing.hidden_links import HiddenLink, find_hidden_links
-from wim_fast.posing.hinged_links import hinged
 from wim_fast.posing.rigid import mean_places, rigid
-from wim_fast.posing.seams import Seams, find_seams
-from wim_fast.posing.seen_judge import SeenJudge
-from wim_fast.posing.straddlers import find_straddler
-from wim_fast.posing.union_order import brought_forward, set_apart
 from wim_fast.recordings.selection import evenly
 
 SEEN = 0.007
@@ -91,7 +91,7 @@ class BodySequence:
         return self._found[count]
 
     def _structure(self, steps: list[Union]) -> BodyStructure:
-        """Their tree (`body_tree.body_tree`); a link that is a body is put into the joint that it was found in."""
+        """Their tree (`tree.body_tree`); a link that is a body is put into the joint that it was found in."""
         mended = self.poses if self.mended is None else self.mended
         bodies, moving = (united(poses, self.metric, steps) for poses in (self.poses, mended))
         of_part = bodies.body_of_part

@@ -1,10 +1,10 @@
-"""Other orders of a `bodies.union_sequence`, in which what is known of joints counts too."""
+"""Other orders of a `unions.union_sequence`, in which what is known of joints counts too."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wim_fast.posing.bodies import Union
+from wim_fast.posing.bodies.unions import Union
 
 
 def brought_forward(steps: Sequence[Union], parts: tuple[int, int], cost: float, taken: int) -> list[Union]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wim_fast.posing.mechanism import Joint, Kind
+from wim_fast.posing.joints.mechanism import Joint, Kind
 from wim_fast.posing.rigid import inverse, rigid
 
 

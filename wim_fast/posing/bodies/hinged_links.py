@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wim_fast.posing.bodies import Judge, Moved
-from wim_fast.posing.body_pairs import BodyPair, take_bodies
-from wim_fast.posing.body_structure import BodyStructure
-from wim_fast.posing.joint_start import start_joint
-from wim_fast.posing.mechanism import Joint, Mechanism, part_poses, stage_frames
-from wim_fast.posing.mechanism_fit import fit_mechanism, over_the_film
+from wim_fast.posing.bodies.pairs import BodyPair, take_bodies
+from wim_fast.posing.bodies.structure import BodyStructure
+from wim_fast.posing.bodies.unions import Judge, Moved
+from wim_fast.posing.joints.fit import fit_mechanism, over_the_film
+from wim_fast.posing.joints.mechanism import Joint, Mechanism, part_poses, stage_frames
+from wim_fast.posing.joints.start import start_joint
 from wim_fast.posing.rigid import inverse, mean_places, moved
 from wim_fast.posing.tree import rooted
 

@@ -17,9 +17,9 @@ class BodyStructure:
         edges: (B-1, 2) bodies that a joint joins, the tightest joint first.
         joints: (T, B-1, 3).
         motion: (T, B, 4, 4) body to world.
-        metric: (B, 6, 6) see `bodies.Bodies`.
-        hidden: bodies that hide in a joint, each with the two between which it is (`posing/hidden_links.py`).
-        learned: (T, B, 4, 4) as `motion`, before links were told by their hinges (`posing/hinged_links.py`): how the model
+        metric: (B, 6, 6) see `unions.Bodies`.
+        hidden: bodies that hide in a joint, each with the two between which it is (`posing/bodies/hidden_links.py`).
+        learned: (T, B, 4, 4) as `motion`, before links were told by their hinges (`posing/bodies/hinged_links.py`): how the model
             has them move. None: as `motion`.
     """
 

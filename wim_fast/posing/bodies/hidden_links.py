@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wim_fast.posing.bodies import Judge, Moved
-from wim_fast.posing.body_pairs import BodyPair, take_bodies
-from wim_fast.posing.body_structure import BodyStructure
-from wim_fast.posing.mechanism import part_poses, stage_frames
-from wim_fast.posing.mechanism_fit import over_the_film
+from wim_fast.posing.bodies.pairs import BodyPair, take_bodies
+from wim_fast.posing.bodies.structure import BodyStructure
+from wim_fast.posing.bodies.unions import Judge, Moved
+from wim_fast.posing.joints.fit import over_the_film
+from wim_fast.posing.joints.mechanism import part_poses, stage_frames
 from wim_fast.posing.rigid import mean_places
 
 LEFT = 0.25

@@ -1,7 +1,7 @@
 """How bodies hang together: the joint that each two would have, and the least spanning tree of them.
 
 The joint of two bodies is the point of either that stay together best over time, near where their surfaces do: least
-squares, in which the directions that the motion leaves open follow the place of contact (`joint_start.turning_point`).
+squares, in which the directions that the motion leaves open follow the place of contact (`joints.start.turning_point`).
 A quarter of the frames need not agree (least trimmed squares): limbs that cross are learned as each other for a while.
 Nothing of the tree that was trained is asked: the joint loss pulls the parts of its edges together, right or wrong.
 """
@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 
 from wim_fast.model.structure import CENTER_WEIGHT, cheapest_tree
-from wim_fast.posing.bodies import Bodies
+from wim_fast.posing.bodies.unions import Bodies
 from wim_fast.posing.ellipsoids import Contacts
-from wim_fast.posing.joint_start import turning_point
+from wim_fast.posing.joints.start import turning_point
 from wim_fast.posing.rigid import inverse, moved
 
 KEPT = 0.75  # of the frames, those in which a joint gapes least

@@ -15,8 +15,8 @@ from functools import partial
 
 import numpy as np
 
-from wim_fast.posing.joint_start import start_joint
-from wim_fast.posing.mechanism import (
+from wim_fast.posing.joints.fit import correlation_time, fit_mechanism
+from wim_fast.posing.joints.mechanism import (
     AXIAL,
     DIMENSIONS,
     Hold,
@@ -31,7 +31,7 @@ from wim_fast.posing.mechanism import (
     part_poses,
     put_back,
 )
-from wim_fast.posing.mechanism_fit import correlation_time, fit_mechanism
+from wim_fast.posing.joints.start import start_joint
 from wim_fast.posing.rigid import inverse
 from wim_fast.posing.tree import RootedTree
 
