@@ -42,6 +42,11 @@ def bodies_of(poses: np.ndarray, semi_axes: np.ndarray) -> BodySequence:
     return find_bodies(poses, semi_axes, ShiftJudge(poses, metric))
 
 
+def at(x: float, y: float = 0.0, z: float = 0.0) -> np.ndarray:
+    """(4, 4) to a place."""
+    return rigid(np.eye(3), np.array([x, y, z]))
+
+
 def turned(axis: tuple[float, float, float], angles: np.ndarray) -> np.ndarray:
     """(T, 4, 4) about an axis through the origin."""
     return rigid(Rotation.from_rotvec(angles[:, None] * np.array(axis)).as_matrix(), np.zeros(3))

@@ -6,23 +6,19 @@ from dataclasses import replace
 from typing import cast
 
 import numpy as np
-from moving_parts import ShiftJudge, turned
+from moving_parts import ShiftJudge, at, turned
 
 from wim_fast.posing.bodies.sequence import find_bodies
 from wim_fast.posing.bodies.structure import BodyStructure
 from wim_fast.posing.bodies.tracking import SurfaceTracker
 from wim_fast.posing.ellipsoids import surface_metric
-from wim_fast.posing.rigid import inverse, rigid
+from wim_fast.posing.rigid import inverse
 
 FRAMES = 40
 TIME = np.linspace(0, 2 * np.pi, FRAMES)
 SEMI_AXES = np.array(
     [[0.3, 0.1, 0.1], [0.2, 0.06, 0.06], [0.05, 0.04, 0.06], [0.1, 0.1, 0.1], [0.1, 0.1, 0.1]]
 )
-
-
-def at(x: float) -> np.ndarray:
-    return rigid(np.eye(3), np.array([x, 0.0, 0.0]))
 
 
 class SomeLost:

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from moving_parts import bodies_of, turned
+from moving_parts import at, bodies_of, turned
 
 from wim_fast.posing.bodies.sequence import BodySequence
-from wim_fast.posing.rigid import inverse, moved, rigid
+from wim_fast.posing.rigid import inverse, moved
 
 FRAMES = 40
 TIME = np.linspace(0, 2 * np.pi, FRAMES)
@@ -18,10 +18,6 @@ HOUSING = 1  # which of the parts
 SEMI_AXES = np.array(
     [[0.16, 0.06, 0.06], [0.05, 0.05, 0.05], [0.16, 0.06, 0.06], [0.04, 0.04, 0.15], [0.05, 0.04, 0.15]]
 )
-
-
-def at(x: float, y: float, z: float) -> np.ndarray:
-    return rigid(np.eye(3), np.array([x, y, z]))
 
 
 ROLL, PITCH, YAW = (

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from moving_parts import ShiftJudge, turned
+from moving_parts import ShiftJudge, at, turned
 
 from wim_fast.posing.bodies.hinged_links import hinged
 from wim_fast.posing.bodies.structure import BodyStructure
 from wim_fast.posing.ellipsoids import surface_metric
-from wim_fast.posing.rigid import inverse, rigid
+from wim_fast.posing.rigid import inverse
 
 FRAMES = 40
 TIME = np.linspace(0, 2 * np.pi, FRAMES)
@@ -19,10 +19,6 @@ PITCH = turned((0.0, 1.0, 0.0), 0.6 * np.sin(2 * TIME + 0.3))
 PARALLEL = turned((1.0, 0.0, 0.0), 0.6 * np.sin(2 * TIME + 0.3))
 OFFSETS = {"axes meet": (0.0, 0.0, 0.0), "axes pass by each other": (0.02, 0.0, 0.06)}
 WORTH = 0.01
-
-
-def at(x: float, y: float, z: float) -> np.ndarray:
-    return rigid(np.eye(3), np.array([x, y, z]))
 
 
 def rolled(share: float) -> np.ndarray:

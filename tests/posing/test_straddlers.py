@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from moving_parts import bodies_of, turned
-
-from wim_fast.posing.rigid import rigid
+from moving_parts import at, bodies_of, turned
 
 FRAMES = 40
 TIME = np.linspace(0, 2 * np.pi, FRAMES)
@@ -14,17 +12,13 @@ KNEE = np.sin(TIME)
 SEMI_AXES = np.tile([0.16, 0.05, 0.05], (5, 1))
 
 
-def along(x: float) -> np.ndarray:
-    return rigid(np.eye(3), np.array([x, 0.0, 0.0]))
-
-
 def leg(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
     """Poses (T, 5, 4, 4): two parts of a thigh, what is between, two of a shank; the turns are before and after it."""
     drift = turned((0.2, 0.3, 0.9), 0.3 * np.sin(TIME))
     between = drift @ upper
-    shank = between @ along(0.12) @ lower
+    shank = between @ at(0.12) @ lower
     return np.stack(
-        [drift @ along(-0.48), drift @ along(-0.24), between, shank @ along(0.24), shank @ along(0.48)],
+        [drift @ at(-0.48), drift @ at(-0.24), between, shank @ at(0.24), shank @ at(0.48)],
         axis=1,
     )
 

@@ -91,15 +91,10 @@ def carried_by(run: TrainedModel, skeleton: Skeleton, rest: int, vertices: np.nd
     A link whose motion was told by its hinges carries what suits that motion, and what suits the learned one: the model's
     surface was shaped by it.
     """
-    ways = [skeleton.motion] if skeleton.learned is None else [skeleton.motion, skeleton.learned]
-    found = [
-        carrying(
-            run.model, run.motion, rigid(way.rotation, way.translation), skeleton.node_of_part, rest, vertices, run.inv_s,
-            run.backend,
-        )
-        for way in ways
-    ]  # fmt: skip
-    return Carrying(np.minimum.reduce([one.costs for one in found]), found[0].nearest)
+    nodes, of_part = rigid(skeleton.motion.rotation, skeleton.motion.translation), skeleton.node_of_part
+    was = skeleton.learned
+    learned = None if was is None else rigid(was.rotation, was.translation)
+    return carrying(run.model, run.motion, nodes, of_part, rest, vertices, run.inv_s, run.backend, learned)
 
 
 @torch.no_grad()

@@ -50,6 +50,11 @@ def mean_places(carrier: np.ndarray, motions: np.ndarray) -> np.ndarray:
     return mean_motion(np.swapaxes(inverse(carrier) @ motions, 0, 1))
 
 
+def carried(carrier: np.ndarray, motions: np.ndarray) -> np.ndarray:
+    """n motions (T, n, 4, 4) that keep their mean places on what carries them (T, n or 1, 4, 4)."""
+    return carrier @ mean_places(carrier, motions)
+
+
 def quaternion(rotation: np.ndarray) -> np.ndarray:
     """(3, 3) or (N, 3, 3) -> (..., 4) as w, x, y, z."""
     return np.roll(Rotation.from_matrix(rotation).as_quat(), 1, axis=-1)

@@ -1,1 +1,1 @@
-"""Rigid bodies that parts make up, how they hang together, and what they carry (numpy)."""
+"""Rigid bodies that parts make up, how they hang together, and what they carry."""

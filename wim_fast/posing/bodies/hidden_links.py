@@ -17,9 +17,8 @@ import numpy as np
 from wim_fast.posing.bodies.pairs import BodyPair, take_bodies
 from wim_fast.posing.bodies.structure import BodyStructure
 from wim_fast.posing.bodies.unions import Judge, Moved
-from wim_fast.posing.joints.fit import over_the_film
-from wim_fast.posing.joints.mechanism import part_poses, stage_frames
-from wim_fast.posing.rigid import mean_places
+from wim_fast.posing.joints.mechanism import part_poses
+from wim_fast.posing.rigid import carried
 
 LEFT = 0.25
 """Two hinges may leave so much of what one changes: a ball leaves more."""
@@ -96,8 +95,7 @@ def _link(
     some: Sequence[int],
 ) -> HiddenLink | None:
     """The link between two bodies of which a hinge has `lost` so much of what is seen; `others` keep what they have."""
-    fits = [pair.fitted("universal", choice, some) for choice in (0, 1)]
-    mechanism = min(fits, key=lambda fit: fit[1])[0]
+    mechanism = pair.universal(some)
     saving = lost - judge.trials([pair.moved(part_poses(mechanism, len(some)))])[0].cost
     angle = np.degrees(np.arccos(np.clip(mechanism.joints[1].between[2, 2], -1.0, 1.0)))
     taken = {link.part for link in others}
@@ -106,12 +104,11 @@ def _link(
     parts = [part for own in members if len(own) > 1 for part in own if part not in kept]
     if saving < (1 - LEFT) * lost or not LEAST_ANGLE <= angle <= 180.0 - LEAST_ANGLE:
         return None
-    whole = over_the_film(mechanism, pair.motion, pair.metric, some)
-    motion = stage_frames(whole, len(poses))[1][1]  # about the first axis, not yet about the second
+    motion = pair.link_between(mechanism, some)
     joint = motion[:, :3, 3]
     away = np.linalg.norm(poses[:, :, :3, 3] - joint[:, None], axis=2).mean(axis=0)
     parts = sorted((p for p in parts if away[p] <= REACH * semi_axes[p].max()), key=away.__getitem__)
-    with_link = motion[:, None] @ mean_places(motion[:, None], poses[:, parts])
+    with_link = carried(motion[:, None], poses[:, parts])
     changes = judge.trials([Moved([part], with_link[some, [k]][:, None]) for k, part in enumerate(parts)])
     at = next((k for k, change in enumerate(changes) if change.cost <= SHOWN * saving), None)
     if at is None:

@@ -15,9 +15,9 @@ from wim_fast.posing.bodies.pairs import BodyPair, take_bodies
 from wim_fast.posing.bodies.structure import BodyStructure
 from wim_fast.posing.bodies.unions import Judge, Moved
 from wim_fast.posing.joints.fit import fit_mechanism, over_the_film
-from wim_fast.posing.joints.mechanism import Joint, Mechanism, part_poses, stage_frames
+from wim_fast.posing.joints.mechanism import Joint, Mechanism, free, part_poses, stage_frames
 from wim_fast.posing.joints.start import start_joint
-from wim_fast.posing.rigid import inverse, mean_places, moved
+from wim_fast.posing.rigid import carried, inverse, mean_places, moved
 from wim_fast.posing.tree import rooted
 
 CHANGES = 0.5
@@ -39,12 +39,11 @@ def hinged(
     """
     take_bodies(judge, poses, bodies, some)
     told = poses.copy()
-    for body, own in enumerate(bodies.parts()):
-        rows = np.flatnonzero((bodies.edges == body).any(axis=1))
-        if len(rows) != 2:
-            continue
-        motions = _ways(poses, bodies, body, rows, some)
-        ways = [motion[:, None] @ mean_places(motion[:, None], poses[:, own]) for motion in motions]
+    parts = bodies.parts()
+    for body, rows, ends in bodies.between_two():
+        own = parts[body]
+        motions = _ways(poses, bodies, (ends[0], body, ends[1]), bodies.joints[:, rows], some)
+        ways = [carried(motion[:, None], poses[:, own]) for motion in motions]
         costs = [trial.cost for trial in judge.trials([Moved(own, way[some]) for way in ways])]
         least = int(np.argmin(costs))
         if costs[least] <= CHANGES * worth:
@@ -53,23 +52,24 @@ def hinged(
 
 
 def _ways(
-    poses: np.ndarray, bodies: BodyStructure, body: int, rows: np.ndarray, some: Sequence[int]
+    poses: np.ndarray,
+    bodies: BodyStructure,
+    chain: tuple[int, int, int],
+    joints: np.ndarray,
+    some: Sequence[int],
 ) -> list[np.ndarray]:
-    """How it may move, (T, 4, 4) each: by its neighbours alone, with axes that meet; and by its own motion too."""
-    first, last = (bodies.edges[rows].sum(axis=1) - body).tolist()
-    joints = bodies.joints[:, rows]
-    pair = BodyPair.of(poses, bodies, first, last, joints.mean(axis=1))
-    by_choice = [pair.fitted("universal", choice, some) for choice in (0, 1)]
-    universal = min(by_choice, key=lambda fit: fit[1])[0]
-    whole = over_the_film(universal, pair.motion, pair.metric, some)
+    """How the middle of three bodies may move, (T, 4, 4) each; joints (T, 2, 3) about where they are.
 
-    chain = [first, body, last]
-    motion, metric = bodies.motion[:, chain], bodies.metric[chain] * np.array([1.0, OWN, 1.0])[:, None, None]
+    By its neighbours alone, with axes that meet; and by its own motion too.
+    """
+    pair = BodyPair.of(poses, bodies, chain[0], chain[2], joints.mean(axis=1))
+    universal = pair.universal(some)
+    motion = bodies.motion[:, chain]
+    metric = bodies.metric[[*chain]] * np.array([1.0, OWN, 1.0])[:, None, None]
     starts = _from_universal(universal, motion[some]), _from_joints(motion[some], joints[some])
     fits = [fit_mechanism(start, motion[some], metric) for start in starts]
     hinges = over_the_film(min(fits, key=lambda fit: fit[1])[0], motion, metric, some)
-    count = len(motion)
-    return [stage_frames(whole, count)[1][1], part_poses(hinges, count)[:, 1]]
+    return [pair.link_between(universal, some), part_poses(hinges, len(motion))[:, 1]]
 
 
 def _from_universal(universal: Mechanism, motion: np.ndarray) -> Mechanism:
@@ -91,6 +91,4 @@ def _from_joints(motion: np.ndarray, joints: np.ndarray) -> Mechanism:
 
 
 def _chain(motion: np.ndarray, one: Joint, other: Joint) -> Mechanism:
-    still = np.eye(4)
-    root = Joint("free", still, still, still, (motion[:, 0],))
-    return Mechanism(rooted(np.array([[0, 1], [1, 2]]), 0), (root, one, other))
+    return Mechanism(rooted(np.array([[0, 1], [1, 2]]), 0), (free(motion[:, 0]), one, other))

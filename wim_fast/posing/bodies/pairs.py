@@ -9,10 +9,10 @@ import numpy as np
 
 from wim_fast.posing.bodies.structure import BodyStructure
 from wim_fast.posing.bodies.unions import Judge, Moved
-from wim_fast.posing.joints.fit import fit_mechanism
-from wim_fast.posing.joints.mechanism import Joint, Kind, Mechanism
+from wim_fast.posing.joints.fit import fit_mechanism, over_the_film
+from wim_fast.posing.joints.mechanism import Kind, Mechanism, free, stage_frames
 from wim_fast.posing.joints.start import start_joint
-from wim_fast.posing.rigid import inverse, mean_places, moved
+from wim_fast.posing.rigid import carried, inverse, mean_places, moved
 from wim_fast.posing.tree import rooted
 
 
@@ -55,10 +55,19 @@ class BodyPair(NamedTuple):
         """
         motion = self.motion[some]
         first, second = motion.swapaxes(0, 1)
-        still, to_first = np.eye(4), inverse(first)
-        start = start_joint(kind, to_first @ second, moved(to_first, self.joint[some]), still, choice)
-        root = Joint("free", still, still, still, (first,))
-        return fit_mechanism(Mechanism(rooted(np.array([[0, 1]]), 0), (root, start)), motion, self.metric)
+        to_first = inverse(first)
+        start = start_joint(kind, to_first @ second, moved(to_first, self.joint[some]), np.eye(4), choice)
+        tree = rooted(np.array([[0, 1]]), 0)
+        return fit_mechanism(Mechanism(tree, (free(first), start)), motion, self.metric)
+
+    def universal(self, some: Sequence[int]) -> Mechanism:
+        """Two hinges whose axes meet, as `fitted`: that which turns about the larger principal axis first, or the other."""
+        return min((self.fitted("universal", choice, some) for choice in (0, 1)), key=lambda fit: fit[1])[0]
+
+    def link_between(self, universal: Mechanism, some: Sequence[int]) -> np.ndarray:
+        """What turns about the first of two hinges, and not yet about the second: (T, 4, 4) in all frames."""
+        whole = over_the_film(universal, self.motion, self.metric, some)
+        return stage_frames(whole, len(self.motion))[1][1]
 
 
 def take_bodies(judge: Judge, poses: np.ndarray, bodies: BodyStructure, some: Sequence[int]) -> None:
@@ -66,5 +75,5 @@ def take_bodies(judge: Judge, poses: np.ndarray, bodies: BodyStructure, some: Se
     together = np.empty_like(poses[some])
     for body, parts in enumerate(bodies.parts()):
         motion = bodies.motion[:, [body]]
-        together[:, parts] = motion[some] @ mean_places(motion, poses[:, parts])
+        together[:, parts] = carried(motion, poses[:, parts])[some]
     judge.take(judge.trials([Moved(list(range(poses.shape[1])), together)])[0])

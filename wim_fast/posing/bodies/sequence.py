@@ -23,7 +23,7 @@ from wim_fast.posing.bodies.tree import body_joints, body_tree
 from wim_fast.posing.bodies.union_order import brought_forward, set_apart
 from wim_fast.posing.bodies.unions import Bodies, Judge, Union, union_sequence, united
 from wim_fast.posing.ellipsoids import Contacts, part_contacts, surface_metric
-from wim_fast.posing.rigid import mean_places, rigid
+from wim_fast.posing.rigid import carried, rigid
 from wim_fast.recordings.selection import evenly
 
 SEEN = 0.007
@@ -209,7 +209,7 @@ def _without_lost(sequence: BodySequence, tracker: SurfaceTracker) -> tuple[Body
             break
         lost, taker = bodies.body_of_part[[*pair]]
         own, motion = bodies.parts()[lost], bodies.motion[:, [taker]]
-        taken.append(_Taken(own, motion @ mean_places(motion, sequence.poses[:, own])))
+        taken.append(_Taken(own, carried(motion, sequence.poses[:, own])))
         sequence = _united_early(sequence, pair, 0.0)
     return sequence, taken
 
@@ -223,10 +223,9 @@ def _united_early(sequence: BodySequence, parts: tuple[int, int], cost: float) -
 def _mended(sequence: BodySequence, taken: Sequence[_Taken], judge: Judge) -> BodySequence:
     """The sequence with `mended` poses."""
     poses, some = sequence.poses.copy(), some_frames(len(sequence.poses))
-    for parts, carried in taken:
-        poses[:, parts] = carried
-    for link in sequence.links:
-        poses[:, link.part] = link.poses
+    for parts, along in taken:
+        poses[:, parts] = along
+    poses = _with_poses(poses, sequence.links)
     sequence = replace(sequence, mended=poses)
     return replace(sequence, mended=hinged(poses, sequence.at(), judge, some, sequence.worth))
 
@@ -235,9 +234,15 @@ def _with_hidden_links(sequence: BodySequence, semi_axes: np.ndarray, judge: Jud
     """The sequence with the links between the bodies that it proposes."""
     bodies, some = sequence.at(), some_frames(len(sequence.poses))
     links = find_hidden_links(sequence.poses, semi_axes, bodies, judge, some, sequence.worth)
-    poses = sequence.poses.copy()
-    for link in links:
-        poses[:, link.part] = link.poses
+    poses = _with_poses(sequence.poses, links)
     alone = [(link.part, link.between[0], link.saving) for link in links]
     steps = set_apart(sequence.steps, alone, len(semi_axes) - bodies.count)
     return replace(sequence, poses=poses, steps=steps, links=tuple(links))
+
+
+def _with_poses(poses: np.ndarray, links: Sequence[HiddenLink]) -> np.ndarray:
+    """The poses (T, P, 4, 4), those of links as the links have them."""
+    poses = poses.copy()
+    for link in links:
+        poses[:, link.part] = link.poses
+    return poses

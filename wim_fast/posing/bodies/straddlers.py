@@ -15,7 +15,7 @@ from wim_fast.posing.bodies.pairs import BodyPair, take_bodies
 from wim_fast.posing.bodies.structure import BodyStructure
 from wim_fast.posing.bodies.unions import Judge, Moved
 from wim_fast.posing.joints.mechanism import part_poses
-from wim_fast.posing.rigid import exponential, inverse, logarithm, mean_motion, mean_places
+from wim_fast.posing.rigid import carried, exponential, inverse, logarithm, mean_motion, mean_places
 
 CHANGES = 0.5
 """So much may change if it follows, of what a body is worth. Most links that turn by themselves change all of it."""
@@ -41,28 +41,20 @@ def find_straddler(
         worth: a body must save so much of what is seen.
     """
     take_bodies(judge, poses, bodies, some)
-    between = [(body, rows) for body in range(bodies.count) if len(rows := _joints_of(bodies, body)) == 2]
-    ends = [(bodies.edges[rows].sum(axis=1) - body).tolist() for body, rows in between]
+    between = bodies.between_two()
     led = [
-        _led(poses, bodies, body, two, bodies.joints[:, rows].mean(axis=1), some)
-        for (body, rows), two in zip(between, ends, strict=True)
+        _led(poses, bodies, body, ends, bodies.joints[:, rows].mean(axis=1), some)
+        for body, rows, ends in between
     ]
     costs = [trial.cost for trial in judge.trials(led)]
     if not costs or min(costs) > CHANGES * worth:
         return None
     least = int(np.argmin(costs))
-    own = bodies.parts()[between[least][0]]
-    with_end = []
-    for end in ends[least]:
-        motion = bodies.motion[:, [end]]
-        with_end.append(Moved(own, motion[some] @ mean_places(motion, poses[:, own])))
-    goes = ends[least][int(np.argmin([trial.cost for trial in judge.trials(with_end)]))]
+    body, _, ends = between[least]
+    own = bodies.parts()[body]
+    with_end = [Moved(own, carried(bodies.motion[:, [end]], poses[:, own])[some]) for end in ends]
+    goes = ends[int(np.argmin([trial.cost for trial in judge.trials(with_end)]))]
     return Straddler((own[0], bodies.parts()[goes][0]), max(costs[least], 0.0))
-
-
-def _joints_of(bodies: BodyStructure, body: int) -> np.ndarray:
-    """Rows of the edges."""
-    return np.flatnonzero((bodies.edges == body).any(axis=1))
 
 
 def _led(

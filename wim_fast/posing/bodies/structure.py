@@ -39,6 +39,15 @@ class BodyStructure:
         """Of each body."""
         return [np.flatnonzero(self.body_of_part == body).tolist() for body in range(self.count)]
 
+    def between_two(self) -> list[tuple[int, np.ndarray, list[int]]]:
+        """Bodies with two neighbours: each of them, the rows of its two joints, and the neighbours that these lead to."""
+        rows = [np.flatnonzero((self.edges == body).any(axis=1)) for body in range(self.count)]
+        return [
+            (body, two, (self.edges[two].sum(axis=1) - body).tolist())
+            for body, two in enumerate(rows)
+            if len(two) == 2
+        ]
+
     def arrays(self, scale: float) -> dict[str, np.ndarray]:
         """What files hold of it: body_of_part (P,), body_edges (B-1, 2) and body_joint_position (T, B-1, 3).
 

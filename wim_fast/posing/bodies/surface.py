@@ -60,8 +60,9 @@ def carrying(
     vertices: np.ndarray,
     inv_s: float,
     backend: Backend,
+    learned: np.ndarray | None = None,
 ) -> Carrying:
-    """What the film tells of vertices.
+    """What the film tells of vertices. A body carries what suits its motion, or the one that was learned.
 
     Args:
         motion: of the P parts, in T frames.
@@ -70,7 +71,12 @@ def carrying(
         rest: the frame in which the vertices are.
         vertices: (V, 3) world.
         inv_s: sharpness of the surface, 1 / world units.
+        learned: (T, B, 4, 4) as `bodies`.
     """
+    of_way = np.arange(bodies.shape[1])  # the body that moves so
+    if learned is not None:
+        others = np.flatnonzero((learned != bodies).any(axis=(0, 2, 3)))
+        bodies, of_way = np.concatenate([bodies, learned[:, others]], axis=1), np.append(of_way, others)
     frames = [rest, *evenly(range(len(motion)), LOOKS)]
     posed = posed_in(model, motion.at(frames))
 
@@ -82,12 +88,12 @@ def carrying(
         count = min(MAX_CANDIDATES, len(body_of_part))
         lookup = backend.articulated_lookup(*points(vertices, 0), *posed, count)
         near = body_of_part[lookup.part_ids.cpu().numpy()]
-        asked = np.zeros((len(vertices), bodies.shape[1]), bool)
+        asked = np.zeros((len(vertices), of_way.max() + 1), bool)
         asked[np.arange(len(vertices))[:, None], near] = True
-        vertex, body = np.nonzero(asked)
+        vertex, way = np.nonzero(asked[:, of_way])
         total, before = np.zeros(len(vertex)), np.zeros((len(vertex), 3))
         for position, frame in enumerate(frames):
-            there = moved((bodies[frame] @ inverse(bodies[rest]))[body], vertices[vertex])
+            there = moved((bodies[frame] @ inverse(bodies[rest]))[way], vertices[vertex])
             some = zip(*(x.split(CHUNK) for x in points(there, position)), strict=True)
             values = [model.evaluate(x, ids, posed, backend, lit=False) for x, ids in some]
             rgb = torch.cat([part.rgb for part in values]).double().cpu().numpy()
@@ -97,7 +103,7 @@ def carrying(
             off = torch.cat([part.sdf for part in values]).double().cpu().numpy() * inv_s
             total += np.minimum(np.square(off), MOST_OFF**2) + COLOR * np.square(rgb - before).sum(axis=1)
     costs = np.full(asked.shape, np.inf)
-    costs[vertex, body] = np.minimum(total / (len(frames) - 1), MOST_OFF**2)
+    np.minimum.at(costs, (vertex, of_way[way]), np.minimum(total / (len(frames) - 1), MOST_OFF**2))
     return Carrying(costs, near[:, 0])
 
 

@@ -17,11 +17,11 @@ import numpy as np
 
 from wim_fast.posing.rigid import (
     adjoint,
+    carried,
     exponential,
     inverse,
     logarithm,
     mean_motion,
-    mean_places,
     moved,
 )
 
@@ -94,8 +94,7 @@ class _Body(NamedTuple):
 
     def moved(self, poses: np.ndarray) -> Moved:
         """Its parts at their mean places on it; `poses` (T, P, 4, 4) as they were learned."""
-        motion = self.motion[:, None]
-        return Moved(self.parts, motion @ mean_places(motion, poses[:, self.parts]))
+        return Moved(self.parts, carried(self.motion[:, None], poses[:, self.parts]))
 
 
 def union_sequence(poses: np.ndarray, metric: np.ndarray, touching: np.ndarray, judge: Judge) -> list[Union]:

@@ -24,6 +24,7 @@ from wim_fast.posing.joints.mechanism import (
     Kind,
     Mechanism,
     axis_above,
+    free,
     freedoms,
     held_offset,
     neighbourhood,
@@ -117,8 +118,7 @@ def choose_joints(
 def start_mechanism(poses: Poses, tree: RootedTree) -> Mechanism:
     """All joints revolute, each explaining what it can of its own edge; the root is free."""
     joints: list[Joint | None] = [None] * len(tree.parent)
-    still = np.eye(4)
-    joints[tree.root] = Joint("free", still, still, still, (poses.parts[:, tree.root],))
+    joints[tree.root] = free(poses.parts[:, tree.root])
     for part in tree.order[1:].tolist():
         parent = joints[tree.parent[part]]
         assert parent is not None

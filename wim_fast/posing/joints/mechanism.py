@@ -54,6 +54,12 @@ HELD: dict[Hold, int] = {"": 0, "perpendicular": 1, "parallel": 2}
 """How many numbers it saves to hold an axis at an angle."""
 
 
+def free(motion: np.ndarray) -> Joint:
+    """A root's joint to the world that lets it move as it does, (T, 4, 4)."""
+    still = np.eye(4)
+    return Joint("free", still, still, still, (motion,))
+
+
 def freedoms(kind: Kind) -> int:
     """How many values a joint has in a frame."""
     return sum(stage.shape[1] for stage in STAGES[kind])
