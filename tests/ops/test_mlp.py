@@ -6,7 +6,7 @@ import torch
 from kernel_cases import assert_near, gradients, non_contiguous
 from torch.autograd import gradcheck
 
-from wim_fast.ops.mlp import reference
+from wim_fast.ops.mlp import cpu, reference
 
 
 def triton_mlp(x, weights, activation):
@@ -84,6 +84,57 @@ def test_kernel_against_reference(activation, count, columns, width, out, hidden
     assert_near(outputs[0], expected[0], rmse=4e-3, maximum=4e-2, name="output")
     for i, (a, b) in enumerate(zip(grads, expected_grads, strict=True)):
         assert_near(a, b, rmse=4e-3, maximum=4e-2, name=f"gradient {i}")
+
+
+@pytest.mark.parametrize(
+    ("activation", "count", "columns", "width", "out", "hidden", "own"),
+    [
+        ("relu", 0, 8, 64, 4, 1, True),
+        ("relu", 1, 8, 64, 4, 1, True),
+        ("relu", 2055, 12, 64, 4, 1, True),
+        ("relu", 131, 4, 16, 8, 1, True),
+        ("relu", 70, 8, 128, 4, 1, True),
+        ("relu", 33, 10, 64, 4, 1, False),
+        ("relu", 33, 8, 20, 4, 1, False),
+        ("relu", 33, 8, 64, 3, 1, False),
+        ("tanh", 33, 8, 64, 4, 1, False),
+        ("relu", 40, 8, 64, 4, 2, False),
+    ],
+)
+def test_cpu_against_reference(activation, count, columns, width, out, hidden, own):
+    """By our kernel, or by products where the sizes or the activation are others."""
+    x, weights = case(count, columns, width, out, hidden)
+    assert cpu._is_narrow(x, weights, activation) == own
+    (outputs, grads), (expected, expected_grads) = (
+        gradients(lambda x, *w, f=f: [f(x, w, activation)], (x, *weights), range(len(weights) + 1))
+        for f in (cpu.mlp, reference.mlp)
+    )
+    for a, b in zip([*outputs, *grads], [*expected, *expected_grads], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=2e-5)
+
+
+def test_cpu_in_float64():
+    x, weights = (case(20, 8, 64, 4, 1)[0].double(), [w.double() for w in case(20, 8, 64, 4, 1)[1]])
+    torch.testing.assert_close(cpu.mlp(x, weights, "relu"), reference.mlp(x, weights, "relu"))
+
+
+def test_cpu_takes_what_is_not_contiguous():
+    x, weights = case(131, 8, 64, 4, 1)
+    strided = cpu.mlp(non_contiguous(x), [non_contiguous(w) for w in weights], "relu")
+    assert torch.equal(strided, cpu.mlp(x, weights, "relu"))
+
+
+def test_cpu_passes_on_what_is_no_number():
+    """One bad sample stays one: in its own row, and in the gradients of the weights, where a check finds it."""
+    x, weights = case(131, 8, 64, 4, 1)
+    x[5, 3] = torch.nan
+    tensors = [t.requires_grad_() for t in (x, *weights)]
+    out = cpu.mlp(x, weights, "relu")
+    assert out[5].isnan().all()
+    assert out.isnan().sum() == 4
+    g_x, *g_weights = torch.autograd.grad(out.sum(), tensors)
+    assert g_x[torch.arange(131) != 5].isfinite().all()
+    assert all(g.isnan().any() for g in g_weights)
 
 
 def test_small_gradients_survive_half_precision():

@@ -66,7 +66,13 @@ def silhouettes():
     return gradients(lambda *x: NUMBA.silhouette_losses(*x, *others), posed, (0, 1, 2))
 
 
-@pytest.mark.parametrize("kernel", [lookup, encoding, march, composite, silhouettes])
+def decoder():
+    generator = torch.Generator().manual_seed(0)
+    x, *weights = (torch.randn(*size, generator=generator) for size in ((3001, 8), (64, 8), (4, 64)))
+    return gradients(lambda x, *w: [NUMBA.decoder_mlp(x, w, "relu")], [x, *weights], (0, 1, 2))
+
+
+@pytest.mark.parametrize("kernel", [lookup, encoding, decoder, march, composite, silhouettes])
 def test_results_do_not_depend_on_the_number_of_threads(kernel):
     if numba.config.NUMBA_NUM_THREADS < 2:
         pytest.skip("numba was started with one thread")
