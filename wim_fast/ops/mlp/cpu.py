@@ -16,9 +16,9 @@ from torch import Tensor
 from wim_fast.ops.compiled import arrays, claim, device, kernel
 from wim_fast.ops.vectors import (
     LANES,
-    every,
     number,
     plus_product,
+    plus_scaled,
     put,
     put_number,
     total,
@@ -45,10 +45,10 @@ def _products(x, first, count, columns, w, width, h):
             h_a, h_b, h_c, h_d = zeros(), zeros(), zeros(), zeros()
             for k in range(columns):
                 row = vector(w, k * width + j)
-                h_a = plus_product(h_a, every(number(x, a + k)), row)
-                h_b = plus_product(h_b, every(number(x, b + k)), row)
-                h_c = plus_product(h_c, every(number(x, c + k)), row)
-                h_d = plus_product(h_d, every(number(x, d + k)), row)
+                h_a = plus_scaled(h_a, number(x, a + k), row)
+                h_b = plus_scaled(h_b, number(x, b + k), row)
+                h_c = plus_scaled(h_c, number(x, c + k), row)
+                h_d = plus_scaled(h_d, number(x, d + k), row)
             i = s * width + j
             put(h, i, h_a)
             put(h, i + width, h_b)
@@ -96,10 +96,10 @@ def _add_outer(x, first, count, columns, h, width, g, start):
             )
             for s in range(count):
                 row, at = vector(h, s * width + j), (first + s) * columns + k
-                g_a = plus_product(g_a, every(number(x, at)), row)
-                g_b = plus_product(g_b, every(number(x, at + 1)), row)
-                g_c = plus_product(g_c, every(number(x, at + 2)), row)
-                g_d = plus_product(g_d, every(number(x, at + 3)), row)
+                g_a = plus_scaled(g_a, number(x, at), row)
+                g_b = plus_scaled(g_b, number(x, at + 1), row)
+                g_c = plus_scaled(g_c, number(x, at + 2), row)
+                g_d = plus_scaled(g_d, number(x, at + 3), row)
             put(g, i, g_a)
             put(g, i + width, g_b)
             put(g, i + 2 * width, g_c)

@@ -11,6 +11,18 @@ from torch import Tensor
 
 from wim_fast.ops.compiled import arrays, claim, device, kernel
 from wim_fast.ops.part_encoding.reference import FEATURES, MIN_WEIGHT, PRIMES, Atlas, GridLayout
+from wim_fast.ops.vectors import (
+    between,
+    dot,
+    gathered,
+    pair,
+    plus_scaled,
+    put,
+    scaled,
+    scatter_added,
+    slope,
+    spread,
+)
 
 CHUNKS = 16
 _ZERO = np.float32(0.0)
@@ -23,16 +35,6 @@ _PRIME_Z = np.uint32(PRIMES[2])
 
 
 @device
-def _tile_origin(part, tiles):
-    """Centre of a part's tile in the unit cube."""
-    inverse = _ONE / np.float32(tiles)
-    x = (np.float32(part % tiles) + _HALF) * inverse
-    y = (np.float32(part // tiles % tiles) + _HALF) * inverse
-    z = (np.float32(part // (tiles * tiles)) + _HALF) * inverse
-    return x, y, z
-
-
-@device
 def _corners(x, y, z, side, size, dense, start):
     """Entries of the eight corners of a cell, x fastest. Out of range they wrap within the level, as in tiny-cuda-nn.
 
@@ -42,14 +44,14 @@ def _corners(x, y, z, side, size, dense, start):
         e = x + side * (y + side * z)
         plane = side * side
         return (
-            start + e % size,
-            start + (e + _UNIT) % size,
-            start + (e + side) % size,
-            start + (e + side + _UNIT) % size,
-            start + (e + plane) % size,
-            start + (e + plane + _UNIT) % size,
-            start + (e + plane + side) % size,
-            start + (e + plane + side + _UNIT) % size,
+            start + _wrapped(e, size),
+            start + _wrapped(e + _UNIT, size),
+            start + _wrapped(e + side, size),
+            start + _wrapped(e + side + _UNIT, size),
+            start + _wrapped(e + plane, size),
+            start + _wrapped(e + plane + _UNIT, size),
+            start + _wrapped(e + plane + side, size),
+            start + _wrapped(e + plane + side + _UNIT, size),
         )
     mask = size - _UNIT  # a hashed level has a power of two of entries, so only low bits count
     x1 = x + _UNIT
@@ -60,6 +62,12 @@ def _corners(x, y, z, side, size, dense, start):
     return (start + ((x ^ y0 ^ z0) & mask), start + ((x1 ^ y0 ^ z0) & mask), start + ((x ^ y1 ^ z0) & mask),
             start + ((x1 ^ y1 ^ z0) & mask), start + ((x ^ y0 ^ z1) & mask), start + ((x1 ^ y0 ^ z1) & mask),
             start + ((x ^ y1 ^ z1) & mask), start + ((x1 ^ y1 ^ z1) & mask))  # fmt: skip
+
+
+@device
+def _wrapped(entry, size):
+    """Of a dense level: no corner of a cell is a whole level beyond its end."""
+    return entry - size if entry >= size else entry
 
 
 @device
@@ -76,18 +84,20 @@ def _encode(chunk, local, ids, weights, table, scales, sides, offsets, dense, ti
     """The features of a chunk of the points."""
     n, top_k = ids.shape
     levels = scales.shape[0]
+    columns = levels * FEATURES
+    out_ = out.reshape(-1)
     size = (n + CHUNKS - 1) // CHUNKS
     for i in range(chunk * size, min(n, (chunk + 1) * size)):
-        for c in range(levels * FEATURES):
+        for c in range(columns):
             out[i, c] = _ZERO
         for k in range(top_k):
             weight = weights[i, k]
             if weight < _MIN_WEIGHT:
                 continue
-            tx, ty, tz = _tile_origin(ids[i, k], tiles)
-            ux = _within(local[i, k, 0], half_extent) * inverse_side + tx
-            uy = _within(local[i, k, 1], half_extent) * inverse_side + ty
-            uz = _within(local[i, k, 2], half_extent) * inverse_side + tz
+            part = ids[i, k]
+            ux = _within(local[i, k, 0], half_extent) * inverse_side + tiles[part, 0]
+            uy = _within(local[i, k, 1], half_extent) * inverse_side + tiles[part, 1]
+            uz = _within(local[i, k, 2], half_extent) * inverse_side + tiles[part, 2]
             for level in range(levels):
                 px = ux * scales[level] + _HALF
                 py = uy * scales[level] + _HALF
@@ -97,21 +107,11 @@ def _encode(chunk, local, ids, weights, table, scales, sides, offsets, dense, ti
                 fy = py - np.float32(y)
                 fz = pz - np.float32(z)
                 start = offsets[level]
-                e0, e1, e2, e3, e4, e5, e6, e7 = _corners(
-                    x, y, z, sides[level], offsets[level + 1] - start, dense[level], start
-                )
-                gx = _ONE - fx
-                w00 = (_ONE - fy) * (_ONE - fz) * weight
-                w10 = fy * (_ONE - fz) * weight
-                w01 = (_ONE - fy) * fz * weight
-                w11 = fy * fz * weight
-                for f in range(FEATURES):
-                    out[i, level * FEATURES + f] += (
-                        w00 * (gx * table[e0, f] + fx * table[e1, f])
-                        + w10 * (gx * table[e2, f] + fx * table[e3, f])
-                        + w01 * (gx * table[e4, f] + fx * table[e5, f])
-                        + w11 * (gx * table[e6, f] + fx * table[e7, f])
-                    )
+                rows = _corners(x, y, z, sides[level], offsets[level + 1] - start, dense[level], start)
+                corners = gathered(table, rows)
+                found = between(between(between(corners, fz), fy), fx)
+                here = i * columns + level * FEATURES
+                put(out_, here, plus_scaled(pair(out_[here], out_[here + 1]), weight, found))
 
 
 @kernel
@@ -136,13 +136,12 @@ def _level_gradients(level, local, ids, weights, table, scales, sides, offsets, 
     start = offsets[level]
     size = offsets[level + 1] - start
     is_dense = dense[level]
-    slope = scale * inverse_side
+    slope_of_level = scale * inverse_side
     for e in range(start, start + size):
         for f in range(FEATURES):
             g_table[e, f] = _ZERO
     for i in range(n):
-        a = g_out[i, level * FEATURES]
-        b = g_out[i, level * FEATURES + 1]
+        g = pair(g_out[i, level * FEATURES], g_out[i, level * FEATURES + 1])
         for k in range(top_k):
             weight = weights[i, k]
             if weight < _MIN_WEIGHT:
@@ -151,61 +150,29 @@ def _level_gradients(level, local, ids, weights, table, scales, sides, offsets, 
                 g_local[level, i, k, 1] = _ZERO
                 g_local[level, i, k, 2] = _ZERO
                 continue
-            tx, ty, tz = _tile_origin(ids[i, k], tiles)
+            part = ids[i, k]
             lx, ly, lz = local[i, k, 0], local[i, k, 1], local[i, k, 2]
-            px = (_within(lx, half_extent) * inverse_side + tx) * scale + _HALF
-            py = (_within(ly, half_extent) * inverse_side + ty) * scale + _HALF
-            pz = (_within(lz, half_extent) * inverse_side + tz) * scale + _HALF
+            px = (_within(lx, half_extent) * inverse_side + tiles[part, 0]) * scale + _HALF
+            py = (_within(ly, half_extent) * inverse_side + tiles[part, 1]) * scale + _HALF
+            pz = (_within(lz, half_extent) * inverse_side + tiles[part, 2]) * scale + _HALF
             x, y, z = np.uint32(px), np.uint32(py), np.uint32(pz)
             fx = px - np.float32(x)
             fy = py - np.float32(y)
             fz = pz - np.float32(z)
-            e0, e1, e2, e3, e4, e5, e6, e7 = _corners(x, y, z, side, size, is_dense, start)
-            d0 = a * table[e0, 0] + b * table[e0, 1]
-            d1 = a * table[e1, 0] + b * table[e1, 1]
-            d2 = a * table[e2, 0] + b * table[e2, 1]
-            d3 = a * table[e3, 0] + b * table[e3, 1]
-            d4 = a * table[e4, 0] + b * table[e4, 1]
-            d5 = a * table[e5, 0] + b * table[e5, 1]
-            d6 = a * table[e6, 0] + b * table[e6, 1]
-            d7 = a * table[e7, 0] + b * table[e7, 1]
-            gx, gy, gz = _ONE - fx, _ONE - fy, _ONE - fz
-            x00 = gx * d0 + fx * d1
-            x10 = gx * d2 + fx * d3
-            x01 = gx * d4 + fx * d5
-            x11 = gx * d6 + fx * d7
-            y0 = gy * x00 + fy * x10
-            y1 = gy * x01 + fy * x11
-            g_weights[level, i, k] = gz * y0 + fz * y1
-            g = weight * slope
-            gradient_x = gz * (gy * (d1 - d0) + fy * (d3 - d2)) + fz * (gy * (d5 - d4) + fy * (d7 - d6))
-            g_local[level, i, k, 0] = g * gradient_x if abs(lx) < half_extent else _ZERO
-            g_local[level, i, k, 1] = (
-                g * (gz * (x10 - x00) + fz * (x11 - x01)) if abs(ly) < half_extent else _ZERO
-            )
-            g_local[level, i, k, 2] = g * (y1 - y0) if abs(lz) < half_extent else _ZERO
-            a_w = a * weight
-            b_w = b * weight
-            w00 = gy * gz
-            w10 = fy * gz
-            w01 = gy * fz
-            w11 = fy * fz
-            g_table[e0, 0] += w00 * gx * a_w
-            g_table[e0, 1] += w00 * gx * b_w
-            g_table[e1, 0] += w00 * fx * a_w
-            g_table[e1, 1] += w00 * fx * b_w
-            g_table[e2, 0] += w10 * gx * a_w
-            g_table[e2, 1] += w10 * gx * b_w
-            g_table[e3, 0] += w10 * fx * a_w
-            g_table[e3, 1] += w10 * fx * b_w
-            g_table[e4, 0] += w01 * gx * a_w
-            g_table[e4, 1] += w01 * gx * b_w
-            g_table[e5, 0] += w01 * fx * a_w
-            g_table[e5, 1] += w01 * fx * b_w
-            g_table[e6, 0] += w11 * gx * a_w
-            g_table[e6, 1] += w11 * gx * b_w
-            g_table[e7, 0] += w11 * fx * a_w
-            g_table[e7, 1] += w11 * fx * b_w
+            rows = _corners(x, y, z, side, size, is_dense, start)
+            corners = gathered(table, rows)
+            plane = between(corners, fz)  # (y, x) at z
+            edge = between(plane, fy)  # (x,) at y and z
+            g_weights[level, i, k] = dot(g, between(edge, fx))
+            g_x = dot(g, slope(edge))
+            g_y = dot(g, between(slope(plane), fx))
+            g_z = dot(g, between(between(slope(corners), fy), fx))
+            steep = weight * slope_of_level
+            g_local[level, i, k, 0] = steep * g_x if abs(lx) < half_extent else _ZERO
+            g_local[level, i, k, 1] = steep * g_y if abs(ly) < half_extent else _ZERO
+            g_local[level, i, k, 2] = steep * g_z if abs(lz) < half_extent else _ZERO
+            g_corners = spread(spread(spread(scaled(weight, g), fx), fy), fz)
+            scatter_added(g_table, rows, g_corners)
 
 
 @kernel
@@ -227,7 +194,7 @@ class _PartEncoding(torch.autograd.Function):
         ctx.arguments = (
             *arrays(local, part_ids, part_weights, table),
             *_levels(layout),
-            atlas.tiles,
+            _tile_centers(atlas.tiles),
             np.float32(atlas.half_extent),
             np.float32(1 / atlas.side),
         )
@@ -252,6 +219,15 @@ def _levels(layout: GridLayout) -> tuple[np.ndarray, ...]:
     """Of each level the scale, the points a side, where it begins in the table, and whether it is dense."""
     types = (layout.scales, np.float32), (layout.resolutions, np.uint32), (layout.offsets, np.uint32)
     return *(np.asarray(x, dtype) for x, dtype in types), np.asarray(layout.dense, np.bool_)
+
+
+@functools.lru_cache(maxsize=16)
+def _tile_centers(tiles: int) -> np.ndarray:
+    """(tiles^3, 3) float32: centres of the parts' tiles in the unit cube."""
+    part, tiles_ = np.arange(tiles**3), np.float32(tiles)
+    return (
+        np.stack([(part // tiles**k % tiles).astype(np.float32) + _HALF for k in range(3)], axis=1) / tiles_
+    )
 
 
 def part_encoding(
