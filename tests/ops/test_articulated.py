@@ -79,14 +79,6 @@ def test_without_gradients_the_same_is_found():
     assert all(torch.equal(a, b) for a, b in zip(kept, found, strict=True))
 
 
-def test_exponential_is_that_of_the_library():
-    x = -np.concatenate([np.linspace(0, 80, 4001), [0.0, 1e-8]]).astype(np.float32)
-    found = np.array([cpu.exponential(value) for value in x])
-    np.testing.assert_allclose(found, np.exp(x.astype(np.float64)), rtol=5e-6)
-    assert found[0] == 1
-    assert 0 < cpu.exponential(np.float32(-1e30)) < 1e-37
-
-
 def test_truncation_is_small():
     """Leaving out parts beyond the cutoff changes the full union over all parts by little."""
     posed = posed_ellipsoids(2, 12)

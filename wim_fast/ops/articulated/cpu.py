@@ -16,10 +16,9 @@ from torch import Tensor
 from wim_fast.ops.articulated.reference import CUTOFF_NATS, MAX_CANDIDATES, PartLookup
 from wim_fast.ops.compiled import arrays, claim, device, kernel
 from wim_fast.ops.ellipsoid.cpu import (
+    INVERSE,
     IX,
     IY,
-    IZ,
-    LENGTH,
     PITCH,
     QX,
     QY,
@@ -35,40 +34,18 @@ from wim_fast.ops.ellipsoid.cpu import (
     distance_bounds,
     distances,
     ellipsoid_shapes,
+    out_of_reach,
     padded,
     take_near,
 )
+from wim_fast.ops.vectors import LANES, count_bits, equal, exponential, less, number, put, vector
 
 CHUNKS = 16
+POINTS = 64  # at a time, or fewer if their near parts fill the columns
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
-_HALF = np.float32(0.5)
-_LOG2_E = np.float32(1 / math.log(2))
-_SERIES_1, _SERIES_2, _SERIES_3, _SERIES_4, _SERIES_5, _SERIES_6 = (
-    np.float32(math.log(2) ** k / math.factorial(k)) for k in range(1, 7)
-)
-_LEAST_EXPONENT = np.float32(-126.0)  # of a float32, whose exponent is stored with this added to it
-_BIAS, _MANTISSA_BITS = np.int32(127), np.int32(23)
-_UNION, _PART, _SORTED = IX, IY, IZ  # rows that `distances` leaves free: weights and distances, nearest first
-_NONE, _FAR_AWAY = np.float32(np.nan), np.float32(np.inf)
-
-
-@device
-def exponential(x):
-    """exp(x) of x <= 0, in loops that the compiler turns into vectors, as it does not with a call for each number.
-
-    Off by 6e-7 of it at -10, by 4e-6 at -85; below, it is no longer a normal number, and the least one is taken.
-    """
-    x = max(x * _LOG2_E, _LEAST_EXPONENT)
-    whole = np.int32(x - _HALF)
-    rest = x - np.float32(whole)  # within a half of 0: the series below is that of 2^rest
-    power = _SERIES_6 * rest + _SERIES_5
-    power = power * rest + _SERIES_4
-    power = power * rest + _SERIES_3
-    power = power * rest + _SERIES_2
-    power = power * rest + _SERIES_1
-    power = power * rest + _ONE
-    return power * np.int32((whole + _BIAS) << _MANTISSA_BITS).view(np.float32)
+_UNION, _PART = IX, IY  # rows that `distances` leaves free: weights
+_NONE = np.float32(np.nan)
 
 
 @device
@@ -102,96 +79,115 @@ def _look_up(chunk, points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, 
              normal, cand_count, cand_id, cand_sdf, cand_vec):  # fmt: skip
     """What a chunk of the points finds; without rows in `cand_count`, nothing is kept for the gradients."""
     n_points = points.shape[0]
-    capacity = min(MAX_CANDIDATES, n_parts)
     kept = cand_count.shape[0] > 0
     size = (n_points + CHUNKS - 1) // CHUNKS
     w = np.ones(ROWS * PITCH, np.float32)  # all parts
     for k in range(shapes.shape[0]):
         w[RX + k] = shapes[k]
-    near = np.ones(ROWS * PITCH, np.float32)  # those near the point
+    out_of_reach(w, n_parts)
+    near = np.ones(ROWS * PITCH, np.float32)  # those near some points, one point's after another's
     part = np.zeros(PITCH, np.int32)
-    column = np.zeros(PITCH, np.int32)  # of `near`, nearest first
-    for i in range(chunk * size, min(n_points, (chunk + 1) * size)):
-        f = pose_ids[i]
-        if f < 0:  # padding
+    begins = np.zeros(POINTS + 1, np.int64)  # the columns of each point
+    column = np.zeros(PITCH, np.int64)  # of a point, nearest first
+    begin, end = chunk * size, min(n_points, (chunk + 1) * size)
+    while begin < end:
+        taken = 0
+        while begin + taken < end and taken < POINTS and begins[taken] + n_parts <= PITCH:
+            i = begin + taken
+            found = 0
+            if pose_ids[i] >= 0:
+                local_coordinates(points[i, 0], points[i, 1], points[i, 2], poses[pose_ids[i]], w, n_parts)
+                distance_bounds(w, n_parts)
+                found = take_near(w, n_parts, cut, near, begins[taken], part)
+            taken += 1
+            begins[taken] = begins[taken - 1] + found
+        distances(near, begins[taken])
+        for i in range(begin, begin + taken):
+            first = begins[i - begin]
+            found = begins[i - begin + 1] - first
+            if found == 0:  # padding, or a point or a pose that is not finite
+                if kept:
+                    cand_count[i] = 0
+                    cand_id[i, 0] = 0
+                union[i] = _ZERO if pose_ids[i] < 0 else _NONE
+                ids[i] = 0
+                weights[i] = _ZERO
+                local[i] = _ZERO
+                normal[i] = _ZERO
+                continue
+            _sort(near, first, found, column)
+            nearest = near[SDF + column[0]]
+            for c in range(first, first + found, LANES):
+                closer = nearest - vector(near, SDF + c)
+                put(near, _UNION + c, exponential(b * closer))
+                put(near, _PART + c, exponential(a * closer))
+            count = 0
+            sum_b = _ZERO
+            sum_a = _ZERO
+            for c in range(min(found, MAX_CANDIDATES)):
+                n = column[c]
+                if near[SDF + n] - nearest > cut:
+                    break
+                sum_b += near[_UNION + n]
+                sum_a += near[_PART + n]
+                count += 1
+            union[i] = nearest - np.float32(math.log(sum_b)) / b
+            share_b, share_a = _ONE / sum_b, _ONE / sum_a
+            nx = _ZERO
+            ny = _ZERO
+            nz = _ZERO
+            pose = poses[pose_ids[i]]
             if kept:
-                cand_count[i] = 0
-            union[i] = _ZERO
-            ids[i] = 0
-            weights[i] = _ZERO
-            local[i] = _ZERO
-            normal[i] = _ZERO
-            continue
-        local_coordinates(points[i, 0], points[i, 1], points[i, 2], poses[f], w, n_parts)
-        distance_bounds(w, n_parts)
-        found = take_near(w, n_parts, cut, near, part)
-        distances(near, found)
-        # the nearest ones first: the place of each is the number of those that are nearer, counted without a branch
-        for c in range(padded(found)):
-            near[_SORTED + c] = _NONE
-        for c in range(found, padded(found)):
-            near[SDF + c] = _FAR_AWAY
-        for c in range(found):
-            distance = near[SDF + c]
-            place = 0
-            for other in range(padded(found)):
-                place += 1 if near[SDF + other] < distance else 0
-            while near[_SORTED + place] == distance:
-                place += 1
-            near[_SORTED + place] = distance
-            column[place] = c
-        nearest = near[_SORTED]
-        count = 0
-        sum_b = _ZERO
-        sum_a = _ZERO
-        for c in range(min(found, capacity)):
-            if near[_SORTED + c] - nearest > cut:
-                break
-            count += 1
-        for c in range(padded(count)):
-            near[_UNION + c] = exponential(-b * (near[_SORTED + c] - nearest))
-            near[_PART + c] = exponential(-a * (near[_SORTED + c] - nearest))
-        for c in range(count):
-            sum_b += near[_UNION + c]
-            sum_a += near[_PART + c]
-        union[i] = nearest - np.float32(math.log(sum_b)) / b
-        nx = _ZERO
-        ny = _ZERO
-        nz = _ZERO
-        pose = poses[f]
-        if kept:
-            cand_count[i] = count
-            cand_id[i, 0] = part[0]  # also where no part is near, because the point or the pose is not finite
-        for c in range(count):
-            n = column[c]
-            p = part[n]
-            inverse = _ONE / near[LENGTH + n]
-            x = near[QX + n] * inverse
-            y = near[QY + n] * inverse
-            z = near[QZ + n] * inverse
-            if kept:
-                cand_id[i, c] = p
-                cand_sdf[i, c] = near[_SORTED + c]
-                cand_vec[i, c, 0] = x
-                cand_vec[i, c, 1] = y
-                cand_vec[i, c, 2] = z
-                cand_vec[i, c, 3] = near[QX + n] * near[RX + n]
-                cand_vec[i, c, 4] = near[QY + n] * near[RY + n]
-                cand_vec[i, c, 5] = near[QZ + n] * near[RZ + n]
-            u = near[_UNION + c] / sum_b
-            nx += u * (pose[p] * x + pose[PITCH + p] * y + pose[2 * PITCH + p] * z)
-            ny += u * (pose[3 * PITCH + p] * x + pose[4 * PITCH + p] * y + pose[5 * PITCH + p] * z)
-            nz += u * (pose[6 * PITCH + p] * x + pose[7 * PITCH + p] * y + pose[8 * PITCH + p] * z)
-        normal[i, 0] = nx
-        normal[i, 1] = ny
-        normal[i, 2] = nz
-        for k in range(top_k):
-            n = column[k if k < count else 0]
-            ids[i, k] = part[n]
-            weights[i, k] = near[_PART + k] / sum_a if k < count else _ZERO
-            local[i, k, 0] = near[X + n]
-            local[i, k, 1] = near[Y + n]
-            local[i, k, 2] = near[Z + n]
+                cand_count[i] = count
+                cand_id[i, 0] = part[column[0]]  # also where distances are not finite
+            for c in range(count):
+                n = column[c]
+                p = part[n]
+                inverse = near[INVERSE + n]
+                x = near[QX + n] * inverse
+                y = near[QY + n] * inverse
+                z = near[QZ + n] * inverse
+                if kept:
+                    cand_id[i, c] = p
+                    cand_sdf[i, c] = near[SDF + n]
+                    cand_vec[i, c, 0] = x
+                    cand_vec[i, c, 1] = y
+                    cand_vec[i, c, 2] = z
+                    cand_vec[i, c, 3] = near[QX + n] * near[RX + n]
+                    cand_vec[i, c, 4] = near[QY + n] * near[RY + n]
+                    cand_vec[i, c, 5] = near[QZ + n] * near[RZ + n]
+                u = near[_UNION + n] * share_b
+                nx += u * (pose[p] * x + pose[PITCH + p] * y + pose[2 * PITCH + p] * z)
+                ny += u * (pose[3 * PITCH + p] * x + pose[4 * PITCH + p] * y + pose[5 * PITCH + p] * z)
+                nz += u * (pose[6 * PITCH + p] * x + pose[7 * PITCH + p] * y + pose[8 * PITCH + p] * z)
+            normal[i, 0] = nx
+            normal[i, 1] = ny
+            normal[i, 2] = nz
+            for k in range(top_k):
+                n = column[k if k < count else 0]
+                ids[i, k] = part[n]
+                weights[i, k] = near[_PART + n] * share_a if k < count else _ZERO
+                local[i, k, 0] = near[X + n]
+                local[i, k, 1] = near[Y + n]
+                local[i, k, 2] = near[Z + n]
+        begin += taken
+
+
+@device
+def _sort(near, first, found, column):
+    """`column` = those of `found` columns from `first` on, nearest first, in their order where distances are equal.
+
+    The place of each is the number of those before it, counted without a branch.
+    """
+    for c in range(found):
+        distance = number(near, SDF + first + c)
+        place = 0
+        for v in range(0, found, LANES):
+            others = vector(near, SDF + first + v)
+            before = less(others, distance) & ((1 << min(found - v, LANES)) - 1)
+            alike = equal(others, distance) & ((1 << min(max(c - v, 0), LANES)) - 1)
+            place += count_bits(before | alike)
+        column[place] = first + c
 
 
 @kernel
@@ -214,9 +210,9 @@ def _go_back(chunk, points, pose_ids, poses, b, a, union, g_union, g_weights, g_
     n_points = points.shape[0]
     top_k = g_weights.shape[1]
     size = (n_points + CHUNKS - 1) // CHUNKS
-    sdf = np.zeros(MAX_CANDIDATES, np.float32)  # of the candidates, and their weights
-    part_weights = np.empty(MAX_CANDIDATES, np.float32)
-    union_weights = np.empty(MAX_CANDIDATES, np.float32)
+    sdf = np.zeros(LANES, np.float32)  # of the candidates, and their weights
+    part_weights = np.empty(LANES, np.float32)
+    union_weights = np.empty(LANES, np.float32)
     g_rot = g_rotation[chunk]
     g_tra = g_translation[chunk]
     g_axe = g_axes[chunk]
@@ -229,9 +225,9 @@ def _go_back(chunk, points, pose_ids, poses, b, a, union, g_union, g_weights, g_
         count = cand_count[i]
         for c in range(count):
             sdf[c] = cand_sdf[i, c]
-        for c in range(MAX_CANDIDATES):
-            part_weights[c] = exponential(-a * (sdf[c] - sdf[0]))
-            union_weights[c] = exponential(-b * (sdf[c] - union[i]))
+        distance = vector(sdf, 0)
+        put(part_weights, 0, exponential(a * (sdf[0] - distance)))
+        put(union_weights, 0, exponential(b * (union[i] - distance)))
         total = _ZERO
         for c in range(count):
             total += part_weights[c]

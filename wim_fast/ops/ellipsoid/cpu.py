@@ -7,27 +7,40 @@ after another.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from wim_fast.ops.compiled import device
 from wim_fast.ops.ellipsoid.reference import NEWTON_STEPS, OFF_PLANE
+from wim_fast.ops.vectors import (
+    at_least,
+    at_most,
+    larger,
+    lowest,
+    lowest_bit,
+    magnitude,
+    octet,
+    put,
+    root,
+    signed_as,
+    smaller,
+    where_positive,
+)
 
 PITCH = 272  # columns of a scratch array, more than ModelConfig.parts allows; a power of two would crowd the cache
+WORD = 64  # bits
 LANES = 8  # ellipsoids are worked on in so many at once: what is left over would be done one after another
 X, Y, Z = (k * PITCH for k in range(3))  # the point in the frame of each ellipsoid
 RX, RY, RZ, IX, IY, IZ, R_MAX, R_MIN = (k * PITCH for k in range(3, 11))  # semi-axes, 1 / semi-axes
 LOWER, UPPER = 11 * PITCH, 12 * PITCH  # bounds of the distance
-SDF, QX, QY, QZ, LENGTH = (k * PITCH for k in range(13, 18))  # see `distances`
-_LAM = 18 * PITCH
-ROWS = 19
+SDF, QX, QY, QZ, INVERSE = (k * PITCH for k in range(13, 18))  # see `distances`
+ROWS = 18
 
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
 _TINY = np.float32(1e-9)
 _SQUARE_TINY = np.float32(1e-12)
 _OFF_PLANE = np.float32(OFF_PLANE)
+_FAR = np.float32(1e30)
 _CONVERGED = np.float32(5e-4)  # convergence is quadratic: the step just taken leaves about the square of this
 
 
@@ -64,101 +77,103 @@ def distance_bounds(w, m):
     it ``|x| - max(r)``. From above: the surface point on the way to the centre is ``|x| (1 - 1 / k0)`` away; from inside
     the ellipsoid through the point, no surface point is nearer than ``min(r) (1 - k0)``.
     """
-    for p in range(padded(m)):
-        x = w[X + p]
-        y = w[Y + p]
-        z = w[Z + p]
-        length = np.float32(math.sqrt(x * x + y * y + z * z))
-        x *= w[IX + p]
-        y *= w[IY + p]
-        z *= w[IZ + p]
-        k0 = np.float32(math.sqrt(x * x + y * y + z * z + _SQUARE_TINY))
-        x *= w[IX + p]
-        y *= w[IY + p]
-        z *= w[IZ + p]
-        outer = _ONE / w[R_MAX + p]  # makes the bound at the centre -max(r)
-        k1 = np.float32(math.sqrt(x * x + y * y + z * z + _SQUARE_TINY * outer * outer))
+    for p in range(0, m, LANES):
+        x, y, z = octet(w, X + p), octet(w, Y + p), octet(w, Z + p)
+        ix, iy, iz = octet(w, IX + p), octet(w, IY + p), octet(w, IZ + p)
+        length = root(x * x + y * y + z * z)
+        x, y, z = x * ix, y * iy, z * iz
+        square = x * x + y * y + z * z + _SQUARE_TINY
+        k0 = root(square)
+        x, y, z = x * ix, y * iy, z * iz
+        outer = smaller(smaller(ix, iy), iz)  # makes the bound at the centre -max(r)
+        k1 = root(x * x + y * y + z * z + _SQUARE_TINY * (outer * outer))
         excess = k0 - _ONE
-        plane = k0 * excess / k1
-        sphere = length - w[R_MAX + p]
-        w[LOWER + p] = plane if plane > sphere else sphere
-        outside = length / k0
-        inside = w[R_MIN + p]
-        w[UPPER + p] = excess * (outside if excess > _ZERO else inside)
+        inverse = _ONE / (k0 * k1)  # one division in place of two
+        plane = square * excess * inverse
+        sphere = length - octet(w, R_MAX + p)
+        put(w, LOWER + p, larger(plane, sphere))
+        outside = length * k1 * inverse
+        put(w, UPPER + p, excess * where_positive(excess, outside, octet(w, R_MIN + p)))
 
 
 @device
 def distances(w, m):
-    """Rows SDF, QX, QY, QZ, LENGTH of the first `m` columns (and some more): the normal is q / |q|, and x_e / r = r q.
+    """Rows SDF, QX, QY, QZ, INVERSE of the first `m` columns (and some more): the normal is q / |q|, and x_e / r = r q.
 
     The same solve as ``reference.closest_point``.
     """
-    m = padded(m)
-    for p in range(m):
-        px = w[RX + p] * max(abs(w[X + p]), _OFF_PLANE * w[RX + p])
-        py = w[RY + p] * max(abs(w[Y + p]), _OFF_PLANE * w[RY + p])
-        pz = w[RZ + p] * max(abs(w[Z + p]), _OFF_PLANE * w[RZ + p])
-        w[QX + p] = px
-        w[QY + p] = py
-        w[QZ + p] = pz
-        a = px - w[RX + p] * w[RX + p]
-        b = py - w[RY + p] * w[RY + p]
-        c = pz - w[RZ + p] * w[RZ + p]
-        b = b if b > c else c
-        w[_LAM + p] = a if a > b else b
-    for _ in range(NEWTON_STEPS):
-        unfinished = 0
-        for p in range(m):
-            lam = w[_LAM + p]
-            ix = _ONE / max(w[RX + p] * w[RX + p] + lam, _TINY)
-            iy = _ONE / max(w[RY + p] * w[RY + p] + lam, _TINY)
-            iz = _ONE / max(w[RZ + p] * w[RZ + p] + lam, _TINY)
-            gx = w[QX + p] * ix
-            gy = w[QY + p] * iy
-            gz = w[QZ + p] * iz
-            gx *= gx
-            gy *= gy
-            gz *= gz
+    for p in range(0, m, LANES):
+        rx, ry, rz = octet(w, RX + p), octet(w, RY + p), octet(w, RZ + p)
+        x = larger(magnitude(octet(w, X + p)), _OFF_PLANE * rx)
+        y = larger(magnitude(octet(w, Y + p)), _OFF_PLANE * ry)
+        z = larger(magnitude(octet(w, Z + p)), _OFF_PLANE * rz)
+        px, py, pz = rx * x, ry * y, rz * z
+        sx, sy, sz = rx * rx, ry * ry, rz * rz
+        lam = larger(larger(px - sx, py - sy), pz - sz)
+        for step in range(NEWTON_STEPS):
+            ix, iy, iz = _inverses(sx + lam, sy + lam, sz + lam)
+            gx, gy, gz = px * ix, py * iy, pz * iz
+            gx, gy, gz = gx * gx, gy * gy, gz * gz
             square = gx + gy + gz
-            excess = np.float32(math.sqrt(square)) - _ONE
-            w[_LAM + p] = lam + excess * square / (gx * ix + gy * iy + gz * iz)
-            unfinished += 1 if excess >= _CONVERGED else 0
-        if unfinished == 0:
-            break
-    for p in range(m):
-        lam = w[_LAM + p]
-        qx = max(abs(w[X + p]), _OFF_PLANE * w[RX + p]) / max(w[RX + p] * w[RX + p] + lam, _TINY)
-        qy = max(abs(w[Y + p]), _OFF_PLANE * w[RY + p]) / max(w[RY + p] * w[RY + p] + lam, _TINY)
-        qz = max(abs(w[Z + p]), _OFF_PLANE * w[RZ + p]) / max(w[RZ + p] * w[RZ + p] + lam, _TINY)
-        length = np.float32(math.sqrt(qx * qx + qy * qy + qz * qz))
-        w[SDF + p] = max(lam * length, -w[R_MIN + p])
-        w[QX + p] = qx if w[X + p] >= _ZERO else -qx
-        w[QY + p] = qy if w[Y + p] >= _ZERO else -qy
-        w[QZ + p] = qz if w[Z + p] >= _ZERO else -qz
-        w[LENGTH + p] = max(length, _TINY)
+            excess = root(square) - _ONE
+            lam = lam + excess * square / (gx * ix + gy * iy + gz * iz)
+            if step > 0 and at_least(excess, _CONVERGED) == 0:
+                break
+        ix, iy, iz = _inverses(sx + lam, sy + lam, sz + lam)
+        qx, qy, qz = x * ix, y * iy, z * iz
+        length = root(qx * qx + qy * qy + qz * qz)
+        put(w, SDF + p, larger(lam * length, _ZERO - octet(w, R_MIN + p)))
+        put(w, QX + p, signed_as(qx, octet(w, X + p)))
+        put(w, QY + p, signed_as(qy, octet(w, Y + p)))
+        put(w, QZ + p, signed_as(qz, octet(w, Z + p)))
+        put(w, INVERSE + p, _ONE / larger(length, _TINY))
 
 
 @device
-def take_near(w, m, cut, near, ids):
-    """What `distances` reads of the ellipsoids that may be within `cut` of the nearest, as columns of `near`.
+def _inverses(x, y, z):
+    return _ONE / larger(x, _TINY), _ONE / larger(y, _TINY), _ONE / larger(z, _TINY)
 
-    Fills `ids`, which is longer than `m`, with their columns in `w`; returns how many they are.
+
+@device
+def take_near(w, m, cut, near, first, ids):
+    """What `distances` reads of the ellipsoids that may be within `cut` of the nearest, as columns of `near` from `first` on.
+
+    Fills `ids` with their columns in `w`, from `first` on; returns how many they are. There must be room for `m`.
     """
-    least = w[UPPER]
-    for p in range(1, m):
-        if w[UPPER + p] < least:
-            least = w[UPPER + p]
-    count = 0
-    for p in range(m):  # without a branch, which the processor would guess wrong for every third part
-        ids[count] = p
-        count += 1 if w[LOWER + p] <= least + cut else 0
-    for c in range(padded(count)):  # `distances` goes on until those that fill up have converged too
-        p = ids[min(c, count - 1)]
-        near[X + c] = w[X + p]
-        near[Y + c] = w[Y + p]
-        near[Z + c] = w[Z + p]
-        near[RX + c] = w[RX + p]
-        near[RY + c] = w[RY + p]
-        near[RZ + c] = w[RZ + p]
-        near[R_MIN + c] = w[R_MIN + p]
-    return count
+    reach = least(w, UPPER, m) + cut
+    count = first
+    for p in range(0, m, WORD):
+        bits = 0
+        for v in range(0, min(m - p, WORD), LANES):
+            bits |= at_most(octet(w, LOWER + p + v), reach) << v
+        while bits != 0:
+            k = p + lowest_bit(bits)
+            bits &= bits - 1
+            ids[count] = k
+            near[X + count] = w[X + k]
+            near[Y + count] = w[Y + k]
+            near[Z + count] = w[Z + k]
+            near[RX + count] = w[RX + k]
+            near[RY + count] = w[RY + k]
+            near[RZ + count] = w[RZ + k]
+            near[R_MIN + count] = w[R_MIN + k]
+            count += 1
+    return count - first
+
+
+@device
+def least(w, row, m):
+    """Of row LOWER or UPPER; columns after the `m`-th are to be `out_of_reach`."""
+    found = octet(w, row)
+    for p in range(LANES, m, LANES):
+        found = smaller(found, octet(w, row + p))
+    return lowest(found)
+
+
+@device
+def out_of_reach(w, m):
+    """The columns from the `m`-th to where vectors end, so that their bounds are far away, now and by `distance_bounds`."""
+    for p in range(m, padded(m)):
+        w[X + p] = w[Y + p] = w[Z + p] = _ZERO
+        w[R_MAX + p] = w[R_MIN + p] = -_FAR
+        w[LOWER + p] = w[UPPER + p] = _FAR

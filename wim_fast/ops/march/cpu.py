@@ -10,11 +10,12 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from wim_fast.ops.articulated.cpu import cutoff, exponential, local_coordinates, pose_rows
+from wim_fast.ops.articulated.cpu import cutoff, local_coordinates, pose_rows
 from wim_fast.ops.articulated.reference import MAX_CANDIDATES
 from wim_fast.ops.compiled import arrays, claim, device, kernel
 from wim_fast.ops.ellipsoid.cpu import (
     IX,
+    LANES,
     LOWER,
     PITCH,
     QX,
@@ -32,10 +33,13 @@ from wim_fast.ops.ellipsoid.cpu import (
     distances,
     ellipsoid_shapes,
     inflated_semi_axes,
+    least,
+    out_of_reach,
     padded,
     take_near,
 )
 from wim_fast.ops.march.reference import MAX_SAMPLES_PER_RAY, Samples
+from wim_fast.ops.vectors import exponential, octet, put
 
 CHUNKS = 64
 _ZERO = np.float32(0.0)
@@ -98,6 +102,10 @@ def _march_chunk(chunk, origins, directions, pose_ids, poses, shapes, inflated, 
                 for row in range(3, 11):
                     w[row * PITCH + m] = start[row * PITCH + p]
                 m += 1
+        for p in range(m, padded(m)):
+            for row in range(3):
+                ray_start[row * PITCH + p] = ray_along[row * PITCH + p] = _ZERO
+        out_of_reach(w, m)
         count = 0
         k = np.int64(math.ceil(max(near_t, _ZERO) / step - jitter[ray])) if far_t > near_t else 0
         while far_t > near_t and count < MAX_SAMPLES_PER_RAY:
@@ -109,29 +117,23 @@ def _march_chunk(chunk, origins, directions, pose_ids, poses, shapes, inflated, 
                 w[Y + p] = ray_start[Y + p] + t * ray_along[Y + p]
                 w[Z + p] = ray_start[Z + p] + t * ray_along[Z + p]
             distance_bounds(w, m)
-            least = w[LOWER]
-            most = w[UPPER]
-            for p in range(1, m):
-                if w[LOWER + p] < least:
-                    least = w[LOWER + p]
-                if w[UPPER + p] < most:
-                    most = w[UPPER + p]
-            if least > reach:
-                k += max(1, np.int64((least - reach) / step))
+            nearest, most = least(w, LOWER, m), least(w, UPPER, m)
+            if nearest > reach:
+                k += max(1, np.int64((nearest - reach) / step))
                 continue
-            if most <= band and least >= reach - 2 * band:  # surely in the band: no need to be exact
+            if most <= band and nearest >= reach - 2 * band:  # surely in the band: no need to be exact
                 out[ray, count] = t
                 count += 1
                 k += 1
                 continue
-            found = take_near(w, m, cut, near, part)
+            found = take_near(w, m, cut, near, 0, part)
             distances(near, found)
             nearest = near[SDF]
             for c in range(1, found):
                 nearest = min(nearest, near[SDF + c])
             total = _ZERO
-            for c in range(padded(found)):
-                near[_WEIGHT + c] = exponential(-b * (near[SDF + c] - nearest))
+            for c in range(0, found, LANES):
+                put(near, _WEIGHT + c, exponential(b * (nearest - octet(near, SDF + c))))
             for c in range(found):
                 total += near[_WEIGHT + c]
             union = nearest - np.float32(math.log(total)) / b

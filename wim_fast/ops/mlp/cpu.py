@@ -60,7 +60,7 @@ def _products(x, first, count, columns, w, width, h):
 def _keep_positive(count, width, condition, h):
     """h (BLOCK, width) = 0 where `condition` (BLOCK, width) is not positive."""
     for i in range(0, count * width, LANES):
-        put(h, i, where_positive(vector(condition, i), vector(h, i)))
+        put(h, i, where_positive(vector(condition, i), vector(h, i), zeros()))
 
 
 @device

@@ -18,7 +18,6 @@ from wim_fast.ops.vectors import (
     pair,
     plus_scaled,
     put,
-    scaled,
     scatter_added,
     slope,
     spread,
@@ -171,7 +170,7 @@ def _level_gradients(level, local, ids, weights, table, scales, sides, offsets, 
             g_local[level, i, k, 0] = steep * g_x if abs(lx) < half_extent else _ZERO
             g_local[level, i, k, 1] = steep * g_y if abs(ly) < half_extent else _ZERO
             g_local[level, i, k, 2] = steep * g_z if abs(lz) < half_extent else _ZERO
-            g_corners = spread(spread(spread(scaled(weight, g), fx), fy), fz)
+            g_corners = spread(spread(spread(weight * g, fx), fy), fz)
             scatter_added(g_table, rows, g_corners)
 
 
