@@ -22,11 +22,13 @@ from wim_fast.ops.vectors import (
     magnitude,
     number,
     octet,
-    pair,
+    pair_of,
     plus_product,
     plus_scaled,
     put,
     put_number,
+    quad,
+    quad_of,
     root,
     scatter_added,
     signed_as,
@@ -150,16 +152,18 @@ def test_rows_of_a_table():
     np.testing.assert_allclose(table, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_numbers_and_pairs():
-    out = np.zeros(4, np.float32)
+def test_numbers_pairs_and_quads():
+    out = np.zeros(12, np.float32)
 
     @njit
     def written(v, out):
         put_number(out, 3, number(v, 2))
-        put(out, 0, pair(v[0], v[1]))
+        put(out, 0, pair_of(v[0], v[1]))
+        put(out, 4, quad(v, 5))
+        put(out, 8, quad_of(v[0], v[1], v[2], v[3]))
 
     written(V, out)
-    assert np.array_equal(out, [V[0], V[1], 0, V[2]])
+    assert np.array_equal(out, [V[0], V[1], 0, V[2], *V[5:9], *V[:4]])
 
 
 def test_arithmetic_is_between_vectors_of_one_size():

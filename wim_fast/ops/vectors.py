@@ -149,37 +149,48 @@ def put_number(typing_context, array, index, x):
     return types.none(array, types.int64, types.float32), generate
 
 
+def _loaded(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+    """The vector from an index of a flat array on."""
+    address = _address(context, builder, signature.args[0], *arguments)
+    return _load(builder, address, signature.return_type.lanes)
+
+
 @intrinsic  # type: ignore[misc]
 def vector(typing_context, array, index):
     """The `LANES` numbers from `index` of a flat array on."""
-
-    def generate(context, builder, signature, arguments):
-        return _load(builder, _address(context, builder, signature.args[0], *arguments), LANES)
-
-    return _VectorType(LANES)(array, types.int64), generate
+    return _VectorType(LANES)(array, types.int64), _loaded
 
 
 @intrinsic  # type: ignore[misc]
 def octet(typing_context, array, index):
     """The eight numbers from `index` of a flat array on."""
-
-    def generate(context, builder, signature, arguments):
-        return _load(builder, _address(context, builder, signature.args[0], *arguments), 8)
-
-    return _VectorType(8)(array, types.int64), generate
+    return _VectorType(8)(array, types.int64), _loaded
 
 
 @intrinsic  # type: ignore[misc]
-def pair(typing_context, x, y):
+def quad(typing_context, array, index):
+    """The four numbers from `index` of a flat array on."""
+    return _VectorType(4)(array, types.int64), _loaded
+
+
+def _made(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+    """The vector of some numbers."""
+    v = ir.Constant(_register(len(arguments)), ir.Undefined)
+    for lane, x in enumerate(arguments):
+        v = builder.insert_element(v, x, ir.Constant(_INDEX, lane))
+    return v
+
+
+@intrinsic  # type: ignore[misc]
+def quad_of(typing_context, x, y, z, w):
+    """The vector of four numbers."""
+    return _VectorType(4)(*[types.float32] * 4), _made
+
+
+@intrinsic  # type: ignore[misc]
+def pair_of(typing_context, x, y):
     """The vector of two numbers."""
-
-    def generate(context, builder, signature, arguments):
-        v = ir.Constant(_register(2), ir.Undefined)
-        for lane, x in enumerate(arguments):
-            v = builder.insert_element(v, x, ir.Constant(_INDEX, lane))
-        return v
-
-    return _VectorType(2)(types.float32, types.float32), generate
+    return _VectorType(2)(types.float32, types.float32), _made
 
 
 @intrinsic  # type: ignore[misc]

@@ -38,9 +38,23 @@ from wim_fast.ops.ellipsoid.cpu import (
     padded,
     take_near,
 )
-from wim_fast.ops.vectors import LANES, count_bits, equal, exponential, less, number, put, vector
+from wim_fast.ops.vectors import (
+    LANES,
+    count_bits,
+    dot,
+    equal,
+    exponential,
+    less,
+    number,
+    plus_scaled,
+    put,
+    quad,
+    quad_of,
+    vector,
+)
 
 CHUNKS = 16
+CANDIDATE, MOTION = 8, 16  # numbers of a candidate, and of a part's motion: whole vectors
 POINTS = 64  # at a time, or fewer if their near parts fill the columns
 _ZERO = np.float32(0.0)
 _ONE = np.float32(1.0)
@@ -150,12 +164,14 @@ def _look_up(chunk, points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, 
                 if kept:
                     cand_id[i, c] = p
                     cand_sdf[i, c] = near[SDF + n]
-                    cand_vec[i, c, 0] = x
-                    cand_vec[i, c, 1] = y
-                    cand_vec[i, c, 2] = z
-                    cand_vec[i, c, 3] = near[QX + n] * near[RX + n]
-                    cand_vec[i, c, 4] = near[QY + n] * near[RY + n]
-                    cand_vec[i, c, 5] = near[QZ + n] * near[RZ + n]
+                    at = (i * cand_id.shape[1] + c) * CANDIDATE
+                    put(cand_vec, at, quad_of(x, y, z, _ZERO))
+                    qx, qy, qz = (
+                        near[QX + n] * near[RX + n],
+                        near[QY + n] * near[RY + n],
+                        near[QZ + n] * near[RZ + n],
+                    )
+                    put(cand_vec, at + 4, quad_of(qx, qy, qz, _ZERO))
                 u = near[_UNION + n] * share_b
                 nx += u * (pose[p] * x + pose[PITCH + p] * y + pose[2 * PITCH + p] * z)
                 ny += u * (pose[3 * PITCH + p] * x + pose[4 * PITCH + p] * y + pose[5 * PITCH + p] * z)
@@ -203,9 +219,9 @@ def _forward(points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, union, 
 
 
 @device
-def _go_back(chunk, points, pose_ids, poses, b, a, union, g_union, g_weights, g_local, cand_count, cand_id,
-             cand_sdf, cand_vec, g_points, g_rotation, g_translation, g_axes, g_sharpness):  # fmt: skip
-    """The gradients that a chunk of the points gives."""
+def _go_back(chunk, points, pose_ids, poses, n_parts, b, a, union, g_union, g_weights, g_local, cand_count, cand_id,
+             cand_sdf, cand_vec, g_points, g_motion, g_axes, g_sharpness):  # fmt: skip
+    """The gradients that a chunk of the points gives; those of the motion by part: see `_ArticulatedLookup.backward`."""
     of_points = g_points.shape[0] > 0
     n_points = points.shape[0]
     top_k = g_weights.shape[1]
@@ -213,9 +229,6 @@ def _go_back(chunk, points, pose_ids, poses, b, a, union, g_union, g_weights, g_
     sdf = np.zeros(LANES, np.float32)  # of the candidates, and their weights
     part_weights = np.empty(LANES, np.float32)
     union_weights = np.empty(LANES, np.float32)
-    g_rot = g_rotation[chunk]
-    g_tra = g_translation[chunk]
-    g_axe = g_axes[chunk]
     total_b = _ZERO
     total_a = _ZERO
     for i in range(chunk * size, min(n_points, (chunk + 1) * size)):
@@ -248,47 +261,39 @@ def _go_back(chunk, points, pose_ids, poses, b, a, union, g_union, g_weights, g_
             # a padded slot (c >= count) repeats the nearest part; only its local coordinate can carry a gradient
             j = c if c < count else 0
             p = cand_id[i, j]
-            gx = _ZERO
-            gy = _ZERO
-            gz = _ZERO
+            gradient = quad_of(_ZERO, _ZERO, _ZERO, _ZERO)  # in the frame of the part
             if c < count:
                 g = g_union[i] * union_weights[c]
                 g_weight = g_weights[i, c] if c < top_k else _ZERO
                 g += a * part_weights[c] * (weighted - g_weight)
-                gx = g * cand_vec[i, c, 0]
-                gy = g * cand_vec[i, c, 1]
-                gz = g * cand_vec[i, c, 2]
-                g_axe[0, p] -= gx * cand_vec[i, c, 3]
-                g_axe[1, p] -= gy * cand_vec[i, c, 4]
-                g_axe[2, p] -= gz * cand_vec[i, c, 5]
+                at = (i * cand_id.shape[1] + c) * CANDIDATE
+                gradient = g * quad(cand_vec, at)
+                of_axes = (chunk * n_parts + p) * 4
+                put(g_axes, of_axes, quad(g_axes, of_axes) - gradient * quad(cand_vec, at + 4))
             if c < top_k:
-                gx += g_local[i, c, 0]
-                gy += g_local[i, c, 1]
-                gz += g_local[i, c, 2]
-            pose = poses[f]
+                gradient = gradient + quad_of(g_local[i, c, 0], g_local[i, c, 1], g_local[i, c, 2], _ZERO)
+            at = ((chunk * poses.shape[0] + f) * n_parts + p) * MOTION
             for k in range(3):
-                offset = points[i, k] - pose[(9 + k) * PITCH + p]
-                g_rot[f, k, 0, p] += offset * gx
-                g_rot[f, k, 1, p] += offset * gy
-                g_rot[f, k, 2, p] += offset * gz
-                row = 3 * k * PITCH + p
-                world = pose[row] * gx + pose[row + PITCH] * gy + pose[row + 2 * PITCH] * gz
-                g_tra[f, k, p] -= world
+                offset = points[i, k] - poses[f, (9 + k) * PITCH + p]
+                put(g_motion, at + 4 * k, plus_scaled(quad(g_motion, at + 4 * k), offset, gradient))
                 if of_points:
-                    g_points[i, k] += world
+                    row = 3 * k * PITCH + p
+                    turned = quad_of(poses[f, row], poses[f, row + PITCH], poses[f, row + 2 * PITCH], _ZERO)
+                    g_points[i, k] += dot(turned, gradient)
+            put(g_motion, at + 12, quad(g_motion, at + 12) + gradient)
     g_sharpness[chunk, 0] = total_b
     g_sharpness[chunk, 1] = total_a
 
 
 @kernel
-def _backward(points, pose_ids, poses, b, a, union, g_union, g_weights, g_local, cand_count, cand_id,
-              cand_sdf, cand_vec, g_points, g_rotation, g_translation, g_axes, g_sharpness):  # fmt: skip
+def _backward(points, pose_ids, poses, n_parts, b, a, union, g_union, g_weights, g_local, cand_count, cand_id,
+              cand_sdf, cand_vec, g_points, g_motion, g_axes, g_sharpness):  # fmt: skip
     turn = np.zeros(1, np.int64)
     for _ in prange(CHUNKS):
         chunk = claim(turn)
         while chunk < CHUNKS:
-            _go_back(chunk, points, pose_ids, poses, b, a, union, g_union, g_weights, g_local, cand_count,
-                     cand_id, cand_sdf, cand_vec, g_points, g_rotation, g_translation, g_axes, g_sharpness)  # fmt: skip
+            _go_back(chunk, points, pose_ids, poses, n_parts, b, a, union, g_union, g_weights, g_local, cand_count,
+                     cand_id, cand_sdf, cand_vec, g_points, g_motion, g_axes, g_sharpness)  # fmt: skip
             chunk = claim(turn)
 
 
@@ -310,12 +315,12 @@ def _found(points, pose_ids, rotation, translation, semi_axes, b, a, top_k, diff
         np.empty(rows, np.int32),
         np.empty((rows, capacity), np.int32),
         np.empty((rows, capacity), np.float32),
-        np.empty((rows, capacity, 6), np.float32),
+        np.empty(rows * capacity * CANDIDATE, np.float32),
     )
     if n:
         _forward(points_, pose_ids_, poses, ellipsoid_shapes(semi_axes_), n_parts, *sharpness, cutoff(*sharpness), top_k,
                  *lookup, *candidates)  # fmt: skip
-    return lookup, (points_, pose_ids_, poses, *sharpness, lookup[0]), candidates
+    return lookup, (points_, pose_ids_, poses, n_parts, *sharpness, lookup[0]), candidates
 
 
 class _ArticulatedLookup(torch.autograd.Function):
@@ -325,24 +330,33 @@ class _ArticulatedLookup(torch.autograd.Function):
             points, pose_ids, rotation, translation, semi_axes, b, a, top_k, True
         )
         union, ids, weights, local, normal = (torch.from_numpy(x) for x in lookup)
-        ctx.sizes = len(translation), len(semi_axes)
+        ctx.motion = arrays(rotation)[0], len(semi_axes)
         ctx.mark_non_differentiable(ids, normal)
         return union, ids, weights, local, normal
 
     @staticmethod
     def backward(ctx, g_union, _g_ids, g_weights, g_local, _g_normal):  # type: ignore[override]
-        n_poses, n_parts = ctx.sizes
+        rotation, n_parts = ctx.motion
+        n_poses = len(rotation)
         of_points = ctx.needs_input_grad[0]
         g_points = np.zeros((len(g_union) if of_points else 0, 3), np.float32)
-        sizes = (n_poses, 3, 3, n_parts), (n_poses, 3, n_parts), (3, n_parts), (2,)
+        # of each part in each pose: three rows of the rotation's gradient, and the sum of the points' in its frame
+        sizes = (n_poses, n_parts, 4, 4), (n_parts, 4), (2,)
         of_chunks = [np.zeros((CHUNKS, *size), np.float32) for size in sizes]
+        flat = [g.reshape(-1) for g in of_chunks[:2]]
         if g_union.shape[0]:
             _backward(
-                *ctx.inputs, *arrays(g_union, g_weights, g_local), *ctx.candidates, g_points, *of_chunks
+                *ctx.inputs,
+                *arrays(g_union, g_weights, g_local),
+                *ctx.candidates,
+                g_points,
+                *flat,
+                of_chunks[2],
             )
-        rotation, translation, axes, sharpness = (g.sum(0) for g in of_chunks)
-        laid_out = rotation.transpose(0, 3, 1, 2), translation.transpose(0, 2, 1), axes.T, *sharpness[:, None]
-        rotation, translation, axes, b, a = (torch.from_numpy(np.ascontiguousarray(g)) for g in laid_out)
+        motion, axes, sharpness = (g.sum(0) for g in of_chunks)
+        translation = -(rotation @ motion[:, :, 3, :3, None])[..., 0]
+        found = motion[:, :, :3, :3], translation, axes[:, :3], *sharpness[:, None]
+        rotation, translation, axes, b, a = (torch.from_numpy(np.ascontiguousarray(g)) for g in found)
         points = torch.from_numpy(g_points) if of_points else None
         return points, None, rotation, translation, axes, b.squeeze(0), a.squeeze(0), None
 

@@ -19,17 +19,14 @@ _HALF = np.float32(0.5)
 _QUARTER = np.float32(0.25)
 _EVEN = np.float32(EVEN)
 _CLEAR = np.float32(9.0)  # where the sigmoid's argument is above, an interval weighs an eighth of _MIN_WEIGHT
+_MOST = np.float32(80.0)  # its exponential is a float32
 _MIN_WEIGHT = np.float32(MIN_WEIGHT)
 
 
 @device
-def _logsigmoid(x):
-    return min(x, _ZERO) - np.float32(math.log1p(math.exp(-abs(x))))
-
-
-@device
-def _sigmoid(x):
-    return _ONE / (_ONE + np.float32(math.exp(-x)))
+def _odds(x):
+    """1 / sigmoid(x), or nearly the most that a float32 can be: what is behind that takes no light."""
+    return _ONE + np.float32(math.exp(min(-x, _MOST)))
 
 
 @device
@@ -46,17 +43,17 @@ def _composite_rays(chunk, sdf, rgb, t, offsets, inv_s, transmittance, out_rgb, 
         depth = _ZERO
         if end > start:
             transmittance[start] = keep
-            log_phi = _logsigmoid(inv_s * sdf[start])
+            odds = _odds(inv_s * sdf[start])
         for k in range(start, end - 1):
-            next_log_phi = _logsigmoid(inv_s * sdf[k + 1])
-            next_keep = keep * np.float32(math.exp(min(_ZERO, next_log_phi - log_phi)))
+            next_odds = _odds(inv_s * sdf[k + 1])
+            next_keep = keep * min(_ONE, odds / next_odds)
             weight = _HALF * (keep - next_keep)
             r += weight * (rgb[k, 0] + rgb[k + 1, 0])
             g += weight * (rgb[k, 1] + rgb[k + 1, 1])
             b += weight * (rgb[k, 2] + rgb[k + 1, 2])
             depth += weight * (t[k] + t[k + 1])
             keep = next_keep
-            log_phi = next_log_phi
+            odds = next_odds
             transmittance[k + 1] = keep
         out_rgb[ray, 0] = r
         out_rgb[ray, 1] = g
@@ -91,6 +88,7 @@ def _go_back(chunk, sdf, rgb, t, offsets, inv_s, transmittance, g_rgb, g_opacity
         # L = sum_k v_k (T_k - T_{k+1}); going back, `suffix` is the sum of (v_m - v_{m-1}) T_m over m > k
         suffix = _ZERO
         later = _ZERO  # v_{k+1}, zero behind the last interval
+        next_share = _ONE / _odds(-inv_s * sdf[end - 1]) if end > start else _ZERO
         for k in range(end - 2, start - 1, -1):
             weight = _HALF * (transmittance[k] - transmittance[k + 1])
             value = g_opacity[ray] + g_depth[ray] * _HALF * (t[k] + t[k + 1])
@@ -100,9 +98,11 @@ def _go_back(chunk, sdf, rgb, t, offsets, inv_s, transmittance, g_rgb, g_opacity
                 g_color[k + 1, c] += weight * g_rgb[ray, c]
             suffix += (later - value) * transmittance[k + 1]
             later = value
+            share = _ONE / _odds(-inv_s * sdf[k])  # sigmoid(-s sdf)
             if sdf[k + 1] < sdf[k]:  # alpha > 0: d log(1 - alpha) flows to both ends
-                g_sdf[k + 1] += suffix * inv_s * _sigmoid(-inv_s * sdf[k + 1])
-                g_sdf[k] -= suffix * inv_s * _sigmoid(-inv_s * sdf[k])
+                g_sdf[k + 1] += suffix * inv_s * next_share
+                g_sdf[k] -= suffix * inv_s * share
+            next_share = share
 
 
 @kernel
@@ -128,7 +128,7 @@ def _weigh(chunk, sdf, t, offsets, inv_s, step, divisions, keep):
         for i in range(start * divisions, end * divisions):
             keep[i] = False
         transmittance = _ONE
-        log_phi = _logsigmoid(inv_s * sdf[start]) if end > start else _ZERO
+        odds = _odds(inv_s * sdf[start]) if end > start else _ONE
         near_last, near = False, start + 1 < end and _is_near(t, start, way)
         for k in range(start, end - 1):
             near_next = k + 2 < end and _is_near(t, k + 1, way)
@@ -143,8 +143,8 @@ def _weigh(chunk, sdf, t, offsets, inv_s, step, divisions, keep):
                 value = behind if sub == divisions else here
                 if near and sub < divisions:
                     value += share * (behind - here) + share * (_ONE - share) * bend
-                next_log_phi = _logsigmoid(inv_s * value)
-                after = transmittance * np.float32(math.exp(min(_ZERO, next_log_phi - log_phi)))
+                next_odds = _odds(inv_s * value)
+                after = transmittance * min(_ONE, odds / next_odds)
                 if transmittance - after >= _MIN_WEIGHT:
                     i = k * divisions + sub
                     keep[i - 1] = True
@@ -152,7 +152,7 @@ def _weigh(chunk, sdf, t, offsets, inv_s, step, divisions, keep):
                     if i + 1 < end * divisions:
                         keep[i + 1] = True
                 transmittance = after
-                log_phi = next_log_phi
+                odds = next_odds
             if transmittance < _MIN_WEIGHT:
                 break
             near_last, near = near, near_next

@@ -15,7 +15,7 @@ from wim_fast.ops.vectors import (
     between,
     dot,
     gathered,
-    pair,
+    pair_of,
     plus_scaled,
     put,
     scatter_added,
@@ -110,7 +110,7 @@ def _encode(chunk, local, ids, weights, table, scales, sides, offsets, dense, ti
                 corners = gathered(table, rows)
                 found = between(between(between(corners, fz), fy), fx)
                 here = i * columns + level * FEATURES
-                put(out_, here, plus_scaled(pair(out_[here], out_[here + 1]), weight, found))
+                put(out_, here, plus_scaled(pair_of(out_[here], out_[here + 1]), weight, found))
 
 
 @kernel
@@ -140,7 +140,7 @@ def _level_gradients(level, local, ids, weights, table, scales, sides, offsets, 
         for f in range(FEATURES):
             g_table[e, f] = _ZERO
     for i in range(n):
-        g = pair(g_out[i, level * FEATURES], g_out[i, level * FEATURES + 1])
+        g = pair_of(g_out[i, level * FEATURES], g_out[i, level * FEATURES + 1])
         for k in range(top_k):
             weight = weights[i, k]
             if weight < _MIN_WEIGHT:
