@@ -99,7 +99,8 @@ def _counted(kernels: dict[str, Callable], counts: Counter[str]) -> dict[str, Ca
             y = kernels[name](x, weights, activation)
             rows = int(x.any(1).sum())
             move(rows, x, y)
-            if kernels[name] not in (reference.mlp, cpu.mlp):
+            own = kernels[name] is cpu.mlp and cpu.is_narrow(x, weights, activation)
+            if own or kernels[name] not in (reference.mlp, cpu.mlp):
                 counts["fused flops"] += fused_flops(rows, weights)
             return y
 

@@ -104,7 +104,7 @@ def test_kernel_against_reference(activation, count, columns, width, out, hidden
 def test_cpu_against_reference(activation, count, columns, width, out, hidden, own):
     """By our kernel, or by products where the sizes or the activation are others."""
     x, weights = case(count, columns, width, out, hidden)
-    assert cpu._is_narrow(x, weights, activation) == own
+    assert cpu.is_narrow(x, weights, activation) == own
     (outputs, grads), (expected, expected_grads) = (
         gradients(lambda x, *w, f=f: [f(x, w, activation)], (x, *weights), range(len(weights) + 1))
         for f in (cpu.mlp, reference.mlp)

@@ -22,6 +22,7 @@ from wim_fast.ops.vectors import (
     magnitude,
     number,
     octet,
+    octet_of,
     pair_of,
     plus_product,
     plus_scaled,
@@ -152,8 +153,8 @@ def test_rows_of_a_table():
     np.testing.assert_allclose(table, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_numbers_pairs_and_quads():
-    out = np.zeros(12, np.float32)
+def test_numbers_and_vectors_of_them():
+    out = np.zeros(20, np.float32)
 
     @njit
     def written(v, out):
@@ -161,9 +162,10 @@ def test_numbers_pairs_and_quads():
         put(out, 0, pair_of(v[0], v[1]))
         put(out, 4, quad(v, 5))
         put(out, 8, quad_of(v[0], v[1], v[2], v[3]))
+        put(out, 12, octet_of(v[7], v[6], v[5], v[4], v[3], v[2], v[1], v[0]))
 
     written(V, out)
-    assert np.array_equal(out, [V[0], V[1], 0, V[2], *V[5:9], *V[:4]])
+    assert np.array_equal(out, [V[0], V[1], 0, V[2], *V[5:9], *V[:4], *V[7::-1]])
 
 
 def test_arithmetic_is_between_vectors_of_one_size():

@@ -182,6 +182,12 @@ def _made(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -
 
 
 @intrinsic  # type: ignore[misc]
+def octet_of(typing_context, a, b, c, d, e, f, g, h):
+    """The vector of eight numbers."""
+    return _VectorType(8)(*[types.float32] * 8), _made
+
+
+@intrinsic  # type: ignore[misc]
 def quad_of(typing_context, x, y, z, w):
     """The vector of four numbers."""
     return _VectorType(4)(*[types.float32] * 4), _made

@@ -157,7 +157,7 @@ def _backward(x, rows, columns, w_in, width, w_out, outputs, g_out, g_x, g_in, g
 
 
 class _NarrowMLP(torch.autograd.Function):
-    """One hidden layer with relu; see `_is_narrow`."""
+    """One hidden layer with relu; see `is_narrow`."""
 
     @staticmethod
     def forward(ctx, x, first, last):  # type: ignore[override]
@@ -220,7 +220,7 @@ def _transposed_product(a: Tensor, b: Tensor) -> Tensor:
     return a.t() @ b if a.shape[1] <= b.shape[1] else (b.t() @ a).t()
 
 
-def _is_narrow(x: Tensor, weights: Sequence[Tensor], activation: str) -> bool:
+def is_narrow(x: Tensor, weights: Sequence[Tensor], activation: str) -> bool:
     """Whether our kernel can: a hidden layer of whole vectors, and as many inputs and outputs as it takes at a time."""
     if len(weights) != 2 or activation != "relu" or x.dtype != torch.float32:
         return False
@@ -230,6 +230,6 @@ def _is_narrow(x: Tensor, weights: Sequence[Tensor], activation: str) -> bool:
 
 def mlp(x: Tensor, weights: Sequence[Tensor], activation: str) -> Tensor:
     """See ``reference.mlp``: the same for CPU tensors, in their own precision."""
-    if _is_narrow(x, weights, activation):
+    if is_narrow(x, weights, activation):
         return _NarrowMLP.apply(x, *weights)
     return _MLP.apply(x, activation, *weights)
