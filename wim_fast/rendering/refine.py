@@ -29,7 +29,7 @@ class RayDistances(NamedTuple):
         place[rays] = torch.arange(len(rays), device=rays.device)
         ray_ids = place[self.ray_ids]
         rows = (ray_ids >= 0).nonzero().squeeze(1)
-        return RayDistances(*(x[rows] for x in self._replace(ray_ids=ray_ids)))
+        return RayDistances(*(x.index_select(0, rows) for x in self._replace(ray_ids=ray_ids)))
 
 
 def ray_offsets(ray_ids: Tensor, num_rays: int) -> Tensor:
@@ -64,7 +64,9 @@ def visible_intervals(
     log_keep = torch.where(length > 0, (log_phi - log_phi.roll(1)).clamp_max(0.0), 0.0)
     total = log_keep.double().cumsum(0)
     before = total - log_keep  # along all rays
-    hidden = (before - before[offsets[found.ray_ids]]).exp() < LEAST_TRANSMITTANCE
+    hidden = (
+        before - before.index_select(0, offsets.index_select(0, found.ray_ids))
+    ).exp() < LEAST_TRANSMITTANCE
     return is_interval & (inv_s * least < SURFACE_SIGMOIDS) & ~hidden
 
 
@@ -92,5 +94,7 @@ def divided(found: RayDistances, wanted: Tensor, step: float) -> tuple[Tensor, T
     count = torch.where(wanted, (length / step).round().long().clamp_min(1), is_start.long())
     end = count.cumsum(0)
     row = torch.repeat_interleave(torch.arange(len(count), device=count.device), count)
-    to_end = end[row] - 1 - torch.arange(len(row), device=row.device)
-    return found.t[row] - to_end * (length / count.clamp_min(1))[row], found.ray_ids[row]
+    t, ray_ids, end, apart = (
+        x.index_select(0, row) for x in (found.t, found.ray_ids, end, length / count.clamp_min(1))
+    )
+    return t - (end - 1 - torch.arange(len(row), device=row.device)) * apart, ray_ids
