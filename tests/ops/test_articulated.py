@@ -79,6 +79,16 @@ def test_without_gradients_the_same_is_found():
     assert all(torch.equal(a, b) for a, b in zip(kept, found, strict=True))
 
 
+def test_a_point_is_looked_up_by_itself():
+    """What stands beside it in the processor's vectors changes no bit of what it finds."""
+    posed = posed_ellipsoids(2, 20)
+    points, pose_ids = points_near(posed, 500)
+    whole = cpu.articulated_lookup(points, pose_ids, *posed, 2)
+    for some in (slice(3, 80), slice(211, 500, 3)):
+        found = cpu.articulated_lookup(points[some].contiguous(), pose_ids[some].contiguous(), *posed, 2)
+        assert all(torch.equal(a, b[some]) for a, b in zip(found, whole, strict=True))
+
+
 def test_truncation_is_small():
     """Leaving out parts beyond the cutoff changes the full union over all parts by little."""
     posed = posed_ellipsoids(2, 12)

@@ -110,13 +110,17 @@ def distances(w, m):
         px, py, pz = rx * x, ry * y, rz * z
         sx, sy, sz = rx * rx, ry * ry, rz * rz
         lam = larger(larger(px - sx, py - sy), pz - sz)
+        before = lam  # no step has been taken
         for step in range(NEWTON_STEPS):
             ix, iy, iz = _inverses(sx + lam, sy + lam, sz + lam)
             gx, gy, gz = px * ix, py * iy, pz * iz
             gx, gy, gz = gx * gx, gy * gy, gz * gz
             square = gx + gy + gz
             excess = root(square) - _ONE
-            lam = lam + excess * square / (gx * ix + gy * iy + gz * iz)
+            further = lam + excess * square / (gx * ix + gy * iy + gz * iz)
+            # an ellipsoid's steps are its own, whatever stands beside it in the vector: two, and until it has converged
+            lam = further if step < 2 else where_positive(before - _CONVERGED, further, lam)
+            before = excess
             if step > 0 and at_least(excess, _CONVERGED) == 0:
                 break
         ix, iy, iz = _inverses(sx + lam, sy + lam, sz + lam)
