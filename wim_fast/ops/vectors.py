@@ -218,16 +218,6 @@ def zeros(typing_context):
 
 
 @intrinsic  # type: ignore[misc]
-def every(typing_context, x):
-    """A vector of `LANES` times the same number."""
-
-    def generate(context, builder, signature, arguments):
-        return _every(builder, arguments[0], LANES)
-
-    return _VectorType(LANES)(types.float32), generate
-
-
-@intrinsic  # type: ignore[misc]
 def plus_product(typing_context, a, v, w):
     """a + v * w."""
     return a(a, v, w), lambda context, builder, signature, arguments: _plus_product(builder, *arguments)
