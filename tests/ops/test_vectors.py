@@ -26,7 +26,6 @@ from wim_fast.ops.vectors import (
     plus_product,
     plus_scaled,
     put,
-    put_number,
     quad,
     quad_of,
     root,
@@ -157,7 +156,7 @@ def test_numbers_and_vectors_of_them():
 
     @njit
     def written(v, out):
-        put_number(out, 3, number(v, 2))
+        put(out, 3, number(v, 2))
         put(out, 0, pair_of(v[0], v[1]))
         put(out, 4, quad(v, 5))
         put(out, 8, quad_of(v[0], v[1], v[2], v[3]))

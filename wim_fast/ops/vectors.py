@@ -138,17 +138,6 @@ def number(typing_context, array, index):
     return types.float32(array, types.int64), generate
 
 
-@intrinsic  # type: ignore[misc]
-def put_number(typing_context, array, index, x):
-    """Write a float32 at `index` of a flat array."""
-
-    def generate(context, builder, signature, arguments):
-        builder.store(arguments[2], _address(context, builder, signature.args[0], *arguments[:2]))
-        return context.get_dummy_value()
-
-    return types.none(array, types.int64, types.float32), generate
-
-
 def _loaded(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
     """The vector from an index of a flat array on."""
     address = _address(context, builder, signature.args[0], *arguments)
@@ -201,7 +190,7 @@ def pair_of(typing_context, x, y):
 
 @intrinsic  # type: ignore[misc]
 def put(typing_context, array, index, v):
-    """Write a vector from `index` of a flat array on."""
+    """Write a vector, or a number, from `index` of a flat array on."""
 
     def generate(context, builder, signature, arguments):
         _store(builder, arguments[2], _address(context, builder, signature.args[0], *arguments[:2]))

@@ -166,12 +166,8 @@ def _look_up(chunk, points, pose_ids, poses, shapes, n_parts, b, a, cut, top_k, 
                     cand_sdf[i, c] = near[SDF + n]
                     at = (i * cand_id.shape[1] + c) * CANDIDATE
                     put(cand_vec, at, quad_of(x, y, z, _ZERO))
-                    qx, qy, qz = (
-                        near[QX + n] * near[RX + n],
-                        near[QY + n] * near[RY + n],
-                        near[QZ + n] * near[RZ + n],
-                    )
-                    put(cand_vec, at + 4, quad_of(qx, qy, qz, _ZERO))
+                    of_axes = quad_of(near[QX + n], near[QY + n], near[QZ + n], _ZERO)
+                    put(cand_vec, at + 4, of_axes * quad_of(near[RX + n], near[RY + n], near[RZ + n], _ZERO))
                 u = near[_UNION + n] * share_b
                 nx += u * (pose[p] * x + pose[PITCH + p] * y + pose[2 * PITCH + p] * z)
                 ny += u * (pose[3 * PITCH + p] * x + pose[4 * PITCH + p] * y + pose[5 * PITCH + p] * z)
@@ -330,14 +326,14 @@ class _ArticulatedLookup(torch.autograd.Function):
             points, pose_ids, rotation, translation, semi_axes, b, a, top_k, True
         )
         union, ids, weights, local, normal = (torch.from_numpy(x) for x in lookup)
-        ctx.motion = arrays(rotation)[0], len(semi_axes)
+        (ctx.rotation,) = arrays(rotation)
         ctx.mark_non_differentiable(ids, normal)
         return union, ids, weights, local, normal
 
     @staticmethod
     def backward(ctx, g_union, _g_ids, g_weights, g_local, _g_normal):  # type: ignore[override]
-        rotation, n_parts = ctx.motion
-        n_poses = len(rotation)
+        rotation = ctx.rotation
+        n_poses, n_parts = rotation.shape[:2]
         of_points = ctx.needs_input_grad[0]
         g_points = np.zeros((len(g_union) if of_points else 0, 3), np.float32)
         # of each part in each pose: three rows of the rotation's gradient, and the sum of the points' in its frame

@@ -1,7 +1,7 @@
 """The MLP on the CPU: a narrow one with one hidden layer in a kernel of our own, others by torch's matrix products.
 
-What the hidden layer says of a block of samples stays in the processor's cache, and the backward pass finds it again in
-place of reading it: it is 16 times as much as goes in and comes out.
+What the hidden layer says of a block of samples stays in the processor's cache, and the backward pass computes it again in
+place of reading it: it is several times as much as goes in and comes out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from wim_fast.ops.vectors import (
     plus_product,
     plus_scaled,
     put,
-    put_number,
     total,
     vector,
     where_positive,
@@ -76,10 +75,10 @@ def _back_products(h, first, count, width, w, columns, x):
                 x_c = plus_product(x_c, row, vector(w, i + 2 * width))
                 x_d = plus_product(x_d, row, vector(w, i + 3 * width))
             i = (first + s) * columns + k
-            put_number(x, i, total(x_a))
-            put_number(x, i + 1, total(x_b))
-            put_number(x, i + 2, total(x_c))
-            put_number(x, i + 3, total(x_d))
+            put(x, i, total(x_a))
+            put(x, i + 1, total(x_b))
+            put(x, i + 2, total(x_c))
+            put(x, i + 3, total(x_d))
 
 
 @device
@@ -88,12 +87,8 @@ def _add_outer(x, first, count, columns, h, width, g, start):
     for k in range(0, columns, GROUP):
         for j in range(0, width, LANES):
             i = start + k * width + j
-            g_a, g_b, g_c, g_d = (
-                vector(g, i),
-                vector(g, i + width),
-                vector(g, i + 2 * width),
-                vector(g, i + 3 * width),
-            )
+            g_a, g_b = vector(g, i), vector(g, i + width)
+            g_c, g_d = vector(g, i + 2 * width), vector(g, i + 3 * width)
             for s in range(count):
                 row, at = vector(h, s * width + j), (first + s) * columns + k
                 g_a = plus_scaled(g_a, number(x, at), row)
