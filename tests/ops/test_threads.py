@@ -72,7 +72,17 @@ def decoder():
     return gradients(lambda x, *w: [NUMBA.decoder_mlp(x, w, "relu")], [x, *weights], (0, 1, 2))
 
 
-@pytest.mark.parametrize("kernel", [lookup, encoding, decoder, march, composite, silhouettes])
+def pictures():
+    generator = torch.Generator().manual_seed(0)
+    t, offsets = 1 + 0.02 * torch.arange(6006), 6 * torch.arange(1002)
+    samples = t, 0.05 * torch.randn(6006, generator=generator), offsets, 1e-3, 150.0, 0.03
+    near = NUMBA.near_samples(*samples[:3], None, 4, *samples[3:], 0.01)
+    edges = NUMBA.edge_pixels(torch.rand(40, 30, 4, generator=generator), 0.9)
+    finer = NUMBA.finer_samples(*samples, 0.0)
+    return [[*near], [*finer[:3], *finer.new], [edges]]
+
+
+@pytest.mark.parametrize("kernel", [lookup, encoding, decoder, march, composite, silhouettes, pictures])
 def test_results_do_not_depend_on_the_number_of_threads(kernel):
     if numba.config.NUMBA_NUM_THREADS < 2:
         pytest.skip("numba was started with one thread")

@@ -49,6 +49,11 @@ class Backend(NamedTuple):
     corrected_cameras: Callable
     camera_rays: Callable
     occupancy_grids: Callable
+    near_samples: Callable
+    finer_samples: Callable
+    closed_runs: Callable
+    part_seen: Callable
+    edge_pixels: Callable
 
     def computing(self) -> AbstractContextManager[None]:
         """To be held around steps and images: kernels that are compiled for the CPU have its cores to themselves."""
@@ -126,6 +131,13 @@ def _references() -> dict[str, Callable]:
     from wim_fast.ops.mlp.reference import mlp
     from wim_fast.ops.occupancy.reference import occupancy_grids
     from wim_fast.ops.part_encoding.reference import part_encoding
+    from wim_fast.ops.pictures.reference import (
+        closed_runs,
+        edge_pixels,
+        finer_samples,
+        near_samples,
+        part_seen,
+    )
     from wim_fast.ops.pixels.reference import draw_pixels
     from wim_fast.ops.poses.reference import part_poses
     from wim_fast.ops.samples.reference import samples_along
@@ -137,7 +149,8 @@ def _references() -> dict[str, Callable]:
     operations: tuple[Callable, ...] = (
         articulated_lookup, part_encoding, march, composite, visible_samples, samples_along, shade, draw_pixels,
         image_losses, silhouette_losses, unjudged_points, part_poses, shape_losses, structure_losses, observe_distances,
-        merge_loss, corrected_cameras, camera_rays, occupancy_grids,
+        merge_loss, corrected_cameras, camera_rays, occupancy_grids, near_samples, finer_samples, closed_runs, part_seen,
+        edge_pixels,
     )  # fmt: skip
     return {f.__name__: f for f in operations} | {"decoder_mlp": mlp, "pose_mlp": mlp}
 
@@ -154,6 +167,7 @@ def _numba(device_index: int) -> Backend:
     from wim_fast.ops.mlp.cpu import mlp
     from wim_fast.ops.occupancy.cpu import occupancy_grids
     from wim_fast.ops.part_encoding.cpu import part_encoding
+    from wim_fast.ops.pictures.cpu import closed_runs, edge_pixels, finer_samples, near_samples, part_seen
     from wim_fast.ops.pixels.cpu import draw_pixels
     from wim_fast.ops.poses.cpu import part_poses
     from wim_fast.ops.samples.cpu import samples_along
@@ -166,7 +180,7 @@ def _numba(device_index: int) -> Backend:
         "numba", torch.device("cpu"), False, False, "intervals", articulated_lookup, part_encoding, mlp, mlp, march,
         composite, visible_samples, samples_along, shade, draw_pixels, image_losses, silhouette_losses, unjudged_points,
         part_poses, shape_losses, structure_losses, observe_distances, merge_loss, corrected_cameras, camera_rays,
-        occupancy_grids,
+        occupancy_grids, near_samples, finer_samples, closed_runs, part_seen, edge_pixels,
     )  # fmt: skip
 
 
@@ -206,13 +220,20 @@ def _tcnn(device_index: int) -> Backend:
 
 
 def _on_every_gpu() -> dict[str, Callable]:
-    """By field of `Backend`: the Triton kernels that no library has."""
+    """By field of `Backend`: the Triton kernels that no library has, and what pictures need besides, in torch's operations."""
     from wim_fast.ops.articulated.triton import articulated_lookup
     from wim_fast.ops.cameras.triton import camera_rays, corrected_cameras
     from wim_fast.ops.composite.triton import visible_samples
     from wim_fast.ops.image_losses.triton import image_losses
     from wim_fast.ops.merging.triton import merge_loss
     from wim_fast.ops.occupancy.triton import occupancy_grids
+    from wim_fast.ops.pictures.reference import (
+        closed_runs,
+        edge_pixels,
+        finer_samples,
+        near_samples,
+        part_seen,
+    )
     from wim_fast.ops.pixels.triton import draw_pixels
     from wim_fast.ops.poses.triton import part_poses
     from wim_fast.ops.samples.triton import samples_along
@@ -227,7 +248,8 @@ def _on_every_gpu() -> dict[str, Callable]:
             "shape_losses": shape_losses, "structure_losses": structure_losses,
             "observe_distances": observe_distances, "merge_loss": merge_loss,
             "corrected_cameras": corrected_cameras, "camera_rays": camera_rays,
-            "occupancy_grids": occupancy_grids}  # fmt: skip
+            "occupancy_grids": occupancy_grids, "near_samples": near_samples, "finer_samples": finer_samples,
+            "closed_runs": closed_runs, "part_seen": part_seen, "edge_pixels": edge_pixels}  # fmt: skip
 
 
 def _gpu(name: str, index: int) -> torch.device:

@@ -31,6 +31,7 @@ from wim_fast.ops.merging import reference as merging
 from wim_fast.ops.mlp import reference as mlp
 from wim_fast.ops.occupancy import reference as occupancy
 from wim_fast.ops.part_encoding import reference as part_encoding
+from wim_fast.ops.pictures import reference as pictures
 from wim_fast.ops.pixels import reference as pixels
 from wim_fast.ops.poses import reference as poses
 from wim_fast.ops.samples import reference as samples
@@ -140,6 +141,7 @@ def _cases(name: str, parts: int, count: int) -> Iterator[Case]:
     yield _march(posed, max(count // 64, 3), random)
     yield _occupancy(posed)
     yield from _rendering(count, random)
+    yield from _pictures(count, random)
     yield _drawing(count, random)
     yield from _colors(count, random)
     yield from _silhouettes(posed, random)
@@ -246,6 +248,48 @@ def _rendering(count: int, random: torch.Generator) -> Iterator[Case]:
     t = pad(t[:rows], (0, 100))
     inputs = *rays, pose_ids, t, ray_ids, offsets, torch.tensor(0), keep
     yield Case("samples_along", samples.samples_along, inputs, along, (0, 1))
+
+
+def _pictures(count: int, random: torch.Generator) -> Iterator[Case]:
+    """Samples of rays through a wavy surface, some farther apart; compared are the number and the sum of each ray's."""
+    length = STEP * (1 + 2 * (torch.rand(count, generator=random) < 0.1))
+    t, offsets = 1 + length.cumsum(0), 12 * torch.arange(count // 12 + 1)
+    t, sdf = t[: offsets[-1]], 0.05 * torch.randn(int(offsets[-1]), generator=random)
+    near = 1e-3, INV_S, 1.5 * STEP
+
+    def sums(t: Tensor, offsets: Tensor) -> Tensor:
+        return pad(t.double().cumsum(0), (1, 0))[offsets].diff()
+
+    def of_guides(kernel: Callable, x: Sequence[Tensor]) -> Sequence[Tensor]:
+        found = [kernel(*x[:3], guides, 4, *near, STEP / 2) for guides in (None, x[3])]
+        return [y for samples in found for y in (samples.offsets, sums(samples.t, samples.offsets))]
+
+    def finer(kernel: Callable, x: Sequence[Tensor]) -> Sequence[Tensor]:
+        found = [kernel(*x, *near, 0.75 * STEP, ahead) for ahead in (0.0, STEP)]
+        return [y for more in found for y in (more.offsets, sums(more.t, more.offsets), sums(*more.new[::2]))]
+
+    guides = torch.randperm(len(offsets) - 1, generator=random)[: count // 24]
+    yield Case("near_samples", pictures.near_samples, (t, sdf, offsets, guides), of_guides, tolerance=FEW)
+    yield Case("finer_samples", pictures.finer_samples, (t, sdf, offsets), finer, tolerance=FEW)
+    yield Case(
+        "closed_runs",
+        pictures.closed_runs,
+        (t, sdf, offsets),
+        lambda kernel, x: [kernel(*x, 1.5 * STEP, INV_S)],
+    )
+    parts = torch.randint(20, (len(t),), generator=random, dtype=torch.int32)
+    depth = t[offsets[:-1]] + STEP * 5 * torch.rand(len(offsets) - 1, generator=random)
+    yield Case(
+        "part_seen",
+        pictures.part_seen,
+        (t, offsets, parts, depth),
+        lambda kernel, x: [kernel(*x)],
+        tolerance=FEW,
+    )
+    yield Case(
+        "edge_pixels", pictures.edge_pixels, (torch.rand(9, count // 9, 4, generator=random) / 4,),
+        lambda kernel, x: [kernel(*x, 0.2)], tolerance=FEW,
+    )  # fmt: skip
 
 
 def _drawing(count: int, random: torch.Generator) -> Case:

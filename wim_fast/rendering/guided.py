@@ -13,23 +13,21 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-from wim_fast.model.articulated_model import ArticulatedModel, Posed
+from wim_fast.model.articulated_model import ArticulatedModel, FieldValues, Posed
 from wim_fast.ops.backend import Backend
 from wim_fast.ops.march.reference import Samples
 from wim_fast.rendering.rays import BAND_SIGMOIDS, STEP_SIGMOIDS, RayCameras, Rays, march_rays
-from wim_fast.rendering.refine import (
-    RayDistances,
-    divided,
-    inserted,
-    interval_lengths,
-    ray_offsets,
-    visible_intervals,
-)
 
-CLEAR_SIGMOIDS = 20.0  # so far from the surface nothing of it is to be seen
 ROOM = 8  # samples per ray, on average, that arrays of fixed size have room for at first
+
+
+class RayDistances(NamedTuple):
+    """The signed distance at N samples of R rays, ray after ray."""
+
+    t: Tensor  # (N,) distance along the ray, ascending within a ray
+    sdf: Tensor  # (N,) world units
+    offsets: Tensor  # (R + 1,) int64: ray r has the samples offsets[r]:offsets[r + 1]
 
 
 class Seen(NamedTuple):
@@ -75,18 +73,20 @@ class View:
     def rays(self, pixels: Tensor) -> Rays:
         """Through `pixels` (N, 2)."""
         camera = torch.zeros(1, dtype=torch.int64, device=pixels.device)
-        origins, directions = self.calibration.rays(camera, pixels[None])
+        origins, directions = self.calibration.rays(camera, pixels[None], self.backend.camera_rays)
         return Rays(
             origins[0], directions[0], torch.zeros(len(pixels), dtype=torch.int32, device=pixels.device)
         )
 
-    def distances(self, rays: Rays, t: Tensor, ray_ids: Tensor) -> RayDistances:
-        """From the surface, at distances t (N,) along `rays`."""
-        points = _points(rays, t, ray_ids)
-        sdf = self.model.signed_distance(
-            points, rays.pose_ids.index_select(0, ray_ids), self.posed, self.backend
-        )
-        return RayDistances(t, ray_ids, sdf)
+    def distances(self, rays: Rays, samples: Samples) -> Tensor:
+        """(N,) from the surface, at samples of `rays`."""
+        along = self.backend.samples_along(*rays, samples)
+        return self.model.signed_distance(along.points, along.pose_ids, self.posed, self.backend)
+
+    def values(self, rays: Rays, samples: Samples) -> FieldValues:
+        """All that the model says of samples of `rays`."""
+        along = self.backend.samples_along(*rays, samples)
+        return self.model.evaluate(along.points, along.pose_ids, self.posed, self.backend)
 
 
 def around(pixels: Tensor, shifts: Tensor) -> Tensor:
@@ -100,18 +100,14 @@ def guide(view: View, pixels: Tensor, spread: float) -> RayDistances:
     Args:
         spread: distance, at distance 1, to the rays that are guided.
     """
-    rays = view.rays(pixels)
-    step = view.coarse_step
+    rays, step = view.rays(pixels), view.coarse_step
     samples = _coarse_samples(view, rays, spread)
-    found = view.distances(rays, samples.t, samples.ray_ids)
+    found = RayDistances(samples.t, view.distances(rays, samples), samples.offsets)
     # in front of a ray's first sample the union is beyond the band; the surface can be in between, if this one is near it
-    near = found.sdf < step + BAND_SIGMOIDS / view.inv_s + spread * found.t
-    found = _with_samples(view, rays, found, (interval_lengths(found) == 0) & near, step)
+    found = _finer(view, rays, found, spread, step, ahead=step)
     for _ in range(view.halvings - 1):
-        offsets = ray_offsets(found.ray_ids, len(pixels))
-        wanted = visible_intervals(found, offsets, 1.5 * step, view.inv_s, spread * found.t)
+        found = _finer(view, rays, found, spread, step)
         step /= 2
-        found = _with_samples(view, rays, found, wanted & (interval_lengths(found) > 1.5 * step), step)
     return found
 
 
@@ -122,64 +118,53 @@ def follow(view: View, found: RayDistances, pixels: Tensor, shifts: Tensor, spre
         found: samples of the rays through `pixels`.
         spread: see `guide`; of `pixels`.
     """
-    rays, t, ray_ids, _ = _near(view, found, pixels, shifts, spread, view.inv_s)
-    return view.distances(rays, t, ray_ids)
+    rays = view.rays(around(pixels, shifts))
+    samples = _near(view, found, None, len(shifts), spread, view.inv_s)
+    return RayDistances(samples.t, view.distances(rays, samples), samples.offsets)
 
 
-def see(view: View, found: RayDistances, pixels: Tensor, shifts: Tensor, spread: float, inv_s: float) -> Seen:
-    """What the rays at `shifts` from each of `pixels` see, G * k, pixel after pixel.
+def see(
+    view: View,
+    found: RayDistances,
+    guides: Tensor | None,
+    pixels: Tensor,
+    shifts: Tensor,
+    spread: float,
+    inv_s: float,
+) -> Seen:
+    """What the rays at `shifts` (k, 2) from each of `pixels` (G, 2) see, G * k, pixel after pixel.
 
     Args:
-        found, pixels, shifts, spread: see `follow`.
+        found: samples of rays, of which those in `guides` (G,) int64 are the rays through `pixels`; None for all of them.
+        spread: see `guide`; of these rays.
         inv_s: sharpness s of the surface, 1 / world units.
     """
-    rays, t, ray_ids, offsets = _near(view, found, pixels, shifts, spread, inv_s)
-    points = _points(rays, t, ray_ids)
-    values = view.model.evaluate(points, rays.pose_ids.index_select(0, ray_ids), view.posed, view.backend)
-    samples = RayDistances(t, ray_ids, values.sdf)
-    seen = view.backend.composite(_closed(samples, 1.5 * view.step, inv_s), values.rgb, t, offsets, inv_s)
+    rays = view.rays(around(pixels, shifts))
+    samples = _near(view, found, guides, len(shifts), spread, inv_s)
+    values, along = view.values(rays, samples), (samples.t, samples.offsets)
+    closed = view.backend.closed_runs(samples.t, values.sdf, samples.offsets, 1.5 * view.step, inv_s)
+    seen = view.backend.composite(closed, values.rgb, *along, inv_s)
+    depth = seen.depth / seen.opacity.clamp_min(1e-6)
+    part = view.backend.part_seen(*along, values.nearest_part, depth)
     color = torch.cat([seen.rgb, seen.opacity[:, None], seen.depth[:, None]], 1)
-    return Seen(color, _part_seen(t, ray_ids, values.nearest_part, color), samples)
-
-
-def _closed(samples: RayDistances, longest: float, inv_s: float) -> Tensor:
-    """Distances (N,) by which rays come from where nothing is to runs of samples, and end in those that end inside."""
-    length = interval_lengths(samples)
-    begins = (length == 0) | (length > longest)
-    clear = CLEAR_SIGMOIDS / inv_s
-    sdf = torch.where(begins.roll(-1) & (samples.sdf < 0), -clear, samples.sdf)
-    return torch.where(begins, clear, sdf)
+    return Seen(color, part, RayDistances(samples.t, values.sdf, samples.offsets))
 
 
 def _near(
-    view: View, found: RayDistances, pixels: Tensor, shifts: Tensor, spread: float, inv_s: float
-) -> tuple[Rays, Tensor, Tensor, Tensor]:
-    """Rays at `shifts` from `pixels`, and samples where these found what can be seen: t, ray_ids (N,), rays' offsets."""
-    k, longest = len(shifts), 1.5 * view.coarse_step
-    offsets = ray_offsets(found.ray_ids, len(pixels))
-    wanted = visible_intervals(found, offsets, longest, inv_s, spread * found.t)
-    t, guide_ids = divided(found, wanted, view.step)
-    count = torch.bincount(guide_ids, minlength=len(pixels))
-    first = (count.cumsum(0) - count).repeat_interleave(k)  # of the guide's samples, which its rays share
-    offsets = pad(count.repeat_interleave(k).cumsum(0), (1, 0))
-    ray_ids = torch.repeat_interleave(offsets.diff())
-    row = torch.arange(len(ray_ids), device=t.device) + (first - offsets[:-1]).index_select(0, ray_ids)
-    return view.rays(around(pixels, shifts)), t.index_select(0, row), ray_ids, offsets
+    view: View, found: RayDistances, guides: Tensor | None, each: int, spread: float, inv_s: float
+) -> Samples:
+    """Samples of `each` rays near every one of the `guides`, where these found what can be seen; see `see`."""
+    longest = 1.5 * view.coarse_step
+    return view.backend.near_samples(*found, guides, each, spread, inv_s, longest, view.step)
 
 
-def _points(rays: Rays, t: Tensor, ray_ids: Tensor) -> Tensor:
-    """(N, 3) in the world. Rows are selected: to index them takes four times as long on the CPU."""
-    origins, directions = (x.index_select(0, ray_ids) for x in (rays.origins, rays.directions))
-    return torch.addcmul(origins, t[:, None], directions)
-
-
-def _with_samples(
-    view: View, rays: Rays, found: RayDistances, wanted: Tensor, distance: float
+def _finer(
+    view: View, rays: Rays, found: RayDistances, spread: float, step: float, ahead: float = 0.0
 ) -> RayDistances:
-    """`found` and a sample at this distance in front of each wanted one (N,)."""
-    before = wanted.nonzero().squeeze(1)
-    new = view.distances(rays, found.t[before] - distance, found.ray_ids[before])
-    return inserted(found, before, new)
+    """`found`, with intervals of a length of `step` halved where the surface can be seen; `ahead`: see `finer_samples`."""
+    finer = view.backend.finer_samples(*found, spread, view.inv_s, 1.5 * step, 0.75 * step, ahead)
+    sdf = torch.cat([found.sdf, view.distances(rays, finer.new)]).index_select(0, finer.rows)
+    return RayDistances(finer.t, sdf, finer.offsets)
 
 
 def _coarse_samples(view: View, rays: Rays, spread: float) -> Samples:
@@ -208,15 +193,3 @@ def _coarse_samples(view: View, rays: Rays, spread: float) -> Samples:
         found = samples(capacity + missing)
     count = int(found.offsets[-1])
     return found._replace(t=found.t[:count], ray_ids=found.ray_ids[:count])
-
-
-def _part_seen(t: Tensor, ray_ids: Tensor, nearest_part: Tensor, color: Tensor) -> Tensor:
-    """The nearest part (R,) at each ray's sample closest to the depth that is seen; -1 for rays without samples."""
-    rays = len(color)
-    depth = color[:, 4] / color[:, 3].clamp_min(1e-6)
-    distance = (t - depth.index_select(0, ray_ids)).abs()
-    least = distance.new_full((rays,), torch.inf).scatter_reduce(0, ray_ids, distance, "amin")
-    part = torch.full((rays,), -1, dtype=torch.int32, device=distance.device)
-    closest = (distance == least.index_select(0, ray_ids)).nonzero().squeeze(1)
-    part[ray_ids[closest]] = nearest_part[closest]
-    return part

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -12,10 +12,10 @@ from torch import Tensor
 
 from wim_fast.model.articulated_model import ArticulatedModel, Posed
 from wim_fast.ops.backend import Backend
+from wim_fast.ops.pictures.reference import SURFACE_SIGMOIDS
 from wim_fast.recordings.cameras import Cameras
-from wim_fast.rendering.guided import View, around, follow, guide, see
+from wim_fast.rendering.guided import RayDistances, View, around, follow, guide, see
 from wim_fast.rendering.rays import RayCameras
-from wim_fast.rendering.refine import SURFACE_SIGMOIDS, RayDistances
 
 CHUNK = 1 << 16  # rays at a time
 GUIDED_STEPS = 4.0  # of marching: no farther may a pixel be from its guide, about
@@ -105,11 +105,12 @@ def _look_along(view: View, height: int, width: int, pixel: float, shifts: Tenso
         color, place = single[band].reshape(-1, 5), place.reshape(-1)
         if len(shifts) > 1:
             color = color.clone()
-            edges = _edges(single[..., :4], band).nonzero().squeeze(1)
-            for edge in edges[place[edges].argsort()].split(CHUNK // len(shifts)):
-                near = samples.of_rays(place[edge], len(centers))
-                seen = see(view, near, centers[place[edge]], shifts, spread, SHARPENING * view.inv_s)
-                color[edge] = seen.color.view(-1, len(shifts), 5).mean(1)
+            edges = _edges(view, single[..., :4], band).nonzero().squeeze(1)
+            for edge in edges.split(CHUNK // len(shifts)):
+                guides = place.index_select(0, edge)
+                pixels = centers.index_select(0, guides)
+                seen = see(view, samples, guides, pixels, shifts, spread, SHARPENING * view.inv_s)
+                color.index_copy_(0, edge, seen.color.view(-1, len(shifts), 5).mean(1))
         colors.append(color.view(-1, width, 5))
     return torch.cat(colors), part
 
@@ -142,9 +143,10 @@ def _bands(
             found = follow(view, found, centers, shifts, spreads[level + 1])
             centers = around(centers, shifts)
         shifts, spread_to_pixels = (quarters, spreads[1]) if levels else (0 * quarters[:1], spreads[0])
-        seen = see(view, found, centers, shifts, spread_to_pixels, view.inv_s)
-        centers = around(centers, shifts)
-        color[band], part[band] = seen.color[place], seen.part[place]
+        seen = see(view, found, None, centers, shifts, spread_to_pixels, view.inv_s)
+        centers, pixels = around(centers, shifts), place.reshape(-1)
+        color[band] = seen.color.index_select(0, pixels).view(-1, width, 5)
+        part[band] = seen.part.index_select(0, pixels).view(-1, width)
         if above is not None:
             yield above
         above = band, centers, place, seen.samples
@@ -167,20 +169,8 @@ def _squares(first: int, rows: int, width: int, side: int, device: torch.device)
     return middles, place[:rows, :width]
 
 
-def _edges(color: Tensor, band: slice) -> Tensor:
+def _edges(view: View, color: Tensor, band: slice) -> Tensor:
     """(N,) bool of the pixels in these rows: whether colour or opacity (H, W, C) varies in the 3 x 3 neighbourhood."""
     top = max(band.start - 1, 0)
-    pixels = color[top : band.stop + 1]
-    spread = _among_neighbours(pixels, torch.maximum) - _among_neighbours(pixels, torch.minimum)
-    return (spread > EDGE_CONTRAST).any(-1)[band.start - top : band.stop - top].reshape(-1)
-
-
-def _among_neighbours(pixels: Tensor, extreme: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """(H, W, C) the greatest or least value in the 3 x 3 neighbourhood: `extreme` is the greater or lesser of two."""
-    for axis in (0, 1):
-        found, last = pixels.clone(), pixels.shape[axis] - 1
-        for here, other in ((0, 1), (1, 0)):
-            side = found.narrow(axis, here, last)
-            side.copy_(extreme(side, pixels.narrow(axis, other, last)))
-        pixels = found
-    return pixels
+    edges = view.backend.edge_pixels(color[top : band.stop + 1], EDGE_CONTRAST)
+    return edges[band.start - top : band.stop - top].reshape(-1)

@@ -6,25 +6,26 @@ import functools
 
 import numpy as np
 import torch
+from numba import prange
 from torch import Tensor
 
-from wim_fast.ops.compiled import arrays, kernel
+from wim_fast.ops.compiled import arrays, claim, kernel
 from wim_fast.ops.march.reference import Samples
 from wim_fast.ops.samples.reference import RaySamples
 
+CHUNKS = 16
 _ZERO = np.float32(0.0)
 
 
 @functools.partial(kernel, parallel=False)
 def _take(t, offsets, keep, step, divisions, capacity, t_out, ray_ids, offsets_out):
     """Writes what is kept into the first rows; returns how many samples there would be."""
-    everything = len(keep) == 0
     count = 0
     offsets_out[0] = 0
     for ray in range(len(offsets) - 1):
         for i in range(offsets[ray], offsets[ray + 1]):
             for k in range(divisions):
-                if everything or keep[i * divisions + k]:
+                if keep[i * divisions + k]:
                     if count < capacity:
                         t_out[count] = t[i] + np.float32(k) * step
                         ray_ids[count] = ray
@@ -33,17 +34,25 @@ def _take(t, offsets, keep, step, divisions, capacity, t_out, ray_ids, offsets_o
     return count
 
 
-@functools.partial(kernel, parallel=False)
+@kernel
 def _place(origins, directions, pose_ids, t, ray_ids, count, points, poses):
-    for i in range(count):
-        ray = ray_ids[i]
-        poses[i] = pose_ids[ray]
-        for k in range(3):
-            points[i, k] = origins[ray, k] + t[i] * directions[ray, k]
-    for i in range(count, len(poses)):
-        t[i] = _ZERO
-        poses[i] = -1
-        points[i] = _ZERO
+    rows = len(poses)
+    size = (rows + CHUNKS - 1) // CHUNKS
+    turn = np.zeros(1, np.int64)
+    for _ in prange(CHUNKS):
+        chunk = claim(turn)
+        while chunk < CHUNKS:
+            for i in range(chunk * size, min(rows, (chunk + 1) * size)):
+                if i < count:
+                    ray = ray_ids[i]
+                    poses[i] = pose_ids[ray]
+                    for k in range(3):
+                        points[i, k] = origins[ray, k] + t[i] * directions[ray, k]
+                else:
+                    t[i] = _ZERO
+                    poses[i] = -1
+                    points[i] = _ZERO
+            chunk = claim(turn)
 
 
 @functools.partial(kernel, parallel=False)
@@ -84,21 +93,21 @@ def samples_along(
     capacity: int | None = None,
 ) -> RaySamples:
     """See ``reference.samples_along``: the same result for CPU float32 tensors."""
-    t, offsets = arrays(samples.t, samples.offsets)
-    kept = np.empty(0, np.bool_) if keep is None else keep.numpy()
-    if keep is None:
-        divisions, capacity = 1, len(t)
-    rows = len(kept) if capacity is None else capacity
-    t_out, ray_ids, offsets_out = np.empty(rows, np.float32), np.empty(rows, np.int64), np.empty_like(offsets)
-    found = _take(t, offsets, kept, np.float32(float(step)), divisions, rows, t_out, ray_ids, offsets_out)
-    if capacity is None:
-        t_out, rows = t_out[:found], found
+    t, ray_ids, offsets = arrays(samples.t, samples.ray_ids, samples.offsets)
+    found, rows = int(offsets[-1]), len(t)
+    if keep is not None:
+        rows = len(keep) if capacity is None else capacity
+        marched = t, offsets, keep.numpy(), np.float32(float(step)), divisions, rows
+        t, ray_ids, offsets = np.empty(rows, np.float32), np.empty(rows, np.int64), np.empty_like(offsets)
+        found = _take(*marched, t, ray_ids, offsets)
+        if capacity is None:
+            t, rows = t[:found], found
     points, poses = np.empty((rows, 3), np.float32), np.empty(rows, np.int32)
     rays = arrays(origins, directions, pose_ids.to(torch.int32))
-    _place(*rays, t_out, ray_ids, min(found, rows), points, poses)
+    _place(*rays, t, ray_ids, min(found, rows), points, poses)
     if torch.is_grad_enabled() and (origins.requires_grad or directions.requires_grad):
-        placed = _Points.apply(origins, directions, points, t_out, offsets_out)
+        placed = _Points.apply(origins, directions, points, t, offsets)
     else:
         placed = torch.from_numpy(points)
     overflow = samples.overflow + (found - rows) if found > rows else samples.overflow
-    return RaySamples(placed, *(torch.from_numpy(x) for x in (poses, t_out, offsets_out)), overflow)
+    return RaySamples(placed, *(torch.from_numpy(x) for x in (poses, t, offsets)), overflow)

@@ -14,14 +14,6 @@ from wim_fast.ops.backend import select_backend
 from wim_fast.recordings.cameras import Cameras, pixel_rays
 from wim_fast.rendering import image as image_module
 from wim_fast.rendering.image import SHARPENING, render_image
-from wim_fast.rendering.refine import (
-    RayDistances,
-    divided,
-    inserted,
-    interval_lengths,
-    ray_offsets,
-    visible_intervals,
-)
 
 NUMBA = select_backend("numba")
 PARTS = 6
@@ -163,66 +155,3 @@ def test_other_backends(backend):
         model.to(chosen.device), type(posed)(*(x.to(chosen.device) for x in posed)), cam, 0, 100.0, chosen
     )
     assert np.abs(with_opacity(image) - expected).mean() < 2e-3
-
-
-def distances(t, ray_ids, sdf):
-    return RayDistances(torch.tensor(t), torch.tensor(ray_ids), torch.tensor(sdf))
-
-
-RAYS = distances(
-    [1.0, 1.1, 1.2, 1.3, 1.4, 2.0, 2.1, 2.2, 3.0],
-    [0, 0, 0, 0, 0, 2, 2, 2, 3],
-    [0.3, 0.2, 0.02, -0.2, -0.3, 0.08, 0.06, 0.3, -0.2],
-)
-OFFSETS = torch.tensor([0, 5, 5, 8, 9])
-
-
-@pytest.mark.parametrize(
-    ("changes", "seen"),
-    [
-        ({}, [3, 6]),  # ray 0 meets the surface, ray 2 may touch it between its first two samples, 0.1 apart
-        ({"inv_s": 400.0}, [3]),  # (0.08 + 0.06 - 0.1) / 2 is eight sigmoids
-        ({"slack": 0.05}, [2, 3, 6]),
-        ({"slack": torch.where(RAYS.ray_ids == 2, 0.0, 0.05)}, [2, 3, 6]),
-        ({"slack": 0.25}, [1, 2, 3, 4, 6, 7]),  # what is behind may now be in front
-        ({"longest": 0.05}, []),
-    ],
-)
-def test_visible_intervals(changes, seen):
-    arguments = {"found": RAYS, "offsets": OFFSETS, "longest": 0.15, "inv_s": 100.0, **changes}
-    assert visible_intervals(**arguments).nonzero().flatten().tolist() == seen
-
-
-def test_interval_lengths():
-    np.testing.assert_allclose(interval_lengths(RAYS), [0, 0.1, 0.1, 0.1, 0.1, 0, 0.1, 0.1, 0], atol=1e-6)
-    assert ray_offsets(RAYS.ray_ids, 4).tolist() == OFFSETS.tolist()
-
-
-def test_samples_of_some_rays():
-    some = RAYS.of_rays(torch.tensor([1, 2, 3]), 4)
-    assert some.ray_ids.tolist() == [1, 1, 1, 2]
-    assert some.sdf.tolist() == RAYS.sdf[5:].tolist()
-
-
-@pytest.mark.parametrize("before", [[], [0], [8], [0, 1, 5, 8]])
-def test_inserted(before):
-    rows = torch.tensor(before, dtype=torch.int64)
-    new = RayDistances(RAYS.t[rows] - 0.05, RAYS.ray_ids[rows], RAYS.sdf[rows] + 20)
-    expected = []
-    for row, sdf in enumerate(RAYS.sdf):
-        expected += [sdf + 20, sdf] if row in before else [sdf]
-    both = inserted(RAYS, rows, new)
-    assert both.sdf.tolist() == expected
-    order = sorted(range(len(both.t)), key=lambda k: (int(both.ray_ids[k]), float(both.t[k])))
-    assert order == list(range(9 + len(before)))
-
-
-def test_divided():
-    """0.1 becomes two steps of about 0.045; neighbours share the sample between them."""
-    wanted = torch.zeros(9, dtype=torch.bool)
-    wanted[[3, 4, 6]] = True
-    t, ray_ids = divided(RAYS, wanted, 0.045)
-    np.testing.assert_allclose(t, [1.2, 1.25, 1.3, 1.35, 1.4, 2.0, 2.05, 2.1], atol=1e-6)
-    assert ray_ids.tolist() == [0] * 5 + [2] * 3
-    t, ray_ids = divided(RAYS, torch.zeros(9, dtype=torch.bool), 0.045)
-    assert len(t) == len(ray_ids) == 0

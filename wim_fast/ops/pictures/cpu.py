@@ -1,0 +1,297 @@
+"""Where pictures take their samples, and what is made of these, compiled by numba.
+
+Each ray is walked along once, up to where it is dark, and nothing is stored but what is returned.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numba import prange
+from torch import Tensor
+
+from wim_fast.ops.compiled import arrays, claim, device, kernel
+from wim_fast.ops.march.reference import Samples
+from wim_fast.ops.pictures import reference
+from wim_fast.ops.pictures.reference import FinerSamples
+
+CHUNKS = 32  # of rays
+_ZERO = np.float32(0.0)
+_ONE = np.float32(1.0)
+_HALF = np.float32(0.5)
+_SURFACE = np.float32(reference.SURFACE_SIGMOIDS)
+_DARK = np.float32(math.log(reference.LEAST_TRANSMITTANCE))
+_CLEAR = np.float32(reference.CLEAR_SIGMOIDS)
+
+
+@device
+def _log_sigmoid(x):
+    if abs(x) > _CLEAR:
+        return min(x, _ZERO)
+    return min(x, _ZERO) - np.float32(math.log1p(math.exp(-abs(x))))
+
+
+@device
+def _mark_visible(t, sdf, first, end, spread, inv_s, longest, wanted):
+    """Of the samples first:end of a ray, whether the surface can be seen between each and the one before it."""
+    log_light = _ZERO
+    log_phi = _ZERO
+    for i in range(first, end):
+        slack = spread * t[i]
+        last_log_phi = log_phi
+        log_phi = _log_sigmoid(inv_s * (sdf[i] + slack))
+        wanted[i] = False
+        if i == first:
+            continue
+        length = t[i] - t[i - 1]
+        if _ZERO < length < longest and log_light >= _DARK:
+            least = _HALF * (sdf[i] + sdf[i - 1] - length) - slack
+            wanted[i] = inv_s * least < _SURFACE
+        if length > _ZERO:
+            log_light += min(log_phi - last_log_phi, _ZERO)
+
+
+@kernel
+def _count_near(t, sdf, offsets, guides, spread, inv_s, longest, step, wanted, counts):
+    """How many samples the rays near each guide have; `wanted` is of the guides' own."""
+    size = (len(guides) + CHUNKS - 1) // CHUNKS
+    turn = np.zeros(1, np.int64)
+    for _ in prange(CHUNKS):
+        chunk = claim(turn)
+        while chunk < CHUNKS:
+            for g in range(chunk * size, min(len(guides), (chunk + 1) * size)):
+                first, end = offsets[guides[g]], offsets[guides[g] + 1]
+                _mark_visible(t, sdf, first, end, spread, inv_s, longest, wanted)
+                count = 0
+                for i in range(first, end):
+                    if wanted[i]:
+                        count += _pieces(t[i] - t[i - 1], step) + (not wanted[i - 1])
+                counts[g] = count
+            chunk = claim(turn)
+
+
+@device
+def _pieces(length, step):
+    """Into how many an interval is divided."""
+    return max(np.int64(length / step + _HALF), 1)
+
+
+@kernel
+def _place_near(t, offsets, guides, each, step, wanted, first_of_ray, t_out, ray_ids):
+    size = (len(guides) + CHUNKS - 1) // CHUNKS
+    turn = np.zeros(1, np.int64)
+    for _ in prange(CHUNKS):
+        chunk = claim(turn)
+        while chunk < CHUNKS:
+            for g in range(chunk * size, min(len(guides), (chunk + 1) * size)):
+                begin = first_of_ray[g * each]
+                at = begin
+                for i in range(offsets[guides[g]], offsets[guides[g] + 1]):
+                    if not wanted[i]:
+                        continue
+                    if not wanted[i - 1]:
+                        t_out[at] = t[i - 1]
+                        at += 1
+                    length = t[i] - t[i - 1]
+                    pieces = _pieces(length, step)
+                    apart = length / np.float32(pieces)
+                    for k in range(pieces):
+                        t_out[at] = t[i] - np.float32(pieces - 1 - k) * apart
+                        at += 1
+                count = at - begin
+                for k in range(each):
+                    for i in range(count):
+                        ray_ids[begin + k * count + i] = g * each + k
+                        t_out[begin + k * count + i] = t_out[begin + i]
+            chunk = claim(turn)
+
+
+def near_samples(
+    t: Tensor,
+    sdf: Tensor,
+    offsets: Tensor,
+    guides: Tensor | None,
+    rays_per_guide: int,
+    spread: float,
+    inv_s: float,
+    longest: float,
+    step: float,
+) -> Samples:
+    """See ``reference.near_samples``: the same result for CPU float32 tensors."""
+    t_, sdf_, offsets_ = arrays(t, sdf, offsets)
+    guides_ = np.arange(len(offsets_) - 1) if guides is None else guides.numpy()
+    wanted, counts = np.empty(len(t_), np.bool_), np.empty(len(guides_), np.int64)
+    _count_near(t_, sdf_, offsets_, guides_, *map(np.float32, (spread, inv_s, longest, step)), wanted, counts)
+    first = _starts(np.repeat(counts, rays_per_guide))
+    t_out, ray_ids = np.empty(first[-1], np.float32), np.empty(first[-1], np.int64)
+    _place_near(t_, offsets_, guides_, rays_per_guide, np.float32(step), wanted, first, t_out, ray_ids)
+    return _samples(t_out, ray_ids, first)
+
+
+def _starts(counts: np.ndarray) -> np.ndarray:
+    """(R + 1,) int64: where the samples of each ray begin, and where the last end."""
+    starts = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=starts[1:])
+    return starts
+
+
+def _samples(t: np.ndarray, ray_ids: np.ndarray, offsets: np.ndarray) -> Samples:
+    return Samples.packed(torch.from_numpy(t), torch.from_numpy(ray_ids), torch.from_numpy(offsets), None)
+
+
+@kernel
+def _count_finer(t, sdf, offsets, spread, inv_s, longest, shortest, ahead, wanted, counts):
+    """How many samples each ray gets; in front of those that are wanted."""
+    rays = len(counts)
+    size = (rays + CHUNKS - 1) // CHUNKS
+    turn = np.zeros(1, np.int64)
+    for _ in prange(CHUNKS):
+        chunk = claim(turn)
+        while chunk < CHUNKS:
+            for ray in range(chunk * size, min(rays, (chunk + 1) * size)):
+                first, end = offsets[ray], offsets[ray + 1]
+                counts[ray] = 0
+                if ahead > _ZERO:
+                    wanted[first:end] = False
+                    if first < end and sdf[first] < ahead + _SURFACE / inv_s + spread * t[first]:
+                        wanted[first] = True
+                        counts[ray] = 1
+                    continue
+                _mark_visible(t, sdf, first, end, spread, inv_s, longest, wanted)
+                for i in range(first, end):
+                    wanted[i] = wanted[i] and t[i] - t[i - 1] > shortest
+                    counts[ray] += wanted[i]
+            chunk = claim(turn)
+
+
+@kernel
+def _place_finer(t, offsets, ahead, wanted, more, t_out, rows, new_t, new_ids):
+    rays, count = len(offsets) - 1, len(t)
+    size = (rays + CHUNKS - 1) // CHUNKS
+    turn = np.zeros(1, np.int64)
+    for _ in prange(CHUNKS):
+        chunk = claim(turn)
+        while chunk < CHUNKS:
+            for ray in range(chunk * size, min(rays, (chunk + 1) * size)):
+                new = more[ray]
+                for i in range(offsets[ray], offsets[ray + 1]):
+                    if wanted[i]:
+                        back = ahead if ahead > _ZERO else _HALF * (t[i] - t[i - 1])
+                        new_t[new] = t[i] - back
+                        new_ids[new] = ray
+                        rows[i + new] = count + new
+                        t_out[i + new] = new_t[new]
+                        new += 1
+                    rows[i + new] = i
+                    t_out[i + new] = t[i]
+            chunk = claim(turn)
+
+
+def finer_samples(
+    t: Tensor,
+    sdf: Tensor,
+    offsets: Tensor,
+    spread: float,
+    inv_s: float,
+    longest: float,
+    shortest: float,
+    ahead: float = 0.0,
+) -> FinerSamples:
+    """See ``reference.finer_samples``: the same result for CPU float32 tensors."""
+    t_, sdf_, offsets_ = arrays(t, sdf, offsets)
+    numbers = [np.float32(x) for x in (spread, inv_s, longest, shortest, ahead)]
+    wanted, counts = np.empty(len(t_), np.bool_), np.empty(len(offsets_) - 1, np.int64)
+    _count_finer(t_, sdf_, offsets_, *numbers, wanted, counts)
+    more = _starts(counts)
+    both, rows = (np.empty(len(t_) + more[-1], dtype) for dtype in (np.float32, np.int64))
+    new_t, new_ids = (np.empty(more[-1], dtype) for dtype in (np.float32, np.int64))
+    _place_finer(t_, offsets_, numbers[-1], wanted, more, both, rows, new_t, new_ids)
+    new, of_both = _samples(new_t, new_ids, more), torch.from_numpy(offsets_ + more)
+    return FinerSamples(torch.from_numpy(both), of_both, torch.from_numpy(rows), new)
+
+
+@kernel
+def _close(t, sdf, offsets, longest, clear, closed):
+    rays = len(offsets) - 1
+    size = (rays + CHUNKS - 1) // CHUNKS
+    turn = np.zeros(1, np.int64)
+    for _ in prange(CHUNKS):
+        chunk = claim(turn)
+        while chunk < CHUNKS:
+            for ray in range(chunk * size, min(rays, (chunk + 1) * size)):
+                first, end = offsets[ray], offsets[ray + 1]
+                for i in range(first, end):
+                    ends = i + 1 == end or t[i + 1] - t[i] > longest
+                    if i == first or t[i] - t[i - 1] > longest:
+                        closed[i] = clear
+                    else:
+                        closed[i] = -clear if ends and sdf[i] < _ZERO else sdf[i]
+            chunk = claim(turn)
+
+
+def closed_runs(t: Tensor, sdf: Tensor, offsets: Tensor, longest: float, inv_s: float) -> Tensor:
+    """See ``reference.closed_runs``: the same result for CPU float32 tensors."""
+    closed = torch.empty_like(sdf)
+    _close(*arrays(t, sdf, offsets), np.float32(longest), _CLEAR / np.float32(inv_s), closed.numpy())
+    return closed
+
+
+@kernel
+def _find_parts(t, offsets, nearest_part, depth, part):
+    rays = len(part)
+    size = (rays + CHUNKS - 1) // CHUNKS
+    turn = np.zeros(1, np.int64)
+    for _ in prange(CHUNKS):
+        chunk = claim(turn)
+        while chunk < CHUNKS:
+            for ray in range(chunk * size, min(rays, (chunk + 1) * size)):
+                part[ray] = -1
+                least = np.float32(np.inf)
+                for i in range(offsets[ray], offsets[ray + 1]):
+                    distance = abs(t[i] - depth[ray])
+                    if distance < least:
+                        least = distance
+                        part[ray] = nearest_part[i]
+            chunk = claim(turn)
+
+
+def part_seen(t: Tensor, offsets: Tensor, nearest_part: Tensor, depth: Tensor) -> Tensor:
+    """See ``reference.part_seen``: the same result for CPU float32 tensors."""
+    part = torch.empty(len(depth), dtype=torch.int32)
+    _find_parts(*arrays(t, offsets, nearest_part, depth), part.numpy())
+    return part
+
+
+@kernel
+def _find_edges(color, contrast, edges):
+    height, width, channels = color.shape
+    turn = np.zeros(1, np.int64)
+    for _ in prange(CHUNKS):
+        low, high = np.empty((width, channels), np.float32), np.empty((width, channels), np.float32)
+        y = claim(turn)
+        while y < height:
+            for x in range(width):
+                for c in range(channels):
+                    low[x, c] = color[y, x, c]
+                    high[x, c] = color[y, x, c]
+                    for row in (max(y - 1, 0), min(y + 1, height - 1)):
+                        low[x, c] = min(low[x, c], color[row, x, c])
+                        high[x, c] = max(high[x, c], color[row, x, c])
+            for x in range(width):
+                edges[y, x] = False
+                for c in range(channels):
+                    least, most = low[x, c], high[x, c]
+                    for column in (max(x - 1, 0), min(x + 1, width - 1)):
+                        least = min(least, low[column, c])
+                        most = max(most, high[column, c])
+                    edges[y, x] |= most - least > contrast
+            y = claim(turn)
+
+
+def edge_pixels(color: Tensor, contrast: float) -> Tensor:
+    """See ``reference.edge_pixels``: the same result for CPU float32 tensors."""
+    edges = torch.empty(color.shape[:2], dtype=torch.bool)
+    _find_edges(*arrays(color), np.float32(contrast), edges.numpy())
+    return edges
