@@ -221,6 +221,13 @@ def use_threads(count: int | None) -> None:
     numba.set_num_threads(count)
 
 
+def kernel_threads() -> int:
+    """How many threads compiled kernels use."""
+    import numba
+
+    return numba.get_num_threads()
+
+
 @contextmanager
 def torch_on_one_thread() -> Iterator[None]:
     """Leave the other cores to the compiled kernels: torch's threads would wait for each other at every small operation.

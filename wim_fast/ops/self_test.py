@@ -70,6 +70,13 @@ def failures(backend: Backend) -> list[str]:
     return [f"{kernel}: {problem}" for kernel, problem in problems if problem is not None]
 
 
+def run_once(backend: Backend, kernel: str) -> None:
+    """Run a kernel, forward and backward, on a few points: it is compiled then. `kernel`: the field of Backend."""
+    for case in _cases(backend.name, parts=4, count=40):
+        if case.kernel == kernel:
+            _evaluate(case, getattr(backend, kernel), backend.device)
+
+
 def _problem(case: Case, backend: Backend) -> str | None:
     """How a kernel fails; None if it does not."""
     try:

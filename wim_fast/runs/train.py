@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -12,11 +13,12 @@ from typing import Any
 import torch
 
 from wim_fast import config as config_module
-from wim_fast.companions import process_count
+from wim_fast.companions import cores, process_count
 from wim_fast.config import Config, to_yaml
 from wim_fast.errors import UserError
+from wim_fast.ops.ahead import compile_ahead
 from wim_fast.ops.backend import Backend
-from wim_fast.processes import Processes, join_processes, keep_memory, local_rank
+from wim_fast.processes import Processes, join_processes, keep_memory, kernel_threads, local_rank
 from wim_fast.runs.baseline_run import BaselineRun
 from wim_fast.runs.final_evaluation import FinalEvaluation, evaluate_split, write_final_evaluation
 from wim_fast.runs.methods import METHODS, open_run
@@ -35,6 +37,7 @@ from wim_fast.training.run_folder import FolderGone, RunFolder
 from wim_fast.training.split import Split, read_split
 from wim_fast.training.warm_up import warm_up
 
+COMPILING = "compiling kernels (first run only)"
 COMPILING_SECONDS = 4.0  # that pass in silence while kernels are compiled
 
 
@@ -243,8 +246,12 @@ def restore_from(trainer: Learner, checkpoint: Path, expected: TrainedOn) -> Non
 
 
 def compile_kernels(trainer: Learner, observer: Observer) -> None:
-    """Have everything compiled, and say so if that takes long."""
-    with after_seconds(COMPILING_SECONDS, lambda: observer.say("compiling kernels (first run only) ...")):
+    """Have everything compiled, the CPU's kernels on all cores that training uses, and say so if it takes long."""
+    threads = min(cores(), kernel_threads() * trainer.processes.count)
+    if trainer.backend.name == "numba" and threads > 1:
+        with trainer.processes.first_goes_ahead(), observer.progress() as bar:
+            compile_ahead(threads, functools.partial(bar, COMPILING))
+    with after_seconds(COMPILING_SECONDS, lambda: observer.say(f"{COMPILING} ...")):
         warm_up(trainer)
 
 

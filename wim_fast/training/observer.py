@@ -38,6 +38,11 @@ class Observer:
         """A line that a person should know."""
 
     @contextmanager
+    def progress(self) -> Iterator[Callable[[str, int, int], None]]:
+        """Round what takes a while; yields what to call, from any thread: what is done, how much of it, of how much."""
+        yield lambda what, done, total: None
+
+    @contextmanager
     def watching(self, trainer: Learner, folder: RunFolder, trained_on: TrainedOn) -> Iterator[None]:
         """Round all steps, in each of several processes."""
         yield

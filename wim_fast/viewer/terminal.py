@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -17,7 +17,7 @@ from rich.table import Table
 
 from wim_fast.runs.evaluation_table import metrics_table, turntable_note
 from wim_fast.runs.train import Trained
-from wim_fast.terminal import say, say_table
+from wim_fast.terminal import progress_bars, say, say_table
 from wim_fast.training.checkpoint import TrainedOn
 from wim_fast.training.learner import Learner
 from wim_fast.training.loop import resume_command
@@ -40,6 +40,11 @@ class TerminalObserver(Observer):
 
     def say(self, text: str) -> None:
         say(text, self.console)
+
+    @contextmanager
+    def progress(self) -> Iterator[Callable[[str, int, int], None]]:
+        with progress_bars() as show:
+            yield show
 
     @contextmanager
     def watching(self, trainer: Learner, folder: RunFolder, trained_on: TrainedOn) -> Iterator[None]:
