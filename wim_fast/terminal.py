@@ -56,7 +56,8 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     try:
         yield show
     finally:
-        bars.stop()
+        if running:
+            bars.stop()
 
 
 def counted(bars: Callable[[str, int, int], None], what: str, total: int) -> Callable[[], None]:

@@ -10,6 +10,7 @@ from wim_fast.ops import ahead
 from wim_fast.ops.ahead import SLOWEST_FIRST, compile_ahead
 from wim_fast.ops.backend import select_backend
 
+NUMBA = select_backend("numba")
 ANSWERS = "import sys\nfor line in sys.stdin: print(line.strip(), flush=True)"
 DIES_AT_THIRD = "import sys\nfor k in range(2): print(sys.stdin.readline().strip(), flush=True)"
 
@@ -33,7 +34,7 @@ def started(monkeypatch, tmp_path):
 
 def test_all_kernels_are_named():
     """The networks share theirs."""
-    fields = {field for field, value in select_backend("numba")._asdict().items() if callable(value)}
+    fields = {field for field, value in NUMBA._asdict().items() if callable(value)}
     assert sorted(SLOWEST_FIRST) == sorted(fields - {"pose_mlp"})
 
 
@@ -49,20 +50,20 @@ def test_a_run_needs_no_others():
 def test_each_kernel_is_given_to_one_process(started, tmp_path):
     children, _ = started
     seen = []
-    compile_ahead(3, lambda done, total: seen.append((done, total)))
+    compile_ahead(NUMBA, 3, lambda done, total: seen.append((done, total)))
     assert sorted(seen) == [(k, len(SLOWEST_FIRST)) for k in range(len(SLOWEST_FIRST) + 1)]
     assert len(children) == 3
     assert all(child.poll() is not None for child in children)
     assert json.loads((tmp_path / "ahead.json").read_text()) == ahead._facts()
-    compile_ahead(3, lambda done, total: pytest.fail("they are there already"))
+    compile_ahead(NUMBA, 3, lambda done, total: pytest.fail("they are there already"))
     assert len(children) == 3
 
 
 @pytest.mark.parametrize("record", ["{", '{"sources": "others"}', "[]"])
 def test_another_record_is_no_record(started, tmp_path, record):
     (tmp_path / "ahead.json").write_text(record)
-    compile_ahead(1, lambda done, total: None)
-    assert len(started[0]) == 1
+    compile_ahead(NUMBA, 2, lambda done, total: None)
+    assert len(started[0]) == 2
     assert json.loads((tmp_path / "ahead.json").read_text()) == ahead._facts()
 
 
@@ -71,10 +72,16 @@ def test_what_a_process_leaves_others_take_or_nobody(started, tmp_path, monkeypa
     children, start = started
     monkeypatch.setattr(ahead, "_start", lambda: start(ANSWERS if children else DIES_AT_THIRD))
     done = []
-    compile_ahead(2, lambda k, total: done.append(k))
+    compile_ahead(NUMBA, 2, lambda k, total: done.append(k))
     assert max(done) >= len(SLOWEST_FIRST) - 1
-    compile_ahead(1, lambda k, total: done.append(k))
+    compile_ahead(NUMBA, 2, lambda k, total: done.append(k))
     assert (tmp_path / "ahead.json").is_file()
+
+
+@pytest.mark.parametrize(("backend", "processes"), [("torch", 2), ("numba", 1)])
+def test_nothing_is_compiled_for_others_nor_by_one_process_alone(started, backend, processes):
+    compile_ahead(select_backend(backend), processes, lambda done, total: pytest.fail("nothing to do"))
+    assert not started[0]
 
 
 def test_no_process_can_be_started(tmp_path, monkeypatch):
@@ -83,14 +90,14 @@ def test_no_process_can_be_started(tmp_path, monkeypatch):
 
     monkeypatch.setattr(ahead, "_record", lambda: tmp_path / "ahead.json")
     monkeypatch.setattr(ahead, "_start", fails)
-    compile_ahead(2, lambda done, total: None)
+    compile_ahead(NUMBA, 2, lambda done, total: None)
     assert not (tmp_path / "ahead.json").exists()
 
 
 def test_who_is_interrupted_leaves_no_process(started, monkeypatch):
     monkeypatch.setattr(threading.Thread, "join", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        compile_ahead(2, lambda done, total: None)
+        compile_ahead(NUMBA, 2, lambda done, total: None)
     assert all(child.poll() is not None for child in started[0])
 
 

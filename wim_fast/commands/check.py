@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> None:
     """Looks, prints and writes."""
     from wim_fast.runs.bend import write_bends
     from wim_fast.runs.check import write_check
+    from wim_fast.runs.kernels import with_kernels
     from wim_fast.runs.opened_run import frame_positions
     from wim_fast.runs.run import load_run
     from wim_fast.runs.tables import bends_table, doubt_table, topology_table
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError("--output", "--holes writes no picture", "leave one of them out")
     if args.parts_found != "auto" and not args.bends:
         raise UserError("--parts-found", "can only be given with --bends", "leave it out, or add --bends")
-    run = load_run(args.run, args.backend)
+    run = with_kernels(load_run(args.run, args.backend))
     if args.bends:
         bends, picture = write_bends(run, args.output, args.parts_found)
         console.print(bends_table(bends), highlight=False)

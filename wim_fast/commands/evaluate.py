@@ -44,10 +44,11 @@ def run(args: argparse.Namespace) -> None:
     """Renders, measures, prints and writes."""
     from wim_fast.runs.evaluation_pictures import write_evaluation
     from wim_fast.runs.evaluation_table import metrics_table
+    from wim_fast.runs.kernels import with_kernels
     from wim_fast.runs.methods import open_run
     from wim_fast.terminal import console, progress_bars, say, say_written
 
-    run = open_run(args.run, args.backend)
+    run = with_kernels(open_run(args.run, args.backend))
     with progress_bars() as on_progress:
         written = write_evaluation(
             run,

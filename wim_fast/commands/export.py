@@ -42,13 +42,15 @@ def run(args: argparse.Namespace) -> None:
     """Exports, and says what was written."""
     from wim_fast.export.export import export_run
     from wim_fast.export.tables import links_table, loss_table
+    from wim_fast.runs.kernels import with_kernels
     from wim_fast.runs.run import load_run
     from wim_fast.terminal import progress_bars, say, say_table, say_written
 
     chosen = {name: getattr(args, name) for name in ("sequence", "density", "collision", "compare", "force")}
+    run = with_kernels(load_run(args.run, args.backend))
     with progress_bars() if args.compare else nullcontext() as on_progress:
         found = export_run(
-            load_run(args.run, args.backend),
+            run,
             args.format,
             args.output,
             **mesh_arguments(args),

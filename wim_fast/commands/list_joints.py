@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from wim_fast.runs.joints import write_joints
+from wim_fast.runs.kernels import with_kernels
 from wim_fast.runs.run import load_run
 from wim_fast.runs.tables import bodies_table, joint_table
 from wim_fast.terminal import console, say, say_written
@@ -12,7 +13,7 @@ from wim_fast.terminal import console, say, say_written
 
 def list_joints(args: argparse.Namespace) -> None:
     """Prints the tree, the joints, the bodies and an example of a pose file, and writes the example and a labelled picture."""
-    run = load_run(args.run, args.backend)
+    run = with_kernels(load_run(args.run, args.backend))
     written = write_joints(
         run, args.output, args.frame, camera=args.camera, size=args.size, parts_found=args.parts_found
     )

@@ -28,12 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Merges, shows and writes."""
+    from wim_fast.runs.kernels import with_kernels
     from wim_fast.runs.merge_pictures import write_merging
     from wim_fast.runs.run import load_run
     from wim_fast.runs.tables import bodies_table, steps_table
     from wim_fast.terminal import console, say, say_written
 
-    opened = load_run(args.run, args.backend)
+    opened = with_kernels(load_run(args.run, args.backend))
     merging, written = write_merging(
         opened,
         args.output,

@@ -1,7 +1,4 @@
-"""`wim-fast render-novel-pose`: poses that were never filmed.
-
-Bodies or parts turned by hand (supplement A.8), or driven by points that move with the object.
-"""
+"""`wim-fast render-novel-pose`: poses never filmed, by hand (supplement A.8) or by points that move with the object."""
 
 from __future__ import annotations
 
@@ -59,6 +56,7 @@ def check_flags(args: argparse.Namespace) -> None:
 def render(args: argparse.Namespace) -> None:
     """Pictures and videos of a pose file, or of driven poses."""
     from wim_fast.runs.drive import drive_file, write_driven_videos
+    from wim_fast.runs.kernels import with_kernels
     from wim_fast.runs.methods import open_run
     from wim_fast.runs.repose import write_pose_video
     from wim_fast.runs.run import load_run
@@ -67,11 +65,11 @@ def render(args: argparse.Namespace) -> None:
 
     view = view_arguments(args)
     if args.drive is None:
-        run = load_run(args.run, args.backend)
+        run = with_kernels(load_run(args.run, args.backend))
         with progress_bars() as on_progress:
             say_written(write_pose_video(run, args.pose, args.output, on_progress=on_progress, **view))
         return
-    opened = open_run(args.run, args.backend)
+    opened = with_kernels(open_run(args.run, args.backend))
     driven = drive_file(opened, args.drive, args.train_frames, args.linear)
     say(driving_note(driven, opened.coordinate_scale))
     view |= {"frames": args.frames, "cameras": args.cameras}

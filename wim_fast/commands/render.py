@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Renders the learned motion."""
+    from wim_fast.runs.kernels import with_kernels
     from wim_fast.runs.methods import open_run
     from wim_fast.runs.render import write_render
     from wim_fast.terminal import progress_bars, say_written
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(
             "--frame", "needs --turntable and cannot be combined with --frames", "use --frames A:B instead"
         )
-    run = open_run(args.run, args.backend)
+    run = with_kernels(open_run(args.run, args.backend))
     with progress_bars() as on_progress:
         written = write_render(
             run,

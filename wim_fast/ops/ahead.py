@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from wim_fast.files import sources_digest, write_atomic
+from wim_fast.ops.backend import Backend, select_backend
 
 MOST_PROCESSES = 8  # the longest kernel takes an eighth of all
 SLOWEST_FIRST = (
@@ -30,14 +31,14 @@ SLOWEST_FIRST = (
 """Fields of `Backend`, all that have kernels of their own."""
 
 
-def compile_ahead(processes: int, progress: Callable[[int, int], None]) -> None:
-    """Have all kernels on the disk, unless they are there.
+def compile_ahead(backend: Backend, processes: int, progress: Callable[[int, int], None]) -> None:
+    """Have all kernels on the disk, unless they are there. Nothing is done where `backend` is not the CPU's.
 
     Args:
-        processes: at most so many compile.
+        processes: at most so many compile; one alone does nothing, for whoever calls a kernel compiles it as fast.
         progress: called with how many kernels are done, and of how many, whenever one is; from any thread.
     """
-    record = _record()
+    record = _record() if backend.name == "numba" and processes > 1 else None
     if record is None or _read(record) == _facts():
         return
     todo: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -121,7 +122,6 @@ def _read(record: Path) -> Any:
 
 def main() -> None:
     """Compile the kernels whose names come on standard input, and say each name when it is done."""
-    from wim_fast.ops.backend import select_backend
     from wim_fast.ops.self_test import run_once
 
     backend = select_backend("numba")

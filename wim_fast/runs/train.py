@@ -21,6 +21,7 @@ from wim_fast.ops.backend import Backend
 from wim_fast.processes import Processes, join_processes, keep_memory, kernel_threads, local_rank
 from wim_fast.runs.baseline_run import BaselineRun
 from wim_fast.runs.final_evaluation import FinalEvaluation, evaluate_split, write_final_evaluation
+from wim_fast.runs.kernels import COMPILING
 from wim_fast.runs.methods import METHODS, open_run
 from wim_fast.runs.new_run import check_free, new_run, run_to_resume
 from wim_fast.runs.run import Run
@@ -37,7 +38,6 @@ from wim_fast.training.run_folder import FolderGone, RunFolder
 from wim_fast.training.split import Split, read_split
 from wim_fast.training.warm_up import warm_up
 
-COMPILING = "compiling kernels (first run only)"
 COMPILING_SECONDS = 4.0  # that pass in silence while kernels are compiled
 
 
@@ -248,9 +248,8 @@ def restore_from(trainer: Learner, checkpoint: Path, expected: TrainedOn) -> Non
 def compile_kernels(trainer: Learner, observer: Observer) -> None:
     """Have everything compiled, the CPU's kernels on all cores that training uses, and say so if it takes long."""
     threads = min(cores(), kernel_threads() * trainer.processes.count)
-    if trainer.backend.name == "numba" and threads > 1:
-        with trainer.processes.first_goes_ahead(), observer.progress() as bar:
-            compile_ahead(threads, functools.partial(bar, COMPILING))
+    with trainer.processes.first_goes_ahead(), observer.progress() as bar:
+        compile_ahead(trainer.backend, threads, functools.partial(bar, COMPILING))
     with after_seconds(COMPILING_SECONDS, lambda: observer.say(f"{COMPILING} ...")):
         warm_up(trainer)
 

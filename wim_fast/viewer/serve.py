@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wim_fast.export.asset import Asset, Settings
+from wim_fast.runs.kernels import with_kernels
 from wim_fast.runs.run import load_run
 from wim_fast.viewer.inspect.snapshot import Film, Snapshot
 from wim_fast.viewer.model_server import ModelServer
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def serve_run(path: str | Path, backend: str = "auto", host: str = HOST, port: int = PORT) -> None:
     """Serve the page of a run until Ctrl-C. UserError if it is not a run, viser is missing, or the port is taken."""
     check_viewer(host, port)
-    run = load_run(path, backend)
+    run = with_kernels(load_run(path, backend))
     _serve(open_page(Snapshot.of_run(run), Film(run), host, port, str(run.path)), host, port)
 
 
@@ -31,7 +32,7 @@ def serve_model(
 ) -> None:
     """Serve the exported model of a run until Ctrl-C. UserError as of `export_run`, or if the port is taken."""
     check_address(host, port)
-    run = load_run(path, backend)
+    run = with_kernels(load_run(path, backend))
     print("making the mesh ...", flush=True)
     _serve(ModelServer(host, port, Asset(run, settings)), host, port)
 
