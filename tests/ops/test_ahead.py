@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -82,6 +83,13 @@ def test_what_a_process_leaves_others_take_or_nobody(started, tmp_path, monkeypa
 def test_nothing_is_compiled_for_others_nor_by_one_process_alone(started, backend, processes):
     compile_ahead(select_backend(backend), processes, lambda done, total: pytest.fail("nothing to do"))
     assert not started[0]
+
+
+def test_fewer_where_memory_is_short(started, monkeypatch):
+    memory = SimpleNamespace(available=2 * ahead.PROCESS_BYTES)
+    monkeypatch.setattr(ahead.psutil, "virtual_memory", lambda: memory)
+    compile_ahead(NUMBA, 4, lambda done, total: None)
+    assert len(started[0]) == 2
 
 
 def test_no_process_can_be_started(tmp_path, monkeypatch):

@@ -18,10 +18,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from wim_fast.files import sources_digest, write_atomic
 from wim_fast.ops.backend import Backend, select_backend
 
-MOST_PROCESSES = 8  # the longest kernel takes an eighth of all
+MOST_PROCESSES = 6  # the longest kernels take an eighth of all
+PROCESS_BYTES = 600 << 20  # of memory, of each
 SLOWEST_FIRST = (
     "articulated_lookup", "merge_loss", "march", "silhouette_losses", "decoder_mlp", "part_encoding", "composite",
     "finer_samples", "near_samples", "shade", "edge_pixels", "occupancy_grids", "camera_rays", "part_poses",
@@ -35,27 +38,33 @@ def compile_ahead(backend: Backend, processes: int, progress: Callable[[int, int
     """Have all kernels on the disk, unless they are there. Nothing is done where `backend` is not the CPU's.
 
     Args:
-        processes: at most so many compile; one alone does nothing, for whoever calls a kernel compiles it as fast.
+        processes: at most so many compile, fewer where memory is short. One alone does nothing, for whoever calls a kernel
+            compiles it as fast.
         progress: called with how many kernels are done, and of how many, whenever one is; from any thread.
     """
-    record = _record() if backend.name == "numba" and processes > 1 else None
+    count = min(processes, MOST_PROCESSES, psutil.virtual_memory().available // PROCESS_BYTES)
+    record = _record() if backend.name == "numba" and count > 1 else None
     if record is None or _read(record) == _facts():
         return
     todo: queue.SimpleQueue[str] = queue.SimpleQueue()
     for name in SLOWEST_FIRST:
         todo.put(name)
-    done: list[str] = []
+    done, lock = 0, threading.Lock()
 
-    def told(name: str) -> None:
-        done.append(name)
-        progress(len(done), len(SLOWEST_FIRST))
+    def one_more() -> None:
+        nonlocal done
+        with lock:
+            done += 1
+            progress(done, len(SLOWEST_FIRST))
 
-    progress(0, len(SLOWEST_FIRST))
+    progress(done, len(SLOWEST_FIRST))
     children: list[subprocess.Popen[str]] = []
     with suppress(OSError):  # fewer, then
-        while len(children) < min(processes, MOST_PROCESSES):
+        while len(children) < count:
             children.append(_start())
-    threads = [threading.Thread(target=_employ, args=(child, todo, told), daemon=True) for child in children]
+    threads = [
+        threading.Thread(target=_employ, args=(child, todo, one_more), daemon=True) for child in children
+    ]
     try:
         for thread in threads:
             thread.start()
@@ -65,7 +74,7 @@ def compile_ahead(backend: Backend, processes: int, progress: Callable[[int, int
         for child in children:
             child.kill()
             child.communicate()
-    if len(done) == len(SLOWEST_FIRST):
+    if done == len(SLOWEST_FIRST):
         with suppress(OSError):  # it is looked at again next time
             write_atomic(record, json.dumps(_facts()).encode())
 
@@ -79,7 +88,7 @@ def _start() -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def _employ(child: subprocess.Popen[str], todo: queue.SimpleQueue[str], told: Callable[[str], None]) -> None:
+def _employ(child: subprocess.Popen[str], todo: queue.SimpleQueue[str], one_more: Callable[[], None]) -> None:
     """Give a process one name after another, as long as there are any and it answers."""
     assert child.stdin is not None
     assert child.stdout is not None
@@ -90,7 +99,7 @@ def _employ(child: subprocess.Popen[str], todo: queue.SimpleQueue[str], told: Ca
             child.stdin.flush()
             if child.stdout.readline().strip() != name:
                 return
-            told(name)
+            one_more()
 
 
 def _facts() -> dict[str, Any]:

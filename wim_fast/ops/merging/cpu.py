@@ -1,6 +1,6 @@
 """The merge loss compiled by numba: its gradients are found with it, and going backward scales them.
 
-Frames lie one after another, so that loops over them are vectors. Parts are dealt out to a fixed number of chunks, each
+Frames lie one after another, in whole vectors. Parts are dealt out to a fixed number of chunks, each
 with gradients of its own, so that results do not depend on the number of threads.
 """
 
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from wim_fast.ops.compiled import arrays, claim, device, kernel
 from wim_fast.ops.merging import reference
+from wim_fast.ops.vectors import LANES, plus_product, plus_scaled, put, total, vector, zeros
 
 CHUNKS = 4  # each has gradients to be cleared and added up
 _ZERO = np.float32(0.0)
@@ -24,72 +25,70 @@ LEAST_SHIFT = np.float32(reference.LEAST_SHIFT)
 
 
 @device
-def _turned(rotation, i, a, j, b, out):
-    """Entry (a, b) of R_i^T R_j in every frame; `rotation` is (P, 3, 3, F)."""
-    for f in range(len(out)):
-        out[f] = (
-            rotation[i, 0, a, f] * rotation[j, 0, b, f]
-            + rotation[i, 1, a, f] * rotation[j, 1, b, f]
-            + rotation[i, 2, a, f] * rotation[j, 2, b, f]
-        )
+def _turns(rotation, i, j, pitch, x):
+    """The nine entries of R_i^T R_j in every frame."""
+    for f in range(0, pitch, LANES):
+        for a in range(3):
+            first = (9 * i + a) * pitch + f
+            p = vector(rotation, first)
+            q = vector(rotation, first + 3 * pitch)
+            r = vector(rotation, first + 6 * pitch)
+            for b in range(3):
+                second = (9 * j + b) * pitch + f
+                entry = p * vector(rotation, second)
+                entry = plus_product(entry, q, vector(rotation, second + 3 * pitch))
+                entry = plus_product(entry, r, vector(rotation, second + 6 * pitch))
+                put(x, (3 * a + b) * pitch + f, entry)
 
 
 @device
-def _shifted(rotation, translation, i, a, j, out):
-    """Coordinate a of R_i^T (t_j - t_i) in every frame; `translation` is (P, 3, F)."""
-    for f in range(len(out)):
-        out[f] = (
-            rotation[i, 0, a, f] * (translation[j, 0, f] - translation[i, 0, f])
-            + rotation[i, 1, a, f] * (translation[j, 1, f] - translation[i, 1, f])
-            + rotation[i, 2, a, f] * (translation[j, 2, f] - translation[i, 2, f])
-        )
+def _shifts(rotation, translation, i, j, pitch, x):
+    """The three coordinates of R_i^T (t_j - t_i) in every frame."""
+    for f in range(0, pitch, LANES):
+        here, there = 3 * i * pitch + f, 3 * j * pitch + f
+        u = vector(translation, there) - vector(translation, here)
+        v = vector(translation, there + pitch) - vector(translation, here + pitch)
+        w = vector(translation, there + 2 * pitch) - vector(translation, here + 2 * pitch)
+        for a in range(3):
+            first = (9 * i + a) * pitch + f
+            along = u * vector(rotation, first)
+            along = plus_product(along, v, vector(rotation, first + 3 * pitch))
+            put(x, a * pitch + f, plus_product(along, w, vector(rotation, first + 6 * pitch)))
 
 
 @device
-def _centred(values):
-    """Take the mean from the values, and return their variance. Four sums at once, for each waits for its last addition."""
-    count = len(values)
-    s0, s1, s2, s3 = _ZERO, _ZERO, _ZERO, _ZERO
-    whole = count - count % 4
-    for f in range(0, whole, 4):
-        s0 += values[f]
-        s1 += values[f + 1]
-        s2 += values[f + 2]
-        s3 += values[f + 3]
-    for f in range(whole, count):
-        s0 += values[f]
-    mean = ((s0 + s1) + (s2 + s3)) / np.float32(count)
-    for f in range(count):
-        values[f] -= mean
-    s0, s1, s2, s3 = _ZERO, _ZERO, _ZERO, _ZERO
-    for f in range(0, whole, 4):
-        s0 += values[f] * values[f]
-        s1 += values[f + 1] * values[f + 1]
-        s2 += values[f + 2] * values[f + 2]
-        s3 += values[f + 3] * values[f + 3]
-    for f in range(whole, count):
-        s0 += values[f] * values[f]
-    return ((s0 + s1) + (s2 + s3)) / np.float32(count)
+def _centred(x, at, is_frame, frames):
+    """Take the mean from the values of all frames, and return their variance."""
+    pitch = len(is_frame)
+    summed = zeros()
+    for f in range(0, pitch, LANES):
+        summed = summed + vector(x, at + f)
+    mean = total(summed) / frames
+    squares = zeros()
+    for f in range(0, pitch, LANES):
+        apart = plus_scaled(vector(x, at + f), -mean, vector(is_frame, f))
+        put(x, at + f, apart)
+        squares = plus_product(squares, apart, apart)
+    return total(squares) / frames
 
 
 @device
-def _motions(first, rotation, translation, motion_weight, motion):
+def _motions(first, rotation, translation, is_frame, frames, motion_weight, motion):
     """m_ij of every `CHUNKS`-th i (`reference.relative_motion`); the turns are those of i against each j before it."""
-    parts, frames = rotation.shape[0], rotation.shape[3]
-    x = np.empty(frames, np.float32)
+    parts, pitch = motion.shape[1], len(is_frame)
+    x = np.empty(9 * pitch, np.float32)
     for i in range(first, parts, CHUNKS):
         for j in range(parts):
+            _shifts(rotation, translation, i, j, pitch, x)
             deviation = _ZERO
             for a in range(3):
-                _shifted(rotation, translation, i, a, j, x)
-                deviation += np.float32(math.sqrt(_centred(x) + LEAST_SHIFT))
+                deviation += np.float32(math.sqrt(_centred(x, a * pitch, is_frame, frames) + LEAST_SHIFT))
             motion[0, i, j] = motion_weight * deviation / np.float32(3)
         for j in range(i):
+            _turns(rotation, i, j, pitch, x)
             deviation = _ZERO
-            for a in range(3):
-                for b in range(3):
-                    _turned(rotation, i, a, j, b, x)
-                    deviation += np.float32(math.sqrt(max(_centred(x), LEAST_TURN)))
+            for ab in range(9):
+                deviation += np.float32(math.sqrt(max(_centred(x, ab * pitch, is_frame, frames), LEAST_TURN)))
             motion[1, i, j] = deviation / np.float32(9)
 
 
@@ -123,51 +122,96 @@ def _gated(motion, distance, gate):
 
 
 @device
-def _slopes(first, rotation, translation, motion_weight, gate, g_rotation, g_translation):
+def _scaled(x, at, pitch, scale):
+    for f in range(at, at + pitch, LANES):
+        put(x, f, scale * vector(x, f))
+
+
+@device
+def _add(g, at, v):
+    put(g, at, vector(g, at) + v)
+
+
+@device
+def _shift_slopes(i, j, rotation, translation, x, pitch, g_rotation, g_translation):
+    """What the gradients `x` of the shifts of j as seen from i say of both."""
+    for f in range(0, pitch, LANES):
+        here, there = 3 * i * pitch + f, 3 * j * pitch + f
+        p, q, r = vector(x, f), vector(x, pitch + f), vector(x, 2 * pitch + f)
+        for k in range(3):
+            row = (9 * i + 3 * k) * pitch + f
+            apart = vector(translation, there + k * pitch) - vector(translation, here + k * pitch)
+            _add(g_rotation, row, p * apart)
+            _add(g_rotation, row + pitch, q * apart)
+            _add(g_rotation, row + 2 * pitch, r * apart)
+            along = p * vector(rotation, row)
+            along = plus_product(along, q, vector(rotation, row + pitch))
+            along = plus_product(along, r, vector(rotation, row + 2 * pitch))
+            _add(g_translation, there + k * pitch, along)
+            put(g_translation, here + k * pitch, vector(g_translation, here + k * pitch) - along)
+
+
+@device
+def _turn_slopes(i, j, rotation, x, pitch, g_rotation):
+    """What the gradients `x` of the turns of j against i say of both."""
+    for f in range(0, pitch, LANES):
+        for k in range(3):
+            first, second = (9 * i + 3 * k) * pitch + f, (9 * j + 3 * k) * pitch + f
+            for a in range(3):
+                of_i, of_j = zeros(), zeros()
+                for b in range(3):
+                    of_i = plus_product(
+                        of_i, vector(x, (3 * a + b) * pitch + f), vector(rotation, second + b * pitch)
+                    )
+                    of_j = plus_product(
+                        of_j, vector(x, (3 * b + a) * pitch + f), vector(rotation, first + b * pitch)
+                    )
+                _add(g_rotation, first + a * pitch, of_i)
+                _add(g_rotation, second + a * pitch, of_j)
+
+
+@device
+def _slopes(first, rotation, translation, is_frame, frames, motion_weight, gate, g_rotation, g_translation):
     """The gradients from the pairs of every `CHUNKS`-th i, added to zeros; layouts as above."""
-    parts, frames = rotation.shape[0], rotation.shape[3]
-    x = np.empty(frames, np.float32)
-    each = _ONE / np.float32(frames)
+    parts, pitch = len(gate), len(is_frame)
+    x = np.empty(9 * pitch, np.float32)
     for i in range(first, parts, CHUNKS):
         for j in range(parts):
+            if i == j:
+                continue
+            _shifts(rotation, translation, i, j, pitch, x)
             for a in range(3):
-                if i == j:
-                    continue
-                _shifted(rotation, translation, i, a, j, x)
-                variance = _centred(x) + LEAST_SHIFT
-                scale = each * motion_weight / np.float32(3) * gate[i, j] / np.float32(math.sqrt(variance))
-                for k in range(3):
-                    for f in range(frames):
-                        g = scale * x[f]
-                        along = g * rotation[i, k, a, f]
-                        g_rotation[i, k, a, f] += g * (translation[j, k, f] - translation[i, k, f])
-                        g_translation[j, k, f] += along
-                        g_translation[i, k, f] -= along
+                deviation = np.float32(math.sqrt(_centred(x, a * pitch, is_frame, frames) + LEAST_SHIFT))
+                _scaled(
+                    x, a * pitch, pitch, motion_weight * gate[i, j] / (np.float32(3) * frames * deviation)
+                )
+            _shift_slopes(i, j, rotation, translation, x, pitch, g_rotation, g_translation)
         for j in range(i):
-            for a in range(3):
-                for b in range(3):
-                    _turned(rotation, i, a, j, b, x)
-                    variance = _centred(x)
-                    if variance < LEAST_TURN:
-                        continue
-                    scale = each * (gate[i, j] + gate[j, i]) / np.float32(9 * math.sqrt(variance))
-                    for k in range(3):
-                        for f in range(frames):
-                            g = scale * x[f]
-                            g_rotation[i, k, a, f] += g * rotation[j, k, b, f]
-                            g_rotation[j, k, b, f] += g * rotation[i, k, a, f]
+            _turns(rotation, i, j, pitch, x)
+            for ab in range(9):
+                variance = _centred(x, ab * pitch, is_frame, frames)
+                scale = _ZERO
+                if variance >= LEAST_TURN:
+                    scale = (gate[i, j] + gate[j, i]) / (
+                        np.float32(9) * frames * np.float32(math.sqrt(variance))
+                    )
+                _scaled(x, ab * pitch, pitch, scale)
+            _turn_slopes(i, j, rotation, x, pitch, g_rotation)
 
 
 @kernel
-def _loss(rotation, translation, distance, motion_weight, g_rotation, g_translation):
-    """The loss, and its gradients by chunk, which are zero before; layouts as above."""
-    parts = rotation.shape[0]
+def _loss(rotation, translation, parts, is_frame, frames, distance, motion_weight, g_rotation, g_translation):
+    """The loss, and its gradients by chunk, which are zero before.
+
+    Arrays are flat: of each part the nine entries of the rotation and the three of the translation, of each of them all
+    frames, and zeros up to whole vectors. `is_frame` is 1 for frames, and 0 for these.
+    """
     motion, gate = np.empty((2, parts, parts), np.float32), np.zeros((parts, parts), np.float32)
     turn = np.zeros(1, np.int64)
     for _ in prange(CHUNKS):
         chunk = claim(turn)
         while chunk < CHUNKS:
-            _motions(chunk, rotation, translation, motion_weight, motion)
+            _motions(chunk, rotation, translation, is_frame, frames, motion_weight, motion)
             chunk = claim(turn)
     _joined(motion)
     loss = _gated(motion[0], distance, gate)
@@ -175,15 +219,8 @@ def _loss(rotation, translation, distance, motion_weight, g_rotation, g_translat
     for _ in prange(CHUNKS):
         chunk = claim(turn)
         while chunk < CHUNKS:
-            _slopes(
-                chunk,
-                rotation,
-                translation,
-                motion_weight,
-                gate,
-                g_rotation[chunk],
-                g_translation[chunk],
-            )
+            _slopes(chunk, rotation, translation, is_frame, frames, motion_weight, gate, g_rotation[chunk],
+                    g_translation[chunk])  # fmt: skip
             chunk = claim(turn)
     return loss
 
@@ -191,16 +228,26 @@ def _loss(rotation, translation, distance, motion_weight, g_rotation, g_translat
 class _MergeLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, rotation, translation, distance, motion_weight):  # type: ignore[override]
-        posed = [np.ascontiguousarray(np.moveaxis(x, 0, -1)) for x in arrays(rotation, translation)]
-        gradients = [np.zeros((CHUNKS, *x.shape), np.float32) for x in posed]
-        loss = _loss(*posed, np.float32(distance), np.float32(motion_weight), *gradients)
-        ctx.gradients = [x.sum(0) for x in gradients]
+        frames, parts = translation.shape[:2]
+        pitch = -(-frames // LANES) * LANES
+        posed = [np.zeros((x[0].numel(), pitch), np.float32) for x in (rotation, translation)]
+        for flat, x in zip(posed, arrays(rotation, translation), strict=True):
+            flat[:, :frames] = x.reshape(frames, -1).T
+        gradients = [np.zeros((CHUNKS, x.size), np.float32) for x in posed]
+        is_frame = (np.arange(pitch) < frames).astype(np.float32)
+        numbers = (np.float32(x) for x in (frames, distance, motion_weight))
+        loss = _loss(*(x.reshape(-1) for x in posed), parts, is_frame, *numbers, *gradients)
+        shapes = rotation.shape, translation.shape
+        ctx.gradients = [
+            g.sum(0).reshape(-1, pitch)[:, :frames].T.reshape(shape)
+            for g, shape in zip(gradients, shapes, strict=True)
+        ]
         return torch.tensor(loss, dtype=torch.float32)
 
     @staticmethod
     def backward(ctx, g_loss):  # type: ignore[override]
         scale = np.float32(g_loss.item())
-        return *(torch.from_numpy(np.moveaxis(scale * g, -1, 0)) for g in ctx.gradients), None, None
+        return *(torch.from_numpy(scale * g) for g in ctx.gradients), None, None
 
 
 def merge_loss(rotation: Tensor, translation: Tensor, distance: float, motion_weight: float) -> Tensor:
