@@ -1,7 +1,7 @@
 """The merge loss compiled by numba: its gradients are found with it, and going backward scales them.
 
-Frames lie one after another, in whole vectors. Parts are dealt out to a fixed number of chunks, each
-with gradients of its own, so that results do not depend on the number of threads.
+Frames lie one after another, in whole vectors. Parts are dealt out to a fixed number of chunks, each with gradients of
+its own, so that results do not depend on the number of threads.
 """
 
 from __future__ import annotations

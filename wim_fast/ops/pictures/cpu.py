@@ -1,6 +1,6 @@
 """Where pictures take their samples, and what is made of these, compiled by numba.
 
-Each ray is walked along once, up to where it is dark, and nothing is stored but what is returned.
+Rays are dealt out to threads. Where new samples come, each is walked along twice: they are counted, then placed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from wim_fast.ops.pictures.reference import FinerSamples
 
 CHUNKS = 32  # of rays
 _ZERO = np.float32(0.0)
-_ONE = np.float32(1.0)
 _HALF = np.float32(0.5)
 _SURFACE = np.float32(reference.SURFACE_SIGMOIDS)
 _DARK = np.float32(math.log(reference.LEAST_TRANSMITTANCE))
@@ -39,17 +38,16 @@ def _mark_visible(t, sdf, first, end, spread, inv_s, longest, wanted):
     log_light = _ZERO
     log_phi = _ZERO
     for i in range(first, end):
+        wanted[i] = False
+        if log_light < _DARK:
+            continue
         slack = spread * t[i]
         last_log_phi = log_phi
         log_phi = _log_sigmoid(inv_s * (sdf[i] + slack))
-        wanted[i] = False
-        if i == first:
-            continue
-        length = t[i] - t[i - 1]
-        if _ZERO < length < longest and log_light >= _DARK:
-            least = _HALF * (sdf[i] + sdf[i - 1] - length) - slack
-            wanted[i] = inv_s * least < _SURFACE
+        length = t[i] - t[i - 1] if i > first else _ZERO
         if length > _ZERO:
+            least = _HALF * (sdf[i] + sdf[i - 1] - length) - slack
+            wanted[i] = length < longest and inv_s * least < _SURFACE
             log_light += min(log_phi - last_log_phi, _ZERO)
 
 

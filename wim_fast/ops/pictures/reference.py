@@ -46,7 +46,7 @@ def near_samples(
     Args:
         t: (N,) distances along R rays, ascending within a ray. sdf: (N,) signed distance there, world units.
         offsets: (R + 1,) int64: ray r has the samples ``offsets[r]:offsets[r + 1]``.
-        guides: (G,) int64 which of these are guides; None: all.
+        guides: (G,) int64 which of these are guides, each of them once; None: all.
         rays_per_guide: k; all k rays near a guide get the same samples.
         spread: distance from a guide to the rays near it, at distance 1.
         inv_s: sharpness s of the surface, 1 / world units.
