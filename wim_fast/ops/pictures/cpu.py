@@ -51,9 +51,25 @@ def _mark_visible(t, sdf, first, end, spread, inv_s, longest, wanted):
             log_light += min(log_phi - last_log_phi, _ZERO)
 
 
+@device
+def _pieces(length, step):
+    """Into how many an interval is divided."""
+    return max(np.int64(length / step + _HALF), 1)
+
+
+@device
+def _number_near(t, sdf, first, end, spread, inv_s, longest, step, wanted):
+    """How many samples the rays near a guide have; `wanted` is of the guide's own."""
+    _mark_visible(t, sdf, first, end, spread, inv_s, longest, wanted)
+    count = 0
+    for i in range(first, end):
+        if wanted[i]:
+            count += _pieces(t[i] - t[i - 1], step) + (not wanted[i - 1])
+    return count
+
+
 @kernel
 def _count_near(t, sdf, offsets, guides, spread, inv_s, longest, step, wanted, counts):
-    """How many samples the rays near each guide have; `wanted` is of the guides' own."""
     size = (len(guides) + CHUNKS - 1) // CHUNKS
     turn = np.zeros(1, np.int64)
     for _ in prange(CHUNKS):
@@ -61,48 +77,37 @@ def _count_near(t, sdf, offsets, guides, spread, inv_s, longest, step, wanted, c
         while chunk < CHUNKS:
             for g in range(chunk * size, min(len(guides), (chunk + 1) * size)):
                 first, end = offsets[guides[g]], offsets[guides[g] + 1]
-                _mark_visible(t, sdf, first, end, spread, inv_s, longest, wanted)
-                count = 0
-                for i in range(first, end):
-                    if wanted[i]:
-                        count += _pieces(t[i] - t[i - 1], step) + (not wanted[i - 1])
-                counts[g] = count
+                counts[g] = _number_near(t, sdf, first, end, spread, inv_s, longest, step, wanted)
             chunk = claim(turn)
 
 
 @device
-def _pieces(length, step):
-    """Into how many an interval is divided."""
-    return max(np.int64(length / step + _HALF), 1)
+def _divide(t, first, end, step, wanted, t_out, at):
+    """The samples of a ray near a guide whose own are first:end, from place `at` on."""
+    for i in range(first, end):
+        if not wanted[i]:
+            continue
+        if not wanted[i - 1]:
+            t_out[at] = t[i - 1]
+            at += 1
+        pieces = _pieces(t[i] - t[i - 1], step)
+        apart = (t[i] - t[i - 1]) / np.float32(pieces)
+        for k in range(pieces - 1, -1, -1):
+            t_out[at] = t[i] - np.float32(k) * apart
+            at += 1
 
 
 @kernel
 def _place_near(t, offsets, guides, each, step, wanted, first_of_ray, t_out, ray_ids):
-    size = (len(guides) + CHUNKS - 1) // CHUNKS
+    size = (each * len(guides) + CHUNKS - 1) // CHUNKS
     turn = np.zeros(1, np.int64)
     for _ in prange(CHUNKS):
         chunk = claim(turn)
         while chunk < CHUNKS:
-            for g in range(chunk * size, min(len(guides), (chunk + 1) * size)):
-                begin = first_of_ray[g * each]
-                at = begin
-                for i in range(offsets[guides[g]], offsets[guides[g] + 1]):
-                    if not wanted[i]:
-                        continue
-                    if not wanted[i - 1]:
-                        t_out[at] = t[i - 1]
-                        at += 1
-                    length = t[i] - t[i - 1]
-                    pieces = _pieces(length, step)
-                    apart = length / np.float32(pieces)
-                    for k in range(pieces):
-                        t_out[at] = t[i] - np.float32(pieces - 1 - k) * apart
-                        at += 1
-                count = at - begin
-                for k in range(each):
-                    for i in range(count):
-                        ray_ids[begin + k * count + i] = g * each + k
-                        t_out[begin + k * count + i] = t_out[begin + i]
+            for ray in range(chunk * size, min(each * len(guides), (chunk + 1) * size)):
+                guide = guides[ray // each]
+                _divide(t, offsets[guide], offsets[guide + 1], step, wanted, t_out, first_of_ray[ray])
+                ray_ids[first_of_ray[ray] : first_of_ray[ray + 1]] = ray
             chunk = claim(turn)
 
 
@@ -139,10 +144,55 @@ def _samples(t: np.ndarray, ray_ids: np.ndarray, offsets: np.ndarray) -> Samples
     return Samples.packed(torch.from_numpy(t), torch.from_numpy(ray_ids), torch.from_numpy(offsets), None)
 
 
+@device
+def _number_finer(t, sdf, first, end, spread, inv_s, longest, shortest, ahead, wanted):
+    """How many samples a ray gets; in front of those that are wanted."""
+    if ahead > _ZERO:
+        wanted[first:end] = False
+        if first < end and sdf[first] < ahead + _SURFACE / inv_s + spread * t[first]:
+            wanted[first] = True
+    else:
+        _mark_visible(t, sdf, first, end, spread, inv_s, longest, wanted)
+    count = 0
+    for i in range(first, end):
+        wanted[i] = wanted[i] and (i == first or t[i] - t[i - 1] > shortest)
+        count += wanted[i]
+    return count
+
+
 @kernel
 def _count_finer(t, sdf, offsets, spread, inv_s, longest, shortest, ahead, wanted, counts):
-    """How many samples each ray gets; in front of those that are wanted."""
-    rays = len(counts)
+    size = (len(counts) + CHUNKS - 1) // CHUNKS
+    turn = np.zeros(1, np.int64)
+    for _ in prange(CHUNKS):
+        chunk = claim(turn)
+        while chunk < CHUNKS:
+            for ray in range(chunk * size, min(len(counts), (chunk + 1) * size)):
+                first, end = offsets[ray], offsets[ray + 1]
+                counts[ray] = _number_finer(
+                    t, sdf, first, end, spread, inv_s, longest, shortest, ahead, wanted
+                )
+            chunk = claim(turn)
+
+
+@device
+def _insert(ray, t, first, end, ahead, wanted, new, t_out, rows, new_t, new_ids):
+    """The new samples of a ray, from place `new` on among the new ones, and with its own."""
+    for i in range(first, end):
+        if wanted[i]:
+            back = ahead if ahead > _ZERO else _HALF * (t[i] - t[i - 1])
+            new_t[new] = t[i] - back
+            new_ids[new] = ray
+            rows[i + new] = len(t) + new
+            t_out[i + new] = new_t[new]
+            new += 1
+        rows[i + new] = i
+        t_out[i + new] = t[i]
+
+
+@kernel
+def _place_finer(t, offsets, ahead, wanted, more, t_out, rows, new_t, new_ids):
+    rays = len(offsets) - 1
     size = (rays + CHUNKS - 1) // CHUNKS
     turn = np.zeros(1, np.int64)
     for _ in prange(CHUNKS):
@@ -150,40 +200,7 @@ def _count_finer(t, sdf, offsets, spread, inv_s, longest, shortest, ahead, wante
         while chunk < CHUNKS:
             for ray in range(chunk * size, min(rays, (chunk + 1) * size)):
                 first, end = offsets[ray], offsets[ray + 1]
-                counts[ray] = 0
-                if ahead > _ZERO:
-                    wanted[first:end] = False
-                    if first < end and sdf[first] < ahead + _SURFACE / inv_s + spread * t[first]:
-                        wanted[first] = True
-                        counts[ray] = 1
-                    continue
-                _mark_visible(t, sdf, first, end, spread, inv_s, longest, wanted)
-                for i in range(first, end):
-                    wanted[i] = wanted[i] and t[i] - t[i - 1] > shortest
-                    counts[ray] += wanted[i]
-            chunk = claim(turn)
-
-
-@kernel
-def _place_finer(t, offsets, ahead, wanted, more, t_out, rows, new_t, new_ids):
-    rays, count = len(offsets) - 1, len(t)
-    size = (rays + CHUNKS - 1) // CHUNKS
-    turn = np.zeros(1, np.int64)
-    for _ in prange(CHUNKS):
-        chunk = claim(turn)
-        while chunk < CHUNKS:
-            for ray in range(chunk * size, min(rays, (chunk + 1) * size)):
-                new = more[ray]
-                for i in range(offsets[ray], offsets[ray + 1]):
-                    if wanted[i]:
-                        back = ahead if ahead > _ZERO else _HALF * (t[i] - t[i - 1])
-                        new_t[new] = t[i] - back
-                        new_ids[new] = ray
-                        rows[i + new] = count + new
-                        t_out[i + new] = new_t[new]
-                        new += 1
-                    rows[i + new] = i
-                    t_out[i + new] = t[i]
+                _insert(ray, t, first, end, ahead, wanted, more[ray], t_out, rows, new_t, new_ids)
             chunk = claim(turn)
 
 
@@ -210,6 +227,16 @@ def finer_samples(
     return FinerSamples(torch.from_numpy(both), of_both, torch.from_numpy(rows), new)
 
 
+@device
+def _close_ray(t, sdf, first, end, longest, clear, closed):
+    for i in range(first, end):
+        ends = i + 1 == end or t[i + 1] - t[i] > longest
+        if i == first or t[i] - t[i - 1] > longest:
+            closed[i] = clear
+        else:
+            closed[i] = -clear if ends and sdf[i] < _ZERO else sdf[i]
+
+
 @kernel
 def _close(t, sdf, offsets, longest, clear, closed):
     rays = len(offsets) - 1
@@ -219,13 +246,7 @@ def _close(t, sdf, offsets, longest, clear, closed):
         chunk = claim(turn)
         while chunk < CHUNKS:
             for ray in range(chunk * size, min(rays, (chunk + 1) * size)):
-                first, end = offsets[ray], offsets[ray + 1]
-                for i in range(first, end):
-                    ends = i + 1 == end or t[i + 1] - t[i] > longest
-                    if i == first or t[i] - t[i - 1] > longest:
-                        closed[i] = clear
-                    else:
-                        closed[i] = -clear if ends and sdf[i] < _ZERO else sdf[i]
+                _close_ray(t, sdf, offsets[ray], offsets[ray + 1], longest, clear, closed)
             chunk = claim(turn)
 
 
@@ -236,22 +257,27 @@ def closed_runs(t: Tensor, sdf: Tensor, offsets: Tensor, longest: float, inv_s: 
     return closed
 
 
+@device
+def _part_at(depth, t, first, end, nearest_part):
+    part = np.int32(-1)
+    least = np.float32(np.inf)
+    for i in range(first, end):
+        distance = abs(t[i] - depth)
+        if distance < least:
+            least = distance
+            part = nearest_part[i]
+    return part
+
+
 @kernel
 def _find_parts(t, offsets, nearest_part, depth, part):
-    rays = len(part)
-    size = (rays + CHUNKS - 1) // CHUNKS
+    size = (len(part) + CHUNKS - 1) // CHUNKS
     turn = np.zeros(1, np.int64)
     for _ in prange(CHUNKS):
         chunk = claim(turn)
         while chunk < CHUNKS:
-            for ray in range(chunk * size, min(rays, (chunk + 1) * size)):
-                part[ray] = -1
-                least = np.float32(np.inf)
-                for i in range(offsets[ray], offsets[ray + 1]):
-                    distance = abs(t[i] - depth[ray])
-                    if distance < least:
-                        least = distance
-                        part[ray] = nearest_part[i]
+            for ray in range(chunk * size, min(len(part), (chunk + 1) * size)):
+                part[ray] = _part_at(depth[ray], t, offsets[ray], offsets[ray + 1], nearest_part)
             chunk = claim(turn)
 
 
@@ -262,6 +288,24 @@ def part_seen(t: Tensor, offsets: Tensor, nearest_part: Tensor, depth: Tensor) -
     return part
 
 
+@device
+def _edges_of_row(y, color, contrast, low, high, edges):
+    """By the least and the greatest of three rows in each column, (W, C): `low` and `high` are for these."""
+    height, width, channels = color.shape
+    above, below = max(y - 1, 0), min(y + 1, height - 1)
+    for x in range(width):
+        for c in range(channels):
+            low[x, c] = min(color[above, x, c], color[y, x, c], color[below, x, c])
+            high[x, c] = max(color[above, x, c], color[y, x, c], color[below, x, c])
+    for x in range(width):
+        left, right = max(x - 1, 0), min(x + 1, width - 1)
+        edges[y, x] = False
+        for c in range(channels):
+            least = min(low[left, c], low[x, c], low[right, c])
+            most = max(high[left, c], high[x, c], high[right, c])
+            edges[y, x] |= most - least > contrast
+
+
 @kernel
 def _find_edges(color, contrast, edges):
     height, width, channels = color.shape
@@ -270,21 +314,7 @@ def _find_edges(color, contrast, edges):
         low, high = np.empty((width, channels), np.float32), np.empty((width, channels), np.float32)
         y = claim(turn)
         while y < height:
-            for x in range(width):
-                for c in range(channels):
-                    low[x, c] = color[y, x, c]
-                    high[x, c] = color[y, x, c]
-                    for row in (max(y - 1, 0), min(y + 1, height - 1)):
-                        low[x, c] = min(low[x, c], color[row, x, c])
-                        high[x, c] = max(high[x, c], color[row, x, c])
-            for x in range(width):
-                edges[y, x] = False
-                for c in range(channels):
-                    least, most = low[x, c], high[x, c]
-                    for column in (max(x - 1, 0), min(x + 1, width - 1)):
-                        least = min(least, low[column, c])
-                        most = max(most, high[column, c])
-                    edges[y, x] |= most - least > contrast
+            _edges_of_row(y, color, contrast, low, high, edges)
             y = claim(turn)
 
 

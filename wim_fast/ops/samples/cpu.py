@@ -49,7 +49,6 @@ def _place(origins, directions, pose_ids, t, ray_ids, count, points, poses):
                     for k in range(3):
                         points[i, k] = origins[ray, k] + t[i] * directions[ray, k]
                 else:
-                    t[i] = _ZERO
                     poses[i] = -1
                     points[i] = _ZERO
             chunk = claim(turn)
@@ -98,7 +97,7 @@ def samples_along(
     if keep is not None:
         rows = len(keep) if capacity is None else capacity
         marched = t, offsets, keep.numpy(), np.float32(float(step)), divisions, rows
-        t, ray_ids, offsets = np.empty(rows, np.float32), np.empty(rows, np.int64), np.empty_like(offsets)
+        t, ray_ids, offsets = np.zeros(rows, np.float32), np.empty(rows, np.int64), np.empty_like(offsets)
         found = _take(*marched, t, ray_ids, offsets)
         if capacity is None:
             t, rows = t[:found], found
