@@ -7,7 +7,6 @@ cache on the disk. Whatever cannot be compiled so is compiled when it is called.
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import subprocess
@@ -20,8 +19,9 @@ from typing import Any
 
 import psutil
 
-from wim_fast.files import sources_digest, write_atomic
+from wim_fast.files import sources_digest
 from wim_fast.ops.backend import Backend, select_backend
+from wim_fast.ops.first_run import remembered
 
 MOST_PROCESSES = 6  # the longest kernels take an eighth of all
 PROCESS_BYTES = 600 << 20  # of memory, of each
@@ -43,28 +43,28 @@ def compile_ahead(backend: Backend, processes: int, progress: Callable[[int, int
         progress: called with how many kernels are done, and of how many, whenever one is; from any thread.
     """
     count = min(processes, MOST_PROCESSES, psutil.virtual_memory().available // PROCESS_BYTES)
-    record = _record() if backend.name == "numba" and count > 1 else None
-    if record is None or _read(record) == _facts():
-        return
+    if backend.name == "numba" and count > 1 and (record := _record()) is not None:
+        remembered(_facts(), lambda: _missing(count, progress), record)
+
+
+def _missing(processes: int, progress: Callable[[int, int], None]) -> list[str]:
+    """The kernels that so many processes have not left on the disk."""
+    missing, lock = list(SLOWEST_FIRST), threading.Lock()
     todo: queue.SimpleQueue[str] = queue.SimpleQueue()
     for name in SLOWEST_FIRST:
         todo.put(name)
-    done, lock = 0, threading.Lock()
 
-    def one_more() -> None:
-        nonlocal done
+    def told(name: str) -> None:
         with lock:
-            done += 1
-            progress(done, len(SLOWEST_FIRST))
+            missing.remove(name)
+            progress(len(SLOWEST_FIRST) - len(missing), len(SLOWEST_FIRST))
 
-    progress(done, len(SLOWEST_FIRST))
+    progress(0, len(SLOWEST_FIRST))
     children: list[subprocess.Popen[str]] = []
     with suppress(OSError):  # fewer, then
-        while len(children) < count:
+        while len(children) < processes:
             children.append(_start())
-    threads = [
-        threading.Thread(target=_employ, args=(child, todo, one_more), daemon=True) for child in children
-    ]
+    threads = [threading.Thread(target=_employ, args=(child, todo, told), daemon=True) for child in children]
     try:
         for thread in threads:
             thread.start()
@@ -74,9 +74,7 @@ def compile_ahead(backend: Backend, processes: int, progress: Callable[[int, int
         for child in children:
             child.kill()
             child.communicate()
-    if done == len(SLOWEST_FIRST):
-        with suppress(OSError):  # it is looked at again next time
-            write_atomic(record, json.dumps(_facts()).encode())
+    return missing
 
 
 def _start() -> subprocess.Popen[str]:
@@ -88,7 +86,7 @@ def _start() -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def _employ(child: subprocess.Popen[str], todo: queue.SimpleQueue[str], one_more: Callable[[], None]) -> None:
+def _employ(child: subprocess.Popen[str], todo: queue.SimpleQueue[str], told: Callable[[str], None]) -> None:
     """Give a process one name after another, as long as there are any and it answers."""
     assert child.stdin is not None
     assert child.stdout is not None
@@ -99,7 +97,7 @@ def _employ(child: subprocess.Popen[str], todo: queue.SimpleQueue[str], one_more
             child.stdin.flush()
             if child.stdout.readline().strip() != name:
                 return
-            one_more()
+            told(name)
 
 
 def _facts() -> dict[str, Any]:
@@ -121,12 +119,6 @@ def _record() -> Path | None:
 
     folder = cpu._forward.stats.cache_path
     return None if folder is None else Path(folder) / "ahead.json"
-
-
-def _read(record: Path) -> Any:
-    with suppress(OSError, ValueError):
-        return json.loads(record.read_text(encoding="utf-8"))
-    return None
 
 
 def main() -> None:

@@ -44,10 +44,14 @@ def gpu_facts(device_index: int) -> dict[str, Any]:
     }
 
 
-def remembered(facts: dict[str, Any], test: Callable[[], list[str]]) -> list[str]:
-    """What `test()` finds wrong, unless it found nothing for the same facts before. A failure is not remembered."""
+def remembered(facts: dict[str, Any], test: Callable[[], list[str]], record: Path | None = None) -> list[str]:
+    """What `test()` finds wrong, unless it found nothing for the same facts before. A failure is not remembered.
+
+    record: the file that remembers; None: one in the user's cache.
+    """
     text = json.dumps(facts, indent=1, sort_keys=True)
-    path = cache_folder() / "self-test" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    path = record or cache_folder() / "self-test" / f"{digest}.json"
     with suppress(OSError, UnicodeDecodeError):
         if path.read_text(encoding="utf-8") == text:
             return []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -13,15 +12,14 @@ from typing import Any
 import torch
 
 from wim_fast import config as config_module
-from wim_fast.companions import cores, process_count
+from wim_fast.companions import process_count
 from wim_fast.config import Config, to_yaml
 from wim_fast.errors import UserError
-from wim_fast.ops.ahead import compile_ahead
 from wim_fast.ops.backend import Backend
-from wim_fast.processes import Processes, join_processes, keep_memory, kernel_threads, local_rank
+from wim_fast.processes import Processes, join_processes, keep_memory, local_rank
 from wim_fast.runs.baseline_run import BaselineRun
 from wim_fast.runs.final_evaluation import FinalEvaluation, evaluate_split, write_final_evaluation
-from wim_fast.runs.kernels import COMPILING
+from wim_fast.runs.kernels import COMPILING, have_kernels
 from wim_fast.runs.methods import METHODS, open_run
 from wim_fast.runs.new_run import check_free, new_run, run_to_resume
 from wim_fast.runs.run import Run
@@ -247,9 +245,8 @@ def restore_from(trainer: Learner, checkpoint: Path, expected: TrainedOn) -> Non
 
 def compile_kernels(trainer: Learner, observer: Observer) -> None:
     """Have everything compiled, the CPU's kernels on all cores that training uses, and say so if it takes long."""
-    threads = min(cores(), kernel_threads() * trainer.processes.count)
     with trainer.processes.first_goes_ahead(), observer.progress() as bar:
-        compile_ahead(trainer.backend, threads, functools.partial(bar, COMPILING))
+        have_kernels(trainer.backend, bar, trainer.processes.count)
     with after_seconds(COMPILING_SECONDS, lambda: observer.say(f"{COMPILING} ...")):
         warm_up(trainer)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,10 +37,9 @@ class Observer:
     def say(self, text: str) -> None:
         """A line that a person should know."""
 
-    @contextmanager
-    def progress(self) -> Iterator[Callable[[str, int, int], None]]:
+    def progress(self) -> AbstractContextManager[Callable[[str, int, int], None]]:
         """Round what takes a while; yields what to call, from any thread: what is done, how much of it, of how much."""
-        yield lambda what, done, total: None
+        return nullcontext(lambda what, done, total: None)
 
     @contextmanager
     def watching(self, trainer: Learner, folder: RunFolder, trained_on: TrainedOn) -> Iterator[None]:

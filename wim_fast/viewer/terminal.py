@@ -6,7 +6,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -41,10 +41,8 @@ class TerminalObserver(Observer):
     def say(self, text: str) -> None:
         say(text, self.console)
 
-    @contextmanager
-    def progress(self) -> Iterator[Callable[[str, int, int], None]]:
-        with progress_bars() as show:
-            yield show
+    def progress(self) -> AbstractContextManager[Callable[[str, int, int], None]]:
+        return progress_bars()
 
     @contextmanager
     def watching(self, trainer: Learner, folder: RunFolder, trained_on: TrainedOn) -> Iterator[None]:
