@@ -38,6 +38,7 @@ class ForMasks(NamedTuple):
     images_per_step: int
     rays_per_image: int
     final_lr_share: float
+    growth_end: float
 
 
 FOR_EXACT = ForMasks(
@@ -48,6 +49,7 @@ FOR_EXACT = ForMasks(
     images_per_step=16,
     rays_per_image=64,
     final_lr_share=0.01,
+    growth_end=0.25,
 )
 FOR_FILM = ForMasks(
     outline_share=0.0,
@@ -57,6 +59,7 @@ FOR_FILM = ForMasks(
     images_per_step=8,
     rays_per_image=128,
     final_lr_share=0.05,
+    growth_end=0.4,
 )
 
 
@@ -341,7 +344,12 @@ class ScheduleConfig:
         maximum=10**6,
     )
     growth_start: float = field(0.05, "share tau_0 at which frames begin to be added", minimum=0, maximum=1)
-    growth_end: float = field(0.40, "share tau_1 at which all frames are in", minimum=0, maximum=1)
+    growth_end: float | None = field(
+        None,
+        "share tau_1 at which all frames are in; none: 0.25 where masks are exact, else 0.4",
+        minimum=0,
+        maximum=1,
+    )
     silhouette_decay: float = field(
         0.1, "share of the iterations in which the silhouette losses fade after that", minimum=0, maximum=1
     )
@@ -521,11 +529,17 @@ class Config:
 
     def for_masks(self, exact: bool = False) -> ForMasks:
         """What masks decide, where it is left open."""
+        given = {name: getattr(getattr(self, section), name) for name, section in SECTION_OF.items()}
         usual = FOR_EXACT if exact else FOR_FILM
-        settings = {**vars(self.sampling), **vars(self.optimizer), **vars(self.render)}
-        return usual._replace(
-            **{name: settings[name] for name in usual._fields if settings[name] is not None}
-        )
+        return usual._replace(**{name: value for name, value in given.items() if value is not None})
+
+
+SECTION_OF = {
+    name: section
+    for section in ("sampling", "schedule", "optimizer", "render")
+    for name in ForMasks._fields
+    if hasattr(getattr(Config, section), name)
+}
 
 
 def check_together(config: Config, where: str) -> None:
@@ -552,9 +566,10 @@ def check_together(config: Config, where: str) -> None:
         "training needs a length, schedule.iterations or schedule.minutes or schedule.pace",
         "give exactly one of them",
     )
+    growth_end = config.for_masks(exact=True).growth_end
     require(
-        schedule.growth_start <= schedule.growth_end,
-        f"schedule.growth_start {schedule.growth_start:g} is after growth_end {schedule.growth_end:g}",
+        schedule.growth_start <= growth_end,
+        f"schedule.growth_start {schedule.growth_start:g} is after growth_end {growth_end:g}",
         "choose a growth_start no later than growth_end",
     )
     finest = model.hash_finest_cell

@@ -11,25 +11,29 @@ PAPER = ScheduleConfig(
 )
 
 
+def active_frames(progress: float, frames: int, settings: ScheduleConfig = PAPER) -> int:
+    return schedule.active_frames(progress, frames, dataclasses.replace(Config(), schedule=settings))
+
+
 @pytest.mark.parametrize(
     ("progress", "frames"),
     [(0.0, 10), (0.05, 10), (0.225, 35), (0.3999, 59), (0.4, 60), (0.8, 60), (1.0, 60)],
 )
 def test_frames_in_use(progress, frames):
     """T_0 until tau_0, linearly more, all at tau_1."""
-    assert schedule.active_frames(progress, 60, PAPER) == frames
+    assert active_frames(progress, 60) == frames
 
 
 def test_frames_in_use_of_odd_schedules():
-    assert schedule.active_frames(0.0, 4, PAPER) == 4  # fewer frames than T_0
+    assert active_frames(0.0, 4) == 4  # fewer frames than T_0
     at_once = dataclasses.replace(PAPER, growth_start=0.0, growth_end=0.0)
-    assert schedule.active_frames(0.0, 60, at_once) == 60
+    assert active_frames(0.0, 60, at_once) == 60
     step = dataclasses.replace(PAPER, growth_start=0.5, growth_end=0.5)
-    assert [schedule.active_frames(p, 60, step) for p in (0.49, 0.5)] == [10, 60]
+    assert [active_frames(p, 60, step) for p in (0.49, 0.5)] == [10, 60]
 
 
 def test_frames_only_grow():
-    active = [schedule.active_frames(p / 1000, 60, PAPER) for p in range(1001)]
+    active = [active_frames(p / 1000, 60) for p in range(1001)]
     assert active == sorted(active)
 
 
@@ -47,7 +51,7 @@ def test_values_are_what_the_functions_say():
     config = dataclasses.replace(Config(), schedule=PAPER)
     numbers = torch.tensor(schedule.values_at(70, 0.225, 60, SHARPNESS, config), dtype=torch.float64)
     values = schedule.ScheduleValues.of(numbers)
-    assert values.active_frames == schedule.active_frames(0.225, 60, PAPER)
+    assert values.active_frames == active_frames(0.225, 60)
     assert values.newest_share == PAPER.newest_share
     assert values.inv_s == schedule.inv_s(0.225, 200.0, config.render)
     assert values.level == schedule.level(schedule.inv_s(0.225, 200.0, config.render), 400.0)
@@ -60,7 +64,7 @@ def test_newest_frames_are_drawn_more_often():
     """A fifth of the draws while frames are added; evenly before and after."""
     generator = torch.Generator().manual_seed(0)
     for progress, newest_share in ((0.02, 0.6), (0.225, 0.2 + 0.8 * 6 / 35), (0.5, 0.1)):
-        active = schedule.active_frames(progress, 60, PAPER)
+        active = active_frames(progress, 60)
         frames = schedule.draw_frames(40000, values_at(progress), PAPER, generator)
         assert int(frames.min()) == 0
         assert int(frames.max()) == active - 1
@@ -93,7 +97,7 @@ def test_joint_weight_grows_until_tau_0():
 
 def test_silhouette_losses_fade_after_all_frames_are_in():
     config = Config()
-    end, least = config.schedule.growth_end, config.loss.silhouette_final_share
+    end, least = config.for_masks().growth_end, config.loss.silhouette_final_share
     assert schedule.silhouette_share(0.0, config) == schedule.silhouette_share(end, config) == 1.0
     assert schedule.silhouette_share(1.0, config) == pytest.approx(least)
     shares = [schedule.silhouette_share(p / 100, config) for p in range(101)]

@@ -72,7 +72,7 @@ class BaselineTrainer:
     @property
     def active_frames(self) -> int:
         """Frames in use (supplement A.5)."""
-        return schedule.active_frames(self.progress, self.images.num_frames, self.config.schedule)
+        return schedule.active_frames(self.progress, self.images.num_frames, self.config)
 
     def train_step(self) -> StepReport:
         """One iteration: images, losses, gradients, clipping, update."""

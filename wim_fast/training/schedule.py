@@ -73,9 +73,9 @@ def values_at(
     """The fields of `ScheduleValues` at a step, those of its weights at the end."""
     schedule = config.schedule
     now = inv_s(progress, sharpness.final, config.render)
-    growing = schedule.growth_start < progress < schedule.growth_end
+    growing = schedule.growth_start < progress < config.for_masks().growth_end
     return [
-        active_frames(progress, num_frames, schedule),
+        active_frames(progress, num_frames, config),
         schedule.newest_share if growing else 0.0,
         now,
         level(now, sharpness.of_pixels),
@@ -100,9 +100,10 @@ def loss_weights(progress: float, config: Config) -> dict[str, float]:
     }
 
 
-def active_frames(progress: float, num_frames: int, schedule: ScheduleConfig) -> int:
+def active_frames(progress: float, num_frames: int, config: Config) -> int:
     """Frames in use: the first T_0, from tau_0 linearly more, all at tau_1."""
-    grown = ramp(progress, schedule.growth_start, schedule.growth_end)
+    schedule = config.schedule
+    grown = ramp(progress, schedule.growth_start, config.for_masks().growth_end)
     first = min(schedule.initial_frames, num_frames)
     return first + math.floor((num_frames - first) * grown + 1e-9)
 
@@ -134,7 +135,7 @@ def silhouette_share(progress: float, config: Config) -> float:
 
     They lead the parts to where the object is. To the end they would bias them: ellipsoids are not the shape.
     """
-    end = config.schedule.growth_end
+    end = config.for_masks().growth_end
     faded = ramp(progress, end, min(end + config.schedule.silhouette_decay, 1.0))
     return 1 - (1 - config.loss.silhouette_final_share) * faded
 

@@ -103,7 +103,7 @@ class Trainer:
     @property
     def active_frames(self) -> int:
         """Frames in use (supplement A.5)."""
-        return schedule.active_frames(self.progress, self.images.num_frames, self.config.schedule)
+        return schedule.active_frames(self.progress, self.images.num_frames, self.config)
 
     @property
     def facts(self) -> dict[str, float]:
