@@ -346,7 +346,7 @@ class ScheduleConfig:
     growth_start: float = field(0.05, "share tau_0 at which frames begin to be added", minimum=0, maximum=1)
     growth_end: float | None = field(
         None,
-        "share tau_1 at which all frames are in; none: 0.25 where masks are exact, else 0.4",
+        "share tau_1 at which all frames are in; none: 0.25 where masks are exact, else 0.4, as of baselines",
         minimum=0,
         maximum=1,
     )
@@ -528,9 +528,11 @@ class Config:
     baseline: BaselineConfig = BaselineConfig()
 
     def for_masks(self, exact: bool = False) -> ForMasks:
-        """What masks decide, where it is left open."""
+        """What masks decide, where it is left open. Baselines have all frames in when the paper's do (A.5)."""
         given = {name: getattr(getattr(self, section), name) for name, section in SECTION_OF.items()}
         usual = FOR_EXACT if exact else FOR_FILM
+        if self.baseline.method != OURS:
+            usual = usual._replace(growth_end=FOR_FILM.growth_end)
         return usual._replace(**{name: value for name, value in given.items() if value is not None})
 
 
@@ -540,6 +542,7 @@ SECTION_OF = {
     for name in ForMasks._fields
     if hasattr(getattr(Config, section), name)
 }
+"""Where each of the settings that masks decide is kept."""
 
 
 def check_together(config: Config, where: str) -> None:

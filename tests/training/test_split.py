@@ -3,7 +3,7 @@
 import pytest
 from tiny_scene import ring, write_scene
 
-from wim_fast.config import load_config
+from wim_fast.config import Config, load_config, replace
 from wim_fast.recordings.write import IMPORT_REPORT
 from wim_fast.training.split import read_split
 
@@ -36,3 +36,9 @@ def test_masks_of_film_are_believed_less(scene):
     (scene / IMPORT_REPORT).write_text("{}")
     assert settled(scene) == (0.0, 1.0, False, 2.0)
     assert settled(scene, outline_share=0.2) == (0.2, 1.0, False, 2.0)
+
+
+def test_baselines_keep_the_papers_course_of_frames():
+    assert Config().for_masks(exact=True).growth_end == 0.25
+    assert replace(Config(), method="kundu", template="some.npz").for_masks(exact=True).growth_end == 0.4
+    assert replace(Config(), growth_end=0.3).for_masks(exact=True).growth_end == 0.3
