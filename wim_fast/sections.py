@@ -29,7 +29,7 @@ MOST_TOP_PARTS = 8  # what the kernels have room for: ops.articulated.reference.
 
 
 class ForMasks(NamedTuple):
-    """Settings that masks decide: how far an outline can be believed, and how closely pictures are to be matched."""
+    """Settings that masks decide: how far outlines can be believed, how closely and how soon pictures are to be matched."""
 
     outline_share: float
     ray_spread: float
