@@ -25,7 +25,7 @@ from wim_fast.companions import meet, process_count
 from wim_fast.errors import UserError
 
 LARGE_PAGE = 2 << 20  # bytes
-LARGE_PAGED = 256 << 20  # bytes of buffers that lie in them, more than a training of the dog has
+LARGE_PAGED = 256 << 20  # bytes of buffers that lie in them, about what a training of the dog keeps
 PATIENCE = timedelta(days=1)  # of processes that wait for each other: the first may read a long recording
 
 
