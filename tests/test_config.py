@@ -111,7 +111,7 @@ def test_yaml_scalars_mean_what_people_mean(tmp_path):
         ("scene:\n  scene: 5", "scene.scene is 5. It must be a text."),
         ("schedule:\n  iterations: 5\n  minutes: 5", "give exactly one"),
         ("schedule:\n  minutes: null", "give exactly one"),
-        ("schedule:\n  growth_start: 0.5", "schedule.growth_start 0.5 is after growth_end 0.25"),
+        ("schedule:\n  growth_start: 0.5", "schedule.growth_start 0.5 is after growth_end 0.4"),
         ("model:\n  hash_finest_cell: 1.0", "model.hash_finest_cell 1 is larger than"),
         ("model:\n  parts: 1", "model.top_parts 2 is more than"),
         ("model:\n  parts: 3\n  parts: 4", "parts is there twice"),

@@ -18,6 +18,7 @@ from wim_fast.errors import UserError
 from wim_fast.files import resource_folder
 from wim_fast.sections import (
     FAST,
+    SETTINGS,
     BaselineConfig,
     CamerasConfig,
     Config,
@@ -31,7 +32,7 @@ from wim_fast.sections import (
     StructureConfig,
     check_together,
 )
-from wim_fast.settings import Setting, add_flags, check, declared_settings, unknown_key
+from wim_fast.settings import add_flags, check, unknown_key
 
 __all__ = [
     "SETTINGS",
@@ -56,7 +57,6 @@ __all__ = [
     "to_yaml",
 ]
 
-SETTINGS: dict[str, Setting] = declared_settings(Config)
 _SECTIONS: dict[str, Any] = {
     name: cls for name, cls in get_type_hints(Config).items() if dataclasses.is_dataclass(cls)
 }

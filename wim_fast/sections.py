@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from wim_fast.errors import UserError
 from wim_fast.ops.backend import BACKENDS
-from wim_fast.settings import as_text, field
+from wim_fast.settings import Setting, as_text, declared_settings, field
 
 FAST, PAPER = "fast", "paper"  # presets; the fast one is the defaults
 OURS, KUNDU, SCHMIDTKE = "ours", "kundu", "schmidtke"  # methods
@@ -529,20 +529,14 @@ class Config:
 
     def for_masks(self, exact: bool = False) -> ForMasks:
         """What masks decide, where it is left open. Baselines have all frames in when the paper's do (A.5)."""
-        given = {name: getattr(getattr(self, section), name) for name, section in SECTION_OF.items()}
+        given = {name: SETTINGS[name].of(self) for name in ForMasks._fields}
         usual = FOR_EXACT if exact else FOR_FILM
         if self.baseline.method != OURS:
             usual = usual._replace(growth_end=FOR_FILM.growth_end)
         return usual._replace(**{name: value for name, value in given.items() if value is not None})
 
 
-SECTION_OF = {
-    name: section
-    for section in ("sampling", "schedule", "optimizer", "render")
-    for name in ForMasks._fields
-    if hasattr(getattr(Config, section), name)
-}
-"""Where each of the settings that masks decide is kept."""
+SETTINGS: dict[str, Setting] = declared_settings(Config)
 
 
 def check_together(config: Config, where: str) -> None:
@@ -569,7 +563,7 @@ def check_together(config: Config, where: str) -> None:
         "training needs a length, schedule.iterations or schedule.minutes or schedule.pace",
         "give exactly one of them",
     )
-    growth_end = config.for_masks(exact=True).growth_end
+    growth_end = config.for_masks().growth_end  # checked once more when masks have been seen
     require(
         schedule.growth_start <= growth_end,
         f"schedule.growth_start {schedule.growth_start:g} is after growth_end {growth_end:g}",

@@ -4,6 +4,7 @@ import pytest
 from tiny_scene import ring, write_scene
 
 from wim_fast.config import Config, load_config, replace
+from wim_fast.errors import UserError
 from wim_fast.recordings.write import IMPORT_REPORT
 from wim_fast.training.split import read_split
 
@@ -42,3 +43,10 @@ def test_baselines_keep_the_papers_course_of_frames():
     assert Config().for_masks(exact=True).growth_end == 0.25
     assert replace(Config(), method="kundu", template="some.npz").for_masks(exact=True).growth_end == 0.4
     assert replace(Config(), growth_end=0.3).for_masks(exact=True).growth_end == 0.3
+
+
+def test_frames_cannot_begin_to_be_added_after_all_are_in(scene):
+    """Where masks are exact all are in sooner than a configuration alone could tell."""
+    with pytest.raises(UserError, match=r"growth_start 0\.3 is after growth_end 0\.25"):
+        settled(scene, growth_start=0.3)
+    assert settled(scene, growth_start=0.3, doubt=8.0)[0] == 0.0
