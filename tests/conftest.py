@@ -87,7 +87,9 @@ def bare_training(monkeypatch, without_seams):
     from wim_fast.runs.final_evaluation import FinalEvaluation
 
     monkeypatch.setattr("wim_fast.runs.train.picture", lambda *_: np.zeros((1, 1, 3), np.uint8))
-    monkeypatch.setattr("wim_fast.runs.train.evaluate_split", lambda *_: FinalEvaluation({}, None, None))
+    monkeypatch.setattr(
+        "wim_fast.runs.train.evaluate_split", lambda *_: FinalEvaluation({}, None, None, None)
+    )
 
 
 @pytest.fixture

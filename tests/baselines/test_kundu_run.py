@@ -79,6 +79,7 @@ def test_evaluated_driven_and_rendered(run: Path, folder: Path, tmp_path: Path) 
     assert main(["evaluate", str(run), "--output", str(tmp_path / "evaluation")]) == 0
     report = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
     assert report["unconfirmed"] is None
+    assert report["abrupt_turns"] is None
     assert report["driving"]["driven_by"] == "points"
     for group in ("training views", "novel views", "novel poses"):
         assert report["summary"][group]["iou"] > 0.7, group

@@ -20,6 +20,7 @@ from wim_fast.report.curves import Curve, chart
 from wim_fast.report.markup import element
 from wim_fast.report.media import Media
 from wim_fast.report.report import names_of, write_report
+from wim_fast.report.run_content import turns_filed
 from wim_fast.report.table import Column, Table
 
 EVIL = '<script>alert("&")</script>'
@@ -53,6 +54,7 @@ def write_run(folder: Path, *, scene: str = "dog", name_of_loss: str = "merge", 
         "joints": joints,
     }
     evaluation["unconfirmed"] = {"unseen": 0.0, "hidden": 0.25}
+    evaluation["abrupt_turns"] = {"parts": [0, 5], "frames": [13, 31]}
     (folder / "evaluation.json").write_text(json.dumps(evaluation))
     machine = {"from_step": 0, "processor": "A Processor", "cores": 2, "threads": 1, "gpu": None}
     (folder / "machine.json").write_text(json.dumps([{**machine, "commit": "0123abc", "torch": "2.9"}]))
@@ -92,7 +94,8 @@ def test_what_the_files_say_is_on_the_page(tmp_path: Path) -> None:
     assert "| model.parts | none | 40 | 7 |" in tables
     assert "films" not in page + tables  # where a scene lies is nobody's business
     read = Reader(page)
-    for text in ("28.25", "1.23 %", "25.0% on sides that none of them sees (guessed)", "commit 0123abc"):
+    notes = "25.0% on sides that none of them sees (guessed)", "parts 0 and 5 turn much faster"
+    for text in ("28.25", "1.23 %", *notes, "commit 0123abc"):
         assert any(text in t for t in read.texts), text
     sources = [attributes["src"] for _, attributes in read.tags if "src" in attributes]
     assert [source.split(";")[0] for source in sources if source].count("data:video/mp4") == 1
@@ -116,6 +119,13 @@ def test_what_evaluate_measured_goes_first_unless_training_went_on(tmp_path: Pat
     page, tables = make(tmp_path, run)
     assert "0.0321" not in tables
     assert "another step" in page
+
+
+@pytest.mark.parametrize(
+    "content", [None, [], {"parts": [1]}, {"parts": [1], "frames": ["x"]}, {"parts": 1, "frames": 2}]
+)
+def test_damaged_turns_are_left_out(content: object) -> None:
+    assert turns_filed(content) is None
 
 
 def test_protocols_and_ablations_stand_beside_the_runs(tmp_path: Path) -> None:

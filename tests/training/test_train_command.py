@@ -82,6 +82,7 @@ def test_a_run_holds_everything(scene, capsys):
     assert evaluation["training cameras"].keys() == evaluation["test cameras"].keys()
     assert 0 <= evaluation["test cameras"]["iou"] <= 1
     assert evaluation["unconfirmed"].keys() == {"unseen", "hidden"}
+    assert evaluation["abrupt_turns"].keys() == {"parts", "frames"}
     output = capsys.readouterr().out
     assert re.search(r"PSNR.* dB .* dB", output)
     assert "Turntable: " in output

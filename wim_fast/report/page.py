@@ -17,7 +17,7 @@ from wim_fast.report.run_content import RunContent
 from wim_fast.report.run_tables import OURS, machine_lines, method, metrics_of, overview, settings_tables
 from wim_fast.report.studies import Study
 from wim_fast.report.table import Table
-from wim_fast.runs.evaluation_table import joint_notes, turntable_note
+from wim_fast.runs.evaluation_table import joint_notes, turn_notes, turntable_note
 from wim_fast.training.machine import commit
 
 PAGE = Path(__file__).parent / "page"
@@ -155,6 +155,7 @@ def run_content(run: RunContent, media: Media) -> Markup:
             told += joint_notes(run.measured.joint_error)
         if run.measured.unconfirmed:
             told.append(turntable_note(run.measured.unconfirmed))
+        told += turn_notes(run.measured.turns)
         told += [run.measured.driving] if run.measured.driving else []
     videos = [media.video(file, *video_texts(run, file)) for file in run.videos]
     return joined(

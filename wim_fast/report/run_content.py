@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wim_fast.config import Config, from_yaml
+from wim_fast.evaluation.abrupt_turns import AbruptTurns
 from wim_fast.evaluation.confirmation import Unconfirmed
 from wim_fast.evaluation.joints import JointError
 from wim_fast.evaluation.protocols import NOVEL_POSES, NOVEL_VIEWS
@@ -41,6 +42,7 @@ class Measured:
     groups: dict[str, dict[str, float]]
     joint_error: JointError | None
     unconfirmed: Unconfirmed | None
+    turns: AbruptTurns | None
     driving: str
 
 
@@ -143,8 +145,22 @@ def measured(by: str, content: Mapping[str, Any], groups: Mapping[str, Any], joi
             summaries[name] = found
     error = made(JointError, numbers(content.get(joints)))
     unconfirmed = made(Unconfirmed, numbers(content.get("unconfirmed")))
-    driving = driving_text(content.get("driving"))
-    return Measured(by, number(content.get("step")), summaries, error, unconfirmed, driving)
+    turns, driving = turns_filed(content.get("abrupt_turns")), driving_text(content.get("driving"))
+    return Measured(by, number(content.get("step")), summaries, error, unconfirmed, turns, driving)
+
+
+def turns_filed(content: Any) -> AbruptTurns | None:
+    """Of an evaluation's JSON; None if it has none, or is damaged there."""
+    if not isinstance(content, dict):
+        return None
+    parts, frames = (integers(content.get(name)) for name in AbruptTurns._fields)
+    return None if parts is None or frames is None else AbruptTurns(parts, frames)
+
+
+def integers(content: Any) -> tuple[int, ...] | None:
+    """A JSON list of whole numbers; None if it is anything else."""
+    whole = isinstance(content, list) and all(type(n) is int for n in content)
+    return tuple(content) if whole else None
 
 
 def driving_text(content: Any) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wim_fast.errors import UserError
+from wim_fast.evaluation.abrupt_turns import AbruptTurns, abrupt_turns
 from wim_fast.evaluation.confirmation import Unconfirmed
 from wim_fast.evaluation.joints import JointError
 from wim_fast.evaluation.metrics import Lpips, compare, load_lpips
@@ -58,6 +59,7 @@ class Evaluation:
         rows: one per view: `group`, `camera` and `frame` (ids), and the metrics of `metrics.image_metrics`.
         summary: {group: mean of each metric, and `images`}.
         unconfirmed: what of a turntable no training camera confirms; None of a baseline.
+        abrupt_turns: parts that may be the wrong way round in some frames trained on; None of a baseline.
         joint_error: of the frames trained on (A.10); None if the recording has no true joints.
         driving: what drives the novel poses, and its error on held-out frames; None where nothing does.
         lpips: "measured", or why it is not.
@@ -75,6 +77,7 @@ class Evaluation:
     frames_trained_on: tuple[int, ...]
     summary: dict[str, dict[str, float]]
     unconfirmed: Unconfirmed | None
+    abrupt_turns: AbruptTurns | None
     joint_error: JointError | None
     driving: dict[str, Any] | None
     lpips: str
@@ -91,6 +94,7 @@ class Evaluation:
         return evaluation_notes(
             self.summary,
             self.unconfirmed,
+            self.abrupt_turns,
             self.joint_error,
             self.driving,
             self.lpips,
@@ -110,6 +114,7 @@ class Evaluation:
             "cameras_trained_on": list(self.cameras_trained_on),
             "frames_trained_on": list(self.frames_trained_on),
             "unconfirmed": None if self.unconfirmed is None else self.unconfirmed._asdict(),
+            "abrupt_turns": None if self.abrupt_turns is None else self.abrupt_turns._asdict(),
             "joint_error": None if self.joint_error is None else self.joint_error.to_dict(),
             "images": [{key: finite(value) for key, value in row.items()} for row in rows],
         }
@@ -163,6 +168,9 @@ def evaluate_selection(
         frames_trained_on=run.frame_ids,
         summary={name: summarize(of) for name, of in rows.items()},
         unconfirmed=None if isinstance(run, BaselineRun) else unconfirmed_share(run),
+        abrupt_turns=None
+        if isinstance(run, BaselineRun)
+        else abrupt_turns(run.motion.rotation, run.frame_ids),
         joint_error=poses.joint_error(),
         driving=poses.driving(),
         lpips=lpips if isinstance(lpips, str) else "measured",

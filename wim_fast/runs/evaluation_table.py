@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from wim_fast.evaluation.abrupt_turns import AbruptTurns
 from wim_fast.evaluation.confirmation import Unconfirmed
 from wim_fast.evaluation.joints import JointError
 from wim_fast.evaluation.protocols import NOVEL_VIEWS
@@ -21,6 +22,8 @@ LABELS: dict[str, tuple[str, str]] = {
     "iou": ("mask IoU", "{:.4f}"),
 }
 """{metric of a view: (what it is called, how it is printed)}."""
+
+LISTED = 8  # parts or frames, in a note
 
 
 def as_text(table: Table) -> str:
@@ -45,6 +48,7 @@ def metrics_table(groups: Mapping[str, Mapping[str, float]], title: str = "") ->
 def evaluation_notes(
     groups: Collection[str],
     shares: Unconfirmed | None,
+    turns: AbruptTurns | None,
     error: JointError | None,
     driving: Mapping[str, Any] | None,
     lpips: str,
@@ -63,6 +67,7 @@ def evaluation_notes(
         notes.append(f"LPIPS is not measured: {lpips}.")
     if shares is not None:
         notes.append(turntable_note(shares))
+    notes += turn_notes(turns)
     notes += joint_notes(error)
     if driving:
         notes.append(driving_note(driving["driven_by"], driving["held_out_error"]))
@@ -83,6 +88,27 @@ def turntable_note(shares: Unconfirmed) -> str:
         f"Turntable: {shares.unseen:.1%} is where no training camera sees the object (streaks, patches: should be none), "
         f"{shares.hidden:.1%} on sides that none of them sees (guessed)."
     )
+
+
+def turn_notes(turns: AbruptTurns | None) -> list[str]:
+    """That parts may be the wrong way round in some frames; nothing if none turns abruptly."""
+    if turns is None or not turns.parts:
+        return []
+    several = len(turns.parts) > 1
+    parts = f"parts {listed(turns.parts)} turn" if several else f"part {turns.parts[0]} turns"
+    frames = f"frame{'s' if len(turns.frames) > 1 else ''} {listed(turns.frames)}"
+    they = "they" if several else "it"
+    return [
+        f"Abrupt turns: {parts} much faster than anything else about {frames}; before or after {they} may be learned the "
+        "wrong way round. Look at these frames; another --seed may do better."
+    ]
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """1, 2 and 3; of many only the first ones."""
+    shown = [str(n) for n in numbers[:LISTED]]
+    last = f"{len(numbers) - LISTED} more" if len(numbers) > LISTED else shown.pop()
+    return " and ".join([", ".join(shown), last]) if shown else last
 
 
 def joint_notes(error: JointError | None) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wim_fast.errors import SceneWarning
+from wim_fast.evaluation.abrupt_turns import AbruptTurns, abrupt_turns
 from wim_fast.evaluation.confirmation import Unconfirmed
 from wim_fast.evaluation.joints import JointError, joint_error
 from wim_fast.evaluation.protocols import NOVEL_VIEWS
@@ -31,11 +32,12 @@ LARGEST_GAP = 1.5  # dB between training and novel views that is still no reason
 
 @dataclass(frozen=True)
 class FinalEvaluation:
-    """Means of the metrics of training and novel views, what of a turntable no training camera confirms (not of a
-    baseline), and the joint error (A.10) where true joints are known."""
+    """Means of the metrics of training and novel views, what of a turntable no training camera confirms and which parts
+    turn abruptly (not of a baseline), and the joint error (A.10) where true joints are known."""
 
     groups: dict[str, dict[str, float]]
     unconfirmed: Unconfirmed | None
+    turns: AbruptTurns | None
     joint_error: JointError | None
 
 
@@ -57,10 +59,11 @@ def evaluate_split(run: AnyRun, split: Split) -> FinalEvaluation:
         groups[name] = summarize(rows)
     if len(groups) == 2:
         warn_of_gap(*(summary.get("psnr", float("nan")) for summary in groups.values()))
-    unconfirmed = None
+    unconfirmed = turns = None
     if not isinstance(run, BaselineRun):
         unconfirmed = unconfirmed_share_of(run, views, split.view_positions)
-    return FinalEvaluation(groups, unconfirmed, trained_joint_error(run, split))
+        turns = abrupt_turns(run.motion.rotation, run.frame_ids)
+    return FinalEvaluation(groups, unconfirmed, turns, trained_joint_error(run, split))
 
 
 def camera_groups(split: Split) -> dict[str, list[int]]:
@@ -92,6 +95,8 @@ def write_final_evaluation(evaluation: FinalEvaluation, step: int, folder: RunFo
     content: dict[str, object] = {"step": step, **groups}
     if evaluation.unconfirmed is not None:
         content["unconfirmed"] = evaluation.unconfirmed._asdict()
+    if evaluation.turns is not None:
+        content["abrupt_turns"] = evaluation.turns._asdict()
     if evaluation.joint_error is not None:
         content["joints"] = evaluation.joint_error.to_dict()
     write_atomic(folder.evaluation, json.dumps(content, indent=1).encode())

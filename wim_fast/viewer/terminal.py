@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from wim_fast.runs.evaluation_table import metrics_table, turntable_note
+from wim_fast.runs.evaluation_table import metrics_table, turn_notes, turntable_note
 from wim_fast.runs.train import Trained
 from wim_fast.terminal import progress_bars, say, say_table
 from wim_fast.training.checkpoint import TrainedOn
@@ -184,6 +184,8 @@ def show_result(trained: Trained, folder: RunFolder, console: Console) -> None:
     say_table(metrics_table(evaluation.groups), console)
     if evaluation.unconfirmed is not None:
         say(turntable_note(evaluation.unconfirmed), console)
+    for note in turn_notes(evaluation.turns):
+        say(note, console)
     if error := evaluation.joint_error:
         say(f"joint error {100 * error.error:.2f} % of the object's extent (A.10)", console)
     for path, what in (
