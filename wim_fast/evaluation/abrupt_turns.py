@@ -13,9 +13,9 @@ import numpy as np
 
 from wim_fast.recordings.cameras import Array
 
-USUAL = 0.9  # so many of a film's rotations change their speed by less than what is usual at most
-TIMES = 6.0  # as much as that is abrupt
-LEAST = 0.15  # radians per frame^2: less is not, however still the others are
+USUAL = 0.9  # quantile of the changes of all parts in all frames
+TIMES = 6.0  # the usual change and more is abrupt
+LEAST = 0.15  # rad / frame^2: less is not, however still the others are
 APART = 3  # frames: turns that are closer together are one
 
 
@@ -27,10 +27,10 @@ class AbruptTurns(NamedTuple):
 
 
 def abrupt_turns(rotation: Array, frame_ids: Sequence[int]) -> AbruptTurns:
-    """Where rotations change their speed by `TIMES` what is usual.
+    """Where rotations change their speed by `TIMES` what is usual, or more.
 
     The change between three successive frames is ``|R_t+1 - 2 R_t + R_t-1| / sqrt 2`` (Frobenius norm): about the change
-    of the angular velocity, in radians per frame.
+    of the angular velocity, rad / frame^2. The largest of neighbouring frames is the one named. (Of our own.)
 
     Args:
         rotation: (T, P, 3, 3) of the parts, part to world, in the frames `frame_ids` (T,).
