@@ -14,7 +14,7 @@ import numpy as np
 from wim_fast.recordings.cameras import Array
 
 USUAL = 0.9  # quantile of the changes of all parts in all frames
-TIMES = 6.0  # the usual change and more is abrupt
+TIMES = 5.0  # the usual change and more is abrupt
 LEAST = 0.15  # rad / frame^2: less is not, however still the others are
 APART = 3  # frames: turns that are closer together are one
 
