@@ -155,7 +155,7 @@ def run_content(run: RunContent, media: Media) -> Markup:
             told += joint_notes(run.measured.joint_error)
         if run.measured.unconfirmed:
             told.append(turntable_note(run.measured.unconfirmed))
-        told += turn_notes(run.measured.turns)
+        told += turn_notes(run.measured.abrupt_turns)
         told += [run.measured.driving] if run.measured.driving else []
     videos = [media.video(file, *video_texts(run, file)) for file in run.videos]
     return joined(

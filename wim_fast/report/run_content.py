@@ -42,7 +42,7 @@ class Measured:
     groups: dict[str, dict[str, float]]
     joint_error: JointError | None
     unconfirmed: Unconfirmed | None
-    turns: AbruptTurns | None
+    abrupt_turns: AbruptTurns | None
     driving: str
 
 

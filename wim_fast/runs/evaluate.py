@@ -158,6 +158,9 @@ def evaluate_selection(
     lpips = load_lpips()
     available = {} if isinstance(lpips, str) else {"lpips": lpips}
     rows, size = evaluate_groups(run, selection.groups(), poses, available, on_view, on_progress)
+    unconfirmed = turns = None
+    if not isinstance(run, BaselineRun):
+        unconfirmed, turns = unconfirmed_share(run), abrupt_turns(run.motion.rotation, run.frame_ids)
     return Evaluation(
         run=run.path,
         step=run.step,
@@ -167,10 +170,8 @@ def evaluate_selection(
         cameras_trained_on=run.camera_ids,
         frames_trained_on=run.frame_ids,
         summary={name: summarize(of) for name, of in rows.items()},
-        unconfirmed=None if isinstance(run, BaselineRun) else unconfirmed_share(run),
-        abrupt_turns=None
-        if isinstance(run, BaselineRun)
-        else abrupt_turns(run.motion.rotation, run.frame_ids),
+        unconfirmed=unconfirmed,
+        abrupt_turns=turns,
         joint_error=poses.joint_error(),
         driving=poses.driving(),
         lpips=lpips if isinstance(lpips, str) else "measured",

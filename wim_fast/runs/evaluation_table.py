@@ -94,21 +94,20 @@ def turn_notes(turns: AbruptTurns | None) -> list[str]:
     """That parts may be the wrong way round in some frames; nothing if none turns abruptly."""
     if turns is None or not turns.parts:
         return []
-    several = len(turns.parts) > 1
-    parts = f"parts {listed(turns.parts)} turn" if several else f"part {turns.parts[0]} turns"
-    frames = f"frame{'s' if len(turns.frames) > 1 else ''} {listed(turns.frames)}"
-    they = "they" if several else "it"
+    turn, they = ("turn", "they") if len(turns.parts) > 1 else ("turns", "it")
+    parts, frames = listed("part", turns.parts), listed("frame", turns.frames)
     return [
-        f"Abrupt turns: {parts} much faster than anything else about {frames}; before or after {they} may be learned the "
-        "wrong way round. Look at these frames; another --seed may do better."
+        f"Abrupt turns: {parts} {turn} much faster than anything else about {frames}; before or after {they} may be learned "
+        "the wrong way round. Look at these frames; another --seed may do better."
     ]
 
 
-def listed(numbers: Sequence[int]) -> str:
-    """1, 2 and 3; of many only the first ones."""
-    shown = [str(n) for n in numbers[:LISTED]]
-    last = f"{len(numbers) - LISTED} more" if len(numbers) > LISTED else shown.pop()
-    return " and ".join([", ".join(shown), last]) if shown else last
+def listed(what: str, numbers: Sequence[int]) -> str:
+    """`part 1`, `parts 1, 2 and 3`; of many only the first ones."""
+    *shown, last = map(str, numbers)
+    if len(shown) >= LISTED:
+        shown, last = shown[:LISTED], f"{len(numbers) - LISTED} more"
+    return f"{what}s {', '.join(shown)} and {last}" if shown else f"{what} {last}"
 
 
 def joint_notes(error: JointError | None) -> list[str]:

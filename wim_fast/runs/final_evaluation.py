@@ -37,7 +37,7 @@ class FinalEvaluation:
 
     groups: dict[str, dict[str, float]]
     unconfirmed: Unconfirmed | None
-    turns: AbruptTurns | None
+    abrupt_turns: AbruptTurns | None
     joint_error: JointError | None
 
 
@@ -95,8 +95,8 @@ def write_final_evaluation(evaluation: FinalEvaluation, step: int, folder: RunFo
     content: dict[str, object] = {"step": step, **groups}
     if evaluation.unconfirmed is not None:
         content["unconfirmed"] = evaluation.unconfirmed._asdict()
-    if evaluation.turns is not None:
-        content["abrupt_turns"] = evaluation.turns._asdict()
+    if evaluation.abrupt_turns is not None:
+        content["abrupt_turns"] = evaluation.abrupt_turns._asdict()
     if evaluation.joint_error is not None:
         content["joints"] = evaluation.joint_error.to_dict()
     write_atomic(folder.evaluation, json.dumps(content, indent=1).encode())

@@ -184,7 +184,7 @@ def show_result(trained: Trained, folder: RunFolder, console: Console) -> None:
     say_table(metrics_table(evaluation.groups), console)
     if evaluation.unconfirmed is not None:
         say(turntable_note(evaluation.unconfirmed), console)
-    for note in turn_notes(evaluation.turns):
+    for note in turn_notes(evaluation.abrupt_turns):
         say(note, console)
     if error := evaluation.joint_error:
         say(f"joint error {100 * error.error:.2f} % of the object's extent (A.10)", console)
