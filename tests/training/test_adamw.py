@@ -1,8 +1,10 @@
 import copy
 
+import numpy as np
 import pytest
 import torch
 
+from wim_fast.processes import torch_on_one_thread
 from wim_fast.training.adamw import AdamW
 
 
@@ -40,6 +42,43 @@ def test_steps_and_state_are_those_of_torch():
     for number in state:
         assert state[number].keys() == wanted[number].keys()
         assert all(torch.equal(state[number][name], wanted[number][name]) for name in state[number])
+
+
+def multiplies_denormals():
+    return float(np.float32(1e-38) * np.float32(0.01)) != 0
+
+
+def test_moments_that_shrink_for_ever_end_at_zero():
+    """In torch's own the mean ends at 6e-45, for good, and such floats are slow."""
+    if not torch.set_flush_denormal(False):
+        pytest.skip("the processor does not flush denormals")
+    ours, theirs = (torch.nn.Parameter(torch.ones(40)) for _ in range(2))
+    optimizers = (
+        AdamW([{"params": [ours]}], eps=1e-12),
+        torch.optim.AdamW([theirs], eps=1e-12, weight_decay=0, fused=True),
+    )
+    with torch_on_one_thread():
+        for step in range(1000):
+            for optimizer, parameter in zip(optimizers, (ours, theirs), strict=True):
+                parameter.grad = torch.full((40,), 1e-6 if step == 0 else 0.0)
+                optimizer.step()
+    ours_mean, their_mean = (o.state[p]["exp_avg"] for o, p in zip(optimizers, (ours, theirs), strict=True))
+    assert torch.all(ours_mean == 0)
+    assert torch.all((their_mean > 0) & (their_mean < 1e-40))
+    assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+def test_denormals_elsewhere_stay_as_they_were(flushed):
+    if not torch.set_flush_denormal(flushed):
+        pytest.skip("the processor does not flush denormals")
+    try:
+        values = parameters()
+        with torch_on_one_thread():
+            three_steps(make(AdamW, *values), values)
+        assert multiplies_denormals() != flushed
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def test_gradients_are_divided_first():
