@@ -27,6 +27,6 @@ def train_tiny_run(folder: Path, *more: str) -> TinyRun:
     """An ellipsoid that moves along x, trained on 4 of 6 cameras and the first 10 of 14 frames in seconds; `more` flags."""
     scene, run = folder / "recording", folder / "run"
     write_scene(scene, frames=FRAMES, eyes=ring(6), width=SIZE, solid="ellipsoid")
-    settings = flags(scene=scene, output=run, iterations=150, rays_per_image=48, frames=f"0:{TRAINED_FRAMES}")
+    settings = flags(scene=scene, output=run, iterations=150, rays_per_image=24, frames=f"0:{TRAINED_FRAMES}")
     assert main(["train", *settings, "--train-cameras", *map(str, TRAINED), *more]) == 0
     return TinyRun(run, scene)

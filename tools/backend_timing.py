@@ -191,7 +191,7 @@ def paper_results(subject: Subject, repeats: int) -> Results:
 
 def draw(trainer: Trainer, generator: torch.Generator) -> Batch:
     """A batch of all frames and cameras alike."""
-    images, drawn, device = trainer.images, trainer.config.for_masks(), trainer.backend.device
+    images, drawn, device = trainer.images, trainer.config.render, trainer.backend.device
     frame, camera = (
         torch.randint(count, (drawn.images_per_step,), generator=generator, device=device)
         for count in (images.num_frames, images.num_cameras)

@@ -52,7 +52,7 @@ def thousand_rays_per_second(subject: Subject, steps: int) -> float:
     start = clock()
     for _ in range(steps):
         trainer.train_step()
-    drawn = trainer.config.for_masks()
+    drawn = trainer.config.render
     return steps * drawn.images_per_step * drawn.rays_per_image / (clock() - start) / 1e3
 
 

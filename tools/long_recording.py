@@ -175,7 +175,7 @@ def drawing(trainer: Any, clock: Any, repeats: int = 200) -> float:
     """Seconds per step for what a step takes from the images: pixels of rays, and the losses of silhouettes."""
     import torch
 
-    drawn, sampling, images = trainer.config.for_masks(), trainer.config.sampling, trainer.images
+    drawn, sampling, images = trainer.config.render, trainer.config.sampling, trainer.images
     projection = images.cameras.projection()
     generator = torch.Generator(images.device).manual_seed(1)
     seconds = 0.0

@@ -35,8 +35,6 @@ class ForMasks(NamedTuple):
     ray_spread: float
     pyramid: bool
     inv_s_pixels: float
-    images_per_step: int
-    rays_per_image: int
     final_lr_share: float
     growth_end: float
 
@@ -46,8 +44,6 @@ FOR_EXACT = ForMasks(
     ray_spread=0.5,
     pyramid=True,
     inv_s_pixels=4.0,
-    images_per_step=16,
-    rays_per_image=64,
     final_lr_share=0.01,
     growth_end=0.25,
 )
@@ -56,8 +52,6 @@ FOR_FILM = ForMasks(
     ray_spread=1.0,
     pyramid=False,
     inv_s_pixels=2.0,
-    images_per_step=8,
-    rays_per_image=128,
     final_lr_share=0.05,
     growth_end=0.4,
 )
@@ -274,7 +268,7 @@ class SamplingConfig:
     eikonal_tap: float = field(
         0.002, "distance of the differences that make the gradient, world units", minimum=1e-6, maximum=0.1
     )
-    core_points: int = field(64, "points per image of the hull loss", minimum=1, maximum=2**16)
+    core_points: int = field(32, "points per image of the hull loss", minimum=1, maximum=2**16)
     core_depth: float = field(
         0.05,
         "depth in the visual hull from which a point must be in the object, world units",
@@ -287,9 +281,9 @@ class SamplingConfig:
     void_points: int = field(
         64, "points of the loss that empties what no camera judges", minimum=1, maximum=2**20
     )
-    surface_points: int = field(16, "points per part of the silhouette loss", minimum=1, maximum=2**12)
+    surface_points: int = field(8, "points per part of the silhouette loss", minimum=1, maximum=2**12)
     mask_pixels: int = field(
-        64, "mask pixels per image of the silhouette and part centre losses", minimum=1, maximum=2**14
+        32, "mask pixels per image of the silhouette and part centre losses", minimum=1, maximum=2**14
     )
     dead_zone: float = field(
         3 / 512,
@@ -405,12 +399,8 @@ class OptimizerConfig:
 class RenderConfig:
     """How images are sampled."""
 
-    images_per_step: int | None = field(
-        None, "images per training step; none: 16 where masks are exact, else 8", minimum=1, maximum=4096
-    )
-    rays_per_image: int | None = field(
-        None, "rays per image and step; none: 64 where masks are exact, else 128", minimum=1, maximum=2**16
-    )
+    images_per_step: int = field(32, "images per training step", minimum=1, maximum=4096)
+    rays_per_image: int = field(32, "rays per image and step", minimum=1, maximum=2**16)
     inv_s_pixels: float | None = field(
         None,
         "final sharpness s of the surface, in 1 / size of a pixel at the object; none: 4 where masks are exact, else 2",
@@ -463,6 +453,7 @@ class BaselineConfig:
     lr_baseline: float | None = field(
         None, "learning rate of a baseline; none: 5e-4 of kundu, 1e-3 of schmidtke", above=0, maximum=10
     )
+    baseline_images: int = field(16, "whole images per step of a baseline", minimum=1, maximum=4096)
     baseline_width: int = field(256, "width of a baseline's network of time", minimum=1, maximum=4096)
     outline_weight: float = field(
         1.0, "kundu: weight of the squared error of the mask", minimum=0, maximum=1e6

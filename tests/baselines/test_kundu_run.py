@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def arguments(folder: Path, run: Path, *more: str) -> list[str]:
     command = ["train", "--scene", str(folder / "scene"), "--output", str(run), "--frames", "0:12"]
     command += ["--method", "kundu", "--template", str(folder / "template.npz"), "--log-every", "10"]
-    command += ["--iterations", str(STEPS), "--images-per-step", "4", "--lr-baseline", "0.01"]
+    command += ["--iterations", str(STEPS), "--baseline-images", "4", "--lr-baseline", "0.01"]
     return [*command, "--train-cameras", "0", "1", "2", "3", "--threads", "1", *more]
 
 

@@ -42,7 +42,7 @@ def arguments(files: tuple[Path, Path], run: Path, *more: str) -> list[str]:
     scene, template = files
     given = ["--scene", scene, "--output", run, "--method", "schmidtke", "--template", template]
     views = ["--train-cameras", *"0123", "--frames", "0:6"]
-    settings = ["--iterations", STEPS, "--images-per-step", 4, "--lr-baseline", 5e-3, "--warmup-steps", 5]
+    settings = ["--iterations", STEPS, "--baseline-images", 4, "--lr-baseline", 5e-3, "--warmup-steps", 5]
     still = ["--perceptual", "pyramid", "--log-every", 10, "--threads", 1]
     return list(map(str, ["train", *given, *views, *settings, *still, *more]))
 

@@ -76,7 +76,7 @@ class BaselineTrainer:
 
     def train_step(self) -> StepReport:
         """One iteration: images, losses, gradients, clipping, update."""
-        config, count, device = self.config, self.config.for_masks().images_per_step, self.backend.device
+        config, count, device = self.config, self.config.baseline.baseline_images, self.backend.device
         camera = torch.randint(self.images.num_cameras, (count,), generator=self.generator, device=device)
         frame = self._draw_frames(count)
         batch = self.images.batch(camera, frame, self.progress)

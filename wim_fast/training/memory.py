@@ -39,8 +39,7 @@ def parameter_count(config: Config) -> int:
 def step_bytes(config: Config) -> int:
     """What a step computes: samples that are marched and decoded, poses, points of the losses. About right."""
     render, sampling, model = config.render, config.sampling, config.model
-    drawn = config.for_masks()
-    images, rays = drawn.images_per_step, drawn.images_per_step * drawn.rays_per_image
+    images, rays = render.images_per_step, render.images_per_step * render.rays_per_image
     decoded = rays * render.decoded_per_ray + 4 * sampling.eikonal_points + 9 * sampling.void_points
     per_sample = 100 + KEPT * (32 + model.decoder_width * model.decoder_layers)
     per_image = (

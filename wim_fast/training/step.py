@@ -56,7 +56,7 @@ def training_losses(
     Nothing in it waits for a GPU, so that it can be recorded. Without `corrections` cameras are as given; `room`: the rows
     of the arrays of samples.
     """
-    drawn, weights, sampling = config.for_masks(), config.loss, shared_sampling(config.sampling, processes)
+    drawn, weights, sampling = config.render, config.loss, shared_sampling(config.sampling, processes)
     device, inv_s, masks = backend.device, now.inv_s, images.silhouettes.masks
 
     # data; all processes draw the same images, and each takes its share

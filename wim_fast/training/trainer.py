@@ -47,7 +47,7 @@ class Trainer:
     def __init__(
         self, scene: Scene, config: Config, iterations: int, backend: Backend, processes: Processes = ALONE
     ) -> None:
-        drawn = config.for_masks()
+        drawn = config.render
         if drawn.images_per_step % processes.count:
             problem = f"{drawn.images_per_step} images cannot be shared by {processes.count} processes"
             raise UserError("--images-per-step", problem, "give a multiple of the number of processes")
