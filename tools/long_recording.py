@@ -175,13 +175,13 @@ def drawing(trainer: Any, clock: Any, repeats: int = 200) -> float:
     """Seconds per step for what a step takes from the images: pixels of rays, and the losses of silhouettes."""
     import torch
 
-    drawn, sampling, images = trainer.config.render, trainer.config.sampling, trainer.images
+    render, sampling, images = trainer.config.render, trainer.config.sampling, trainer.images
     projection = images.cameras.projection()
     generator = torch.Generator(images.device).manual_seed(1)
     seconds = 0.0
     for _ in range(repeats):
         camera, frame = (
-            torch.randint(n, (drawn.images_per_step,), generator=generator)
+            torch.randint(n, (render.images_per_step,), generator=generator)
             for n in (images.num_cameras, images.num_frames)
         )
         with torch.no_grad():
@@ -190,7 +190,7 @@ def drawing(trainer: Any, clock: Any, repeats: int = 200) -> float:
         uniform = torch.rand(len(frame), sampling.mask_pixels, generator=generator)
         seen = camera, frame, projection, images.silhouettes.masks
         start = clock()
-        images.draw(camera, frame, drawn.rays_per_image, generator, trainer.backend)
+        images.draw(camera, frame, render.rays_per_image, generator, trainer.backend)
         trainer.backend.silhouette_losses(*posed, direction, uniform, *seen, sampling.dead_zone)
         seconds += clock() - start
     return seconds / repeats

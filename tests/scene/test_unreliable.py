@@ -48,9 +48,7 @@ def repainted(scene, seed):
 
 def terms_and_gradients(scene):
     """{term: its value and its gradients} of one step, all frames in, with all terms."""
-    config = config_module.load_config(
-        None, {"parts": 4, "iterations": 50, "rays_per_image": 32, "pose_width": 16}
-    )
+    config = config_module.load_config(None, {"parts": 4, "iterations": 50, "pose_width": 16})
     trainer = Trainer(scene, config, 50, select_backend("torch"))
     now = schedule.values_at(40, 0.8, 4, trainer.sharpness, config)
     values = schedule.ScheduleValues.of(torch.tensor(now, device=trainer.images.device))

@@ -11,6 +11,21 @@ import torch
 from torch import Tensor
 
 
+@contextmanager
+def _without_denormals() -> Iterator[None]:
+    """Floats under 1.2e-38 are 0 on the calling thread, the only one that steps (`torch_on_one_thread`), where it can.
+
+    The mean of the gradients of a feature that no ray reads any more shrinks by a tenth a step, to 6e-45, where it is
+    rounded to itself for good. Arithmetic with such floats takes many times as long.
+    """
+    before = bool(np.float32(1e-38) * np.float32(0.01) == 0)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
+
+
 class AdamW:
     """Steps and state are those of `torch.optim.AdamW(fused=True)`, to the bit, but for moments under 1.2e-38: they are 0.
 
@@ -37,6 +52,7 @@ class AdamW:
         self.state: dict[Tensor, dict[str, Tensor]] = {}
 
     @torch.no_grad()
+    @_without_denormals()
     def step(self) -> None:
         """Change every parameter that has a gradient."""
         changed = [[p for p in group["params"] if p.grad is not None] for group in self.param_groups]
@@ -49,12 +65,11 @@ class AdamW:
             states = [self.state[p] for p in parameters]
             means, squares, steps = ([s[name] for s in states] for name in ("exp_avg", "exp_avg_sq", "step"))
             beta1, beta2 = group["betas"]
-            with _without_denormals():
-                torch._fused_adamw_(
-                    parameters, [p.grad for p in parameters], means, squares, [], steps, lr=group["lr"], beta1=beta1,
-                    beta2=beta2, weight_decay=group["weight_decay"], eps=group["eps"], amsgrad=False, maximize=False,
-                    grad_scale=group["grad_scale"],
-                )  # fmt: skip
+            torch._fused_adamw_(
+                parameters, [p.grad for p in parameters], means, squares, [], steps, lr=group["lr"], beta1=beta1, beta2=beta2,
+                weight_decay=group["weight_decay"], eps=group["eps"], amsgrad=False, maximize=False,
+                grad_scale=group["grad_scale"],
+            )  # fmt: skip
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -96,21 +111,6 @@ class AdamW:
                 "exp_avg_sq": torch.zeros_like(parameter),
             }
         return self.state[parameter]
-
-
-@contextmanager
-def _without_denormals() -> Iterator[None]:
-    """Floats under 1.2e-38 are 0 on the calling thread, the only one that steps (`torch_on_one_thread`), where it can.
-
-    The mean of the gradients of a feature that no ray reads any more shrinks by a tenth a step, to 6e-45, where it is
-    rounded to itself for good. Arithmetic with such floats takes many times as long.
-    """
-    before = bool(np.float32(1e-38) * np.float32(0.01) == 0)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)
 
 
 def _restored(kept: dict[str, Any], parameter: Tensor) -> dict[str, Tensor]:

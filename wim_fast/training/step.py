@@ -56,12 +56,12 @@ def training_losses(
     Nothing in it waits for a GPU, so that it can be recorded. Without `corrections` cameras are as given; `room`: the rows
     of the arrays of samples.
     """
-    drawn, weights, sampling = config.render, config.loss, shared_sampling(config.sampling, processes)
+    render, weights, sampling = config.render, config.loss, shared_sampling(config.sampling, processes)
     device, inv_s, masks = backend.device, now.inv_s, images.silhouettes.masks
 
     # data; all processes draw the same images, and each takes its share
-    frame = schedule.draw_frames(drawn.images_per_step, now, config.schedule, generator)
-    camera = torch.randint(images.num_cameras, (drawn.images_per_step,), generator=generator, device=device)
+    frame = schedule.draw_frames(render.images_per_step, now, config.schedule, generator)
+    camera = torch.randint(images.num_cameras, (render.images_per_step,), generator=generator, device=device)
     frame, camera = processes.share(frame), processes.share(camera)
     learned = None if corrections is None else corrections()
     if learned is None:
@@ -72,7 +72,7 @@ def training_losses(
         moment = frame + lateness
     # ellipsoids are not the shape: they lead the parts, but would mislead the cameras
     projection = images.projection if learned is None else cameras.projection()
-    batch = images.draw(camera, frame, drawn.rays_per_image, generator, backend, cameras, now.level)
+    batch = images.draw(camera, frame, render.rays_per_image, generator, backend, cameras, now.level)
     num_rays = len(batch.alpha)
 
     # rendering: samples along the rays, less those that would not show; taps round some of them for the losses of shape;
@@ -116,7 +116,7 @@ def training_losses(
     if learned is not None:
         seen = (seen.view(len(camera), -1, 3) @ color.transpose(1, 2)).view(-1, 3)
     filmed = batch.rgb, batch.alpha, batch.weight
-    counted = drawn.rays_per_image, batch.even
+    counted = render.rays_per_image, batch.even
     image = backend.image_losses(seen, rendered.opacity, *filmed, background, now.doubt, *counted)
     terms = {"photo": image.photo, "mask": image.mask}
 
