@@ -74,15 +74,7 @@ def blank_overview(monkeypatch):
 
 
 @pytest.fixture
-def without_seams(monkeypatch):
-    """Bodies found at checkpoints have their joints where ellipsoids are near each other."""
-    from tiny_run import leave_out_seams
-
-    leave_out_seams(monkeypatch)
-
-
-@pytest.fixture
-def bare_training(monkeypatch, without_seams):
+def bare_training(monkeypatch):
     """`wim-fast train` draws empty previews and measures nothing at its end: both take longer than a tiny training."""
     from wim_fast.runs.final_evaluation import FinalEvaluation
 

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from tiny_scene import ring, write_scene
 
@@ -37,11 +36,6 @@ def tiny_scene(folder: Path) -> Path:
     """Six frames of an ellipsoid, five cameras round it."""
     write_scene(folder, frames=6, eyes=ring(5), width=24, solid="ellipsoid")
     return folder
-
-
-def leave_out_seams(patch: pytest.MonkeyPatch) -> None:
-    """From what a checkpoint writes of bodies: finding them takes longer than ten tiny steps."""
-    patch.setattr("wim_fast.posing.bodies.sequence.find_seams", lambda *_: None)
 
 
 def start(*arguments: str | Path) -> subprocess.Popen[str]:

@@ -24,8 +24,6 @@ from wim_fast.training.checkpoint import FORMAT_VERSION, TrainedOn, load_checkpo
 from wim_fast.training.run_folder import RunFolder
 from wim_fast.training.trainer import Trainer
 
-pytestmark = pytest.mark.usefixtures("without_seams")
-
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
@@ -105,6 +103,7 @@ def test_the_trajectory_is_in_the_units_of_the_files(run, scene):
     with torch.no_grad():
         rotation, translation = (x.numpy() for x in trainer.model.trajectory(torch.arange(6)))
     axes, joints = trainer.model.semi_axes.detach().numpy(), trainer.model.joints
+    folder.write_results(trainer, trained_on(scene))
     with np.load(folder.trajectory) as data:
         bodies = data["body_of_part"].max() + 1
         assert {key: value.shape for key, value in data.items()} == {
@@ -127,6 +126,17 @@ def test_the_trajectory_is_in_the_units_of_the_files(run, scene):
             Motion(rotation, scale * translation), scale * axes, data["edges"], joints.edge_candidates.numpy()
         )
         np.testing.assert_allclose(data["joint_position"], expected, atol=1e-6)
+
+
+def test_results_are_of_the_newest_checkpoint_or_not_there(run, scene):
+    """Training that goes on has none until it ends or stops: they take longer than a checkpoint."""
+    folder, trainer = run
+    folder.write_results(trainer, trained_on(scene))
+    folder.cameras.write_text("{}")
+    trainer.train_step()
+    folder.save(trainer, trained_on(scene))
+    assert not folder.trajectory.exists()
+    assert not folder.cameras.exists()
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_and_no_unfinished_file(run, scene, monkeypatch):

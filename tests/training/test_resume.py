@@ -12,7 +12,6 @@ from tiny_run import (
     SETTINGS,
     differences,
     flags,
-    leave_out_seams,
     newest_checkpoint,
     start,
     tiny_scene,
@@ -37,9 +36,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def uninterrupted(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "uninterrupted"
-    with pytest.MonkeyPatch.context() as patch:
-        leave_out_seams(patch)
-        assert main(arguments(scene, run)) == 0
+    assert main(arguments(scene, run)) == 0
     return run
 
 

@@ -181,6 +181,7 @@ def rescued(trainer: Learner, folder: RunFolder, trained_on: TrainedOn) -> UserE
     try:
         beside.create(to_yaml(trainer.config))
         beside.save(trainer, trained_on)
+        beside.write_results(trainer, trained_on)
     except OSError as error:
         return disk_error(error, beside)
     remedy = f"it can go on from there: {resume_command(beside)}"

@@ -2,8 +2,8 @@
 
 RUN/config.yaml         every setting, resolved: cameras, coordinate_scale; in the end, pace
 RUN/checkpoints/        step_00001000.pt, the newest few
-RUN/cameras.json        the cameras as they were found, and what changed
-RUN/trajectory.npz      poses and joints, in the units of the scene's files
+RUN/trajectory.npz      poses and joints, in the units of the scene's files; once training has ended or stopped
+RUN/cameras.json        the cameras as they were found, and what changed; likewise
 RUN/machine.json        what it ran on, and by which version
 RUN/metrics.jsonl       a line every `log_every` steps
 RUN/events.*            the same for TensorBoard
@@ -152,13 +152,17 @@ class RunFolder:
             raise UserError(self.path, "has no checkpoint", "train it first: wim-fast train")
 
     def save(self, trainer: Learner, trained_on: TrainedOn) -> Path:
-        """A checkpoint and the result files at this step; older checkpoints go. Raises OSError, and FolderGone."""
+        """A checkpoint of this step; older ones go, and what was written of another step. Raises OSError, and FolderGone."""
         self.check_there()
         path = self.checkpoints / f"step_{trainer.step:08d}.pt"
         save_checkpoint(path, trainer, trained_on)
+        for old in (self.trajectory, self.cameras, *self.all_checkpoints()[:-KEPT]):
+            old.unlink(missing_ok=True)
+        return path
+
+    def write_results(self, trainer: Learner, trained_on: TrainedOn) -> None:
+        """trajectory.npz and cameras.json; bodies take as long as hundreds of steps. Raises OSError, and FolderGone."""
+        self.check_there()
         files = trainer.result_files(trained_on.frame_ids, trained_on.coordinate_scale)
         for name, content in files.items():
             write_atomic(self.path / name, content)
-        for old in self.all_checkpoints()[:-KEPT]:
-            old.unlink(missing_ok=True)
-        return path

@@ -52,7 +52,7 @@ def test_a_part_astray_takes_no_more_memory() -> None:
 def test_a_union_that_swells_takes_no_more_memory() -> None:
     """Far smoother than the ellipsoids are large; a grid of cells as fine as usual is refused."""
     config = ModelConfig(parts=3, hash_log2_entries=6, decoder_width=16, initial_union_sharpness=0.1)
-    model, motion, backend = ArticulatedModel(config, 2), in_a_row(0.0, 2), select_backend("torch")
+    model, motion, backend = ArticulatedModel(config, 2), in_a_row(0.0, 2), select_backend("numba")
     model.start_at(*(torch.from_numpy(x).float() for x in (motion.rotation[1], motion.translation[1], AXES)))
     find_seams(model.requires_grad_(False), motion, backend)
     posed = posed_at(model, motion, 0)
