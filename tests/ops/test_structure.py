@@ -47,7 +47,7 @@ def case(frames, parts, seed=0):
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize(("frames", "parts"), [(3, 1), (1, 2), (2, 5)])
+@pytest.mark.parametrize(("frames", "parts"), [(3, 1), (1, 2), (2, 5), (7, 20)])
 def test_kernel_is_the_reference(frames, parts, kernel, empty_is_nan):
     results = []
     for backend in ("torch", kernel):
@@ -78,14 +78,14 @@ def brute_force(rotation, translation, semi_axes):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("parts", [1, 3])
-def test_running_means(parts, backend):
+@pytest.mark.parametrize(("frames", "parts"), [(2, 1), (2, 3), (11, 4)])
+def test_running_means(frames, parts, backend):
     """The first step sets them, each later one moves them by the rate; far from the origin too."""
     observe = operation(backend, "structure", "observe_distances")
     state = torch.zeros(parts, parts, 6, 6), torch.zeros(parts, parts), torch.tensor(0)
     pairs = centers = None
     for step in range(2):
-        rotation, translation, semi_axes = posed_ellipsoids(2, parts, seed=step)[:3]
+        rotation, translation, semi_axes = posed_ellipsoids(frames, parts, seed=step)[:3]
         translation = translation + 5.0
         observe(rotation, translation, semi_axes, *state, SHARE, RATE)
         new_pairs, new_centers = brute_force(rotation, translation, semi_axes)
