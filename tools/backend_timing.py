@@ -191,12 +191,12 @@ def paper_results(subject: Subject, repeats: int) -> Results:
 
 def draw(trainer: Trainer, generator: torch.Generator) -> Batch:
     """A batch of all frames and cameras alike."""
-    images, draws, device = trainer.images, trainer.config.draws(), trainer.backend.device
+    images, render, device = trainer.images, trainer.config.render, trainer.backend.device
     frame, camera = (
-        torch.randint(count, (draws.images_per_step,), generator=generator, device=device)
+        torch.randint(count, (render.images_per_step,), generator=generator, device=device)
         for count in (images.num_frames, images.num_cameras)
     )
-    return images.draw(camera, frame, draws.rays_per_image, generator, trainer.backend)
+    return images.draw(camera, frame, render.rays_per_image, generator, trainer.backend)
 
 
 def growth_results(subject: Subject, args: argparse.Namespace, images: int) -> Results:

@@ -52,8 +52,8 @@ def thousand_rays_per_second(subject: Subject, steps: int) -> float:
     start = clock()
     for _ in range(steps):
         trainer.train_step()
-    draws = trainer.config.draws()
-    return steps * draws.images_per_step * draws.rays_per_image / (clock() - start) / 1e3
+    render = trainer.config.render
+    return steps * render.images_per_step * render.rays_per_image / (clock() - start) / 1e3
 
 
 @contextmanager

@@ -175,22 +175,22 @@ def drawing(trainer: Any, clock: Any, repeats: int = 200) -> float:
     """Seconds per step for what a step takes from the images: pixels of rays, and the losses of silhouettes."""
     import torch
 
-    draws, sampling, images = trainer.config.draws(), trainer.config.sampling, trainer.images
+    render, sampling, images = trainer.config.render, trainer.config.sampling, trainer.images
     projection = images.cameras.projection()
     generator = torch.Generator(images.device).manual_seed(1)
     seconds = 0.0
     for _ in range(repeats):
         camera, frame = (
-            torch.randint(n, (draws.images_per_step,), generator=generator)
+            torch.randint(n, (render.images_per_step,), generator=generator)
             for n in (images.num_cameras, images.num_frames)
         )
         with torch.no_grad():
             posed = trainer.model.pose(frame.float(), trainer.backend)[:3]
-        direction = torch.randn(len(posed[2]), draws.surface_points, 3, generator=generator)
-        uniform = torch.rand(len(frame), draws.mask_pixels, generator=generator)
+        direction = torch.randn(len(posed[2]), sampling.surface_points, 3, generator=generator)
+        uniform = torch.rand(len(frame), sampling.mask_pixels, generator=generator)
         seen = camera, frame, projection, images.silhouettes.masks
         start = clock()
-        images.draw(camera, frame, draws.rays_per_image, generator, trainer.backend)
+        images.draw(camera, frame, render.rays_per_image, generator, trainer.backend)
         trainer.backend.silhouette_losses(*posed, direction, uniform, *seen, sampling.dead_zone)
         seconds += clock() - start
     return seconds / repeats

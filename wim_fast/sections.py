@@ -9,9 +9,8 @@ method, sizes of blocks and caches) is a constant of the module that needs it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from wim_fast.errors import UserError
 from wim_fast.ops.backend import BACKENDS
@@ -56,21 +55,6 @@ FOR_FILM = ForMasks(
     final_lr_share=0.05,
     growth_end=0.4,
 )
-
-
-class Draws(NamedTuple):
-    """Settings that the length of a film decides: how many images a step draws, and how much of each and of its poses."""
-
-    images_per_step: int
-    rays_per_image: int
-    core_points: int
-    mask_pixels: int
-    surface_points: int
-
-
-LONG = 120  # frames: a longer film has twice as many images in a step, and half as much of each
-OF_SHORT = Draws(images_per_step=32, rays_per_image=32, core_points=32, mask_pixels=32, surface_points=8)
-OF_LONG = Draws(images_per_step=64, rays_per_image=16, core_points=16, mask_pixels=16, surface_points=4)
 
 
 @dataclass(frozen=True)
@@ -284,9 +268,7 @@ class SamplingConfig:
     eikonal_tap: float = field(
         0.002, "distance of the differences that make the gradient, world units", minimum=1e-6, maximum=0.1
     )
-    core_points: int | None = field(
-        None, "points per image of the hull loss; none: 32, of long films 16", minimum=1, maximum=2**16
-    )
+    core_points: int = field(32, "points per image of the hull loss", minimum=1, maximum=2**16)
     core_depth: float = field(
         0.05,
         "depth in the visual hull from which a point must be in the object, world units",
@@ -299,14 +281,9 @@ class SamplingConfig:
     void_points: int = field(
         64, "points of the loss that empties what no camera judges", minimum=1, maximum=2**20
     )
-    surface_points: int | None = field(
-        None, "points per part of the silhouette loss; none: 8, of long films 4", minimum=1, maximum=2**12
-    )
-    mask_pixels: int | None = field(
-        None,
-        "mask pixels per image of the silhouette and part centre losses; none: 32, of long films 16",
-        minimum=1,
-        maximum=2**14,
+    surface_points: int = field(8, "points per part of the silhouette loss", minimum=1, maximum=2**12)
+    mask_pixels: int = field(
+        32, "mask pixels per image of the silhouette and part centre losses", minimum=1, maximum=2**14
     )
     dead_zone: float = field(
         3 / 512,
@@ -422,16 +399,8 @@ class OptimizerConfig:
 class RenderConfig:
     """How images are sampled."""
 
-    images_per_step: int | None = field(
-        None,
-        f"images per training step; none: {OF_SHORT.images_per_step}, or {OF_LONG.images_per_step} of long films, of more "
-        f"than {LONG} frames",
-        minimum=1,
-        maximum=4096,
-    )
-    rays_per_image: int | None = field(
-        None, "rays per image and step; none: 32, of long films 16", minimum=1, maximum=2**16
-    )
+    images_per_step: int = field(32, "images per training step", minimum=1, maximum=4096)
+    rays_per_image: int = field(32, "rays per image and step", minimum=1, maximum=2**16)
     inv_s_pixels: float | None = field(
         None,
         "final sharpness s of the surface, in 1 / size of a pixel at the object; none: 4 where masks are exact, else 2",
@@ -551,19 +520,11 @@ class Config:
 
     def for_masks(self, exact: bool = False) -> ForMasks:
         """What masks decide, where it is left open. Baselines have all frames in when the paper's do (A.5)."""
+        given = {name: SETTINGS[name].of(self) for name in ForMasks._fields}
         usual = FOR_EXACT if exact else FOR_FILM
         if self.baseline.method != OURS:
             usual = usual._replace(growth_end=FOR_FILM.growth_end)
-        return usual._replace(**self._given(ForMasks._fields))
-
-    def draws(self, frames: int = 0) -> Draws:
-        """What a step draws, where it is left open of a film of so many frames."""
-        return (OF_LONG if frames > LONG else OF_SHORT)._replace(**self._given(Draws._fields))
-
-    def _given(self, names: Sequence[str]) -> dict[str, Any]:
-        """Those of some settings that are not left open."""
-        values = {name: SETTINGS[name].of(self) for name in names}
-        return {name: value for name, value in values.items() if value is not None}
+        return usual._replace(**{name: value for name, value in given.items() if value is not None})
 
 
 SETTINGS: dict[str, Setting] = declared_settings(Config)

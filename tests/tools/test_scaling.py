@@ -23,3 +23,4 @@ def test_all_processes_draw_as_many_points_as_one():
     whole, part = SamplingConfig(), shared_sampling(SamplingConfig(), Processes(1, 4))
     assert 4 * part.eikonal_points == whole.eikonal_points
     assert 4 * part.void_points == whole.void_points
+    assert part.core_points == whole.core_points  # of each image

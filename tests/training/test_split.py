@@ -44,19 +44,6 @@ def test_baselines_keep_the_papers_course_of_frames():
     assert replace(Config(), growth_end=0.3).for_masks(exact=True).growth_end == 0.3
 
 
-def test_a_long_film_has_more_images_in_a_step_and_less_of_each(tmp_path):
-    """As many rays and points in all; what is asked for stays as it is."""
-    short, long = (Config().draws(frames) for frames in (120, 121))
-    assert long.images_per_step == 2 * short.images_per_step
-    for name in ("rays_per_image", "core_points", "mask_pixels", "surface_points"):
-        assert 2 * getattr(long, name) == getattr(short, name)
-    scene = write_scene(tmp_path / "scene", eyes=ring(3), frames=125, width=12).path
-    asked = load_config(overrides={"scene": str(scene), "parts": 2, "rays_per_image": 7})
-    assert read_split(asked).config.draws() == long._replace(rays_per_image=7)
-    first = replace(asked, frames="0:120")
-    assert read_split(first).config.draws() == short._replace(rays_per_image=7)
-
-
 def test_frames_cannot_begin_to_be_added_after_all_are_in(scene):
     """Where masks are exact all are in sooner than a configuration alone could tell."""
     with pytest.raises(UserError, match=r"growth_start 0\.3 is after growth_end 0\.25"):

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError("--view", "shows parts, which a baseline has not", "leave it out")
     if args.view is not None and local_rank() == 0:
         check_viewer(HOST, args.view)
-    count = wanted_processes(args.processes, config.draws().images_per_step)
+    count = wanted_processes(args.processes, config.render.images_per_step)
     use_threads(args.threads or (max(1, cores() // count) if count > 1 else None))
     observer = TerminalObserver(console, args.view)
     with companions(count, args.argv):

@@ -38,14 +38,14 @@ def parameter_count(config: Config) -> int:
 
 def step_bytes(config: Config) -> int:
     """What a step computes: samples that are marched and decoded, poses, points of the losses. About right."""
-    render, sampling, model, draws = config.render, config.sampling, config.model, config.draws()
-    images, rays = draws.images_per_step, draws.images_per_step * draws.rays_per_image
+    render, sampling, model = config.render, config.sampling, config.model
+    images, rays = render.images_per_step, render.images_per_step * render.rays_per_image
     decoded = rays * render.decoded_per_ray + 4 * sampling.eikonal_points + 9 * sampling.void_points
     per_sample = 100 + KEPT * (32 + model.decoder_width * model.decoder_layers)
     per_image = (
         KEPT * (model.pose_width * model.pose_layers + 9 * model.num_parts)
-        + 16 * model.num_parts * draws.surface_points
-        + 16 * (draws.mask_pixels + draws.core_points)
+        + 16 * model.num_parts * sampling.surface_points
+        + 16 * (sampling.mask_pixels + sampling.core_points)
     )
     merged = sampling.merge_frames * 27 * model.num_parts
     structure = (7 * model.num_parts) ** 2 * KEPT

@@ -114,7 +114,6 @@ def read_split(config: Config) -> Split:
         test_cameras=test or None,
         coordinate_scale=scene.coordinate_scale,
         **config.for_masks(tells_outlines(recording, config))._asdict(),
-        **config.draws(scene.num_frames)._asdict(),
         hash_finest_cell=config.model.hash_finest_cell
         or min(pixel_size(scene), config.model.hash_coarsest_cell),
     )

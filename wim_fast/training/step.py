@@ -56,12 +56,12 @@ def training_losses(
     Nothing in it waits for a GPU, so that it can be recorded. Without `corrections` cameras are as given; `room`: the rows
     of the arrays of samples.
     """
-    draws, weights, sampling = config.draws(), config.loss, shared_sampling(config.sampling, processes)
+    render, weights, sampling = config.render, config.loss, shared_sampling(config.sampling, processes)
     device, inv_s, masks = backend.device, now.inv_s, images.silhouettes.masks
 
     # data; all processes draw the same images, and each takes its share
-    frame = schedule.draw_frames(draws.images_per_step, now, config.schedule, generator)
-    camera = torch.randint(images.num_cameras, (draws.images_per_step,), generator=generator, device=device)
+    frame = schedule.draw_frames(render.images_per_step, now, config.schedule, generator)
+    camera = torch.randint(images.num_cameras, (render.images_per_step,), generator=generator, device=device)
     frame, camera = processes.share(frame), processes.share(camera)
     learned = None if corrections is None else corrections()
     if learned is None:
@@ -72,7 +72,7 @@ def training_losses(
         moment = frame + lateness
     # ellipsoids are not the shape: they lead the parts, but would mislead the cameras
     projection = images.projection if learned is None else cameras.projection()
-    batch = images.draw(camera, frame, draws.rays_per_image, generator, backend, cameras, now.level)
+    batch = images.draw(camera, frame, render.rays_per_image, generator, backend, cameras, now.level)
     num_rays = len(batch.alpha)
 
     # rendering: samples along the rays, less those that would not show; taps round some of them for the losses of shape;
@@ -96,10 +96,10 @@ def training_losses(
     void = backend.unjudged_points(
         *posed[:3], model.field.residual_max, direction, uniform, frame, projection, masks, num_void
     )
-    core, has_core = images.silhouettes.core_points(frame, draws.core_points, generator)
+    core, has_core = images.silhouettes.core_points(frame, sampling.core_points, generator)
     if weights.hull_weight == 0:
         core, has_core = core[:0], has_core[:0]
-    core_pose_ids = image_ids(len(frame), draws.core_points, device)[: len(core)]
+    core_pose_ids = image_ids(len(frame), sampling.core_points, device)[: len(core)]
     points = torch.cat([samples.points, void.points, taps, core])
     pose_ids = torch.cat([samples.pose_ids, void.pose_ids, tap_pose_ids, core_pose_ids])
     values = model.evaluate(points, pose_ids, posed, backend)
@@ -116,7 +116,7 @@ def training_losses(
     if learned is not None:
         seen = (seen.view(len(camera), -1, 3) @ color.transpose(1, 2)).view(-1, 3)
     filmed = batch.rgb, batch.alpha, batch.weight
-    counted = draws.rays_per_image, batch.even
+    counted = render.rays_per_image, batch.even
     image = backend.image_losses(seen, rendered.opacity, *filmed, background, now.doubt, *counted)
     terms = {"photo": image.photo, "mask": image.mask}
 
@@ -134,8 +134,8 @@ def training_losses(
         terms["hull"] = shape.hull
 
     # silhouettes
-    uniform = torch.rand(len(frame), draws.mask_pixels, generator=generator, device=device)
-    shape = len(posed.semi_axes), draws.surface_points, 3
+    uniform = torch.rand(len(frame), sampling.mask_pixels, generator=generator, device=device)
+    shape = len(posed.semi_axes), sampling.surface_points, 3
     direction = torch.randn(shape, generator=generator, device=device)
     if weights.silhouette_weight > 0 or weights.part_center_weight > 0:
         found = backend.silhouette_losses(

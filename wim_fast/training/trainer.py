@@ -47,9 +47,9 @@ class Trainer:
     def __init__(
         self, scene: Scene, config: Config, iterations: int, backend: Backend, processes: Processes = ALONE
     ) -> None:
-        render, draws = config.render, config.draws()
-        if draws.images_per_step % processes.count:
-            problem = f"{draws.images_per_step} images cannot be shared by {processes.count} processes"
+        render = config.render
+        if render.images_per_step % processes.count:
+            problem = f"{render.images_per_step} images cannot be shared by {processes.count} processes"
             raise UserError("--images-per-step", problem, "give a multiple of the number of processes")
         torch.manual_seed(config.schedule.seed)
         self.config = config
@@ -71,7 +71,7 @@ class Trainer:
         self.step = 0
         self.schedule_values = torch.tensor(self._schedule_values(), device=backend.device)
         self.recorded = Recorded(self.generator) if backend.recordable else None
-        num_rays = draws.images_per_step // processes.count * draws.rays_per_image
+        num_rays = render.images_per_step // processes.count * render.rays_per_image
         self.room = EXACT
         if backend.needs_capacity:
             self.room = Room.for_rays(num_rays, render.marched_per_ray, render.decoded_per_ray)
