@@ -40,11 +40,17 @@ def look_at(cameras: Cameras, masks: Masks) -> Array:
     for i in np.flatnonzero(some):
         pixel = np.array([cameras.width, cameras.height]) / 2
         if objects[i].any():
-            pixel = np.argwhere(objects[i]).mean(axis=0)[::-1] + 0.5
+            pixel = np.array([_middle(objects[i], axis) for axis in (0, 1)])
         origin, direction = pixel_rays(cameras.intrinsics[i], cameras.T_camera_world[i], pixel)
         origins.append(origin)
         directions.append(direction)
     return closest_to_rays(np.array(origins), np.array(directions))
+
+
+def _middle(which: Which, axis: int) -> float:
+    """Of pixels (H, W): the mean of their x (axis 0 is summed over), or of their y (axis 1)."""
+    counts = which.sum(axis=axis)
+    return float(counts @ np.arange(len(counts)) / counts.sum()) + 0.5
 
 
 def visual_hull(cameras: Cameras, masks: Masks, resolution: int = 64, bounds: Array | None = None) -> Array:
@@ -87,13 +93,15 @@ def possible_pixels(mask: Masks) -> Which:
     """Where the object is or may be (H, W): its pixels, and the unreliable ones that background does not keep apart."""
     from scipy.ndimage import label
 
-    not_background = mask != BACKGROUND
-    if not (mask == UNRELIABLE).any():
-        return not_background
-    pieces, count = label(_grown(not_background, LEAST_RING // 2), structure=np.ones((3, 3)))
-    of_object = np.zeros(count + 1, dtype=bool)
-    of_object[pieces[mask == OBJECT]] = True
-    return not_background & of_object[pieces]
+    unreliable, of_object = mask == UNRELIABLE, mask == OBJECT
+    possible = of_object | unreliable
+    if not unreliable.any():
+        return possible
+    pieces, count = label(_grown(possible, LEAST_RING // 2), structure=np.ones((3, 3)))
+    touching = np.zeros(count + 1, dtype=bool)
+    touching[pieces[of_object]] = True
+    possible[unreliable] = touching[pieces[unreliable]]
+    return possible
 
 
 def _grown(which: Which, steps: int) -> Which:
