@@ -36,7 +36,7 @@ from wim_fast.training.run_folder import FolderGone, RunFolder
 from wim_fast.training.split import Split, read_split
 from wim_fast.training.warm_up import warm_up
 
-COMPILING_SECONDS = 4.0  # that pass in silence while kernels are compiled
+SILENT_SECONDS = 4.0  # while kernels are compiled, and bodies found
 
 
 def train(
@@ -168,6 +168,10 @@ def take_steps(trainer: Learner, split: Split, folder: RunFolder, observer: Obse
                 preview()
                 if minutes:
                     folder.create(to_yaml(config_module.replace(config, pace=str(trainer.pace))))
+            with after_seconds(
+                SILENT_SECONDS, lambda: observer.say("finding bodies, for trajectory.npz ...")
+            ):
+                folder.write_results(trainer, trained_on)
         return stopped
     except FolderGone:
         raise rescued(trainer, folder, trained_on) from None
@@ -248,7 +252,7 @@ def compile_kernels(trainer: Learner, observer: Observer) -> None:
     """Have everything compiled, the CPU's kernels on all cores that training uses, and say so if it takes long."""
     with trainer.processes.first_goes_ahead(), observer.progress() as bar:
         have_kernels(trainer.backend, bar, trainer.processes.count)
-    with after_seconds(COMPILING_SECONDS, lambda: observer.say(f"{COMPILING} ...")):
+    with after_seconds(SILENT_SECONDS, lambda: observer.say(f"{COMPILING} ...")):
         warm_up(trainer)
 
 

@@ -66,7 +66,6 @@ def training_loop(
         check.check_all()
         if log is not None:
             save(trainer, folder, trained_on)
-            folder.write_results(trainer, trained_on)
         return observer.stop.asked
     except OSError as error:
         raise disk_error(error, folder) from None
