@@ -24,6 +24,7 @@ from torch import Tensor
 from wim_fast.companions import meet, process_count
 from wim_fast.errors import UserError
 
+MOST_THREADS = 16  # of a kernel: most deal their work out in so many pieces, whatever the number of threads
 LARGE_PAGE = 2 << 20  # bytes
 LARGE_PAGED = 256 << 20  # bytes of buffers that lie in them, about what a training of the dog keeps
 PATIENCE = timedelta(days=1)  # of processes that wait for each other: the first may read a long recording
@@ -231,18 +232,23 @@ def kernel_threads() -> int:
 
 
 @contextmanager
-def torch_on_one_thread() -> Iterator[None]:
-    """Leave the other cores to the compiled kernels: torch's threads would wait for each other at every small operation.
+def computing_threads() -> Iterator[None]:
+    """Leave the cores to the compiled kernels: torch's threads would wait for each other at every small operation.
 
     Results then do not depend on the number of threads, and it does not matter how torch's threads wait
-    (`wim_fast.threads`), which is too late to change where torch was imported first.
+    (`wim_fast.threads`), which is too late to change where torch was imported first. Nor do more threads wait for a kernel
+    than have anything to do in it.
     """
-    count = torch.get_num_threads()
+    import numba
+
+    of_torch, of_kernels = torch.get_num_threads(), numba.get_num_threads()
     torch.set_num_threads(1)
+    numba.set_num_threads(min(of_kernels, MOST_THREADS))
     try:
         yield
     finally:
-        torch.set_num_threads(count)
+        torch.set_num_threads(of_torch)
+        numba.set_num_threads(of_kernels)
 
 
 def keep_memory() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from wim_fast.processes import torch_on_one_thread
+from wim_fast.processes import computing_threads
 from wim_fast.training.adamw import AdamW
 
 
@@ -57,7 +57,7 @@ def test_moments_that_shrink_for_ever_end_at_zero():
         AdamW([{"params": [ours]}], eps=1e-12),
         torch.optim.AdamW([theirs], eps=1e-12, weight_decay=0, fused=True),
     )
-    with torch_on_one_thread():
+    with computing_threads():
         for step in range(1000):
             for optimizer, parameter in zip(optimizers, (ours, theirs), strict=True):
                 parameter.grad = torch.full((40,), 1e-6 if step == 0 else 0.0)
@@ -74,7 +74,7 @@ def test_denormals_elsewhere_stay_as_they_were(flushed):
         pytest.skip("the processor does not flush denormals")
     try:
         values = parameters()
-        with torch_on_one_thread():
+        with computing_threads():
             three_steps(make(AdamW, *values), values)
         assert multiplies_denormals() != flushed
     finally:

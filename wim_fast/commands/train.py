@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on from the last checkpoint of --output (default: the newest run)",
     )
     parser.add_argument("--config", metavar="FILE", help="settings to use instead of the scene's own")
-    threads = "CPU threads of each process (default: all, shared among them)"
+    threads = "CPU threads of each process (default: all, shared among them); of a kernel at most 16"
     parser.add_argument("--threads", type=int, metavar="N", help=threads)
     processes = "processes that share the images of a step (default: 1); results depend on their number"
     parser.add_argument("--processes", type=int, metavar="N", help=processes)

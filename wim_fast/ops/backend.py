@@ -57,9 +57,9 @@ class Backend(NamedTuple):
 
     def computing(self) -> AbstractContextManager[None]:
         """To be held around steps and images: kernels that are compiled for the CPU have its cores to themselves."""
-        from wim_fast.processes import torch_on_one_thread
+        from wim_fast.processes import computing_threads
 
-        return torch_on_one_thread() if self.name == "numba" else nullcontext()
+        return computing_threads() if self.name == "numba" else nullcontext()
 
 
 def select_backend(name: str, device_index: int = 0) -> Backend:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 @contextmanager
 def _without_denormals() -> Iterator[None]:
-    """Floats under 1.2e-38 are 0 on the calling thread, the only one that steps (`torch_on_one_thread`), where it can.
+    """Floats under 1.2e-38 are 0 on the calling thread, the only one that steps (`computing_threads`), where it can.
 
     The mean of the gradients of a feature that no ray reads any more shrinks by a tenth a step, to 6e-45, where it is
     rounded to itself for good. Arithmetic with such floats takes many times as long.
