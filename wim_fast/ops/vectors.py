@@ -25,6 +25,11 @@ _BIAS, _MANTISSA_BITS = 127, 23  # what is added to an exponent that is stored, 
 _FLOAT, _INDEX, _PLACE = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 
 
+def filled_up(count: int) -> int:
+    """So many numbers, and those that fill up the last vector of `LANES`."""
+    return -(-count // LANES) * LANES
+
+
 class _VectorType(types.Type):
     def __init__(self, lanes: int) -> None:
         super().__init__(f"vector of {lanes} float32")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from wim_fast.ops.compiled import arrays, claim, device, kernel
 from wim_fast.ops.merging import reference
-from wim_fast.ops.vectors import LANES, plus_product, plus_scaled, put, total, vector, zeros
+from wim_fast.ops.vectors import LANES, filled_up, plus_product, plus_scaled, put, total, vector, zeros
 
 CHUNKS = 4  # each has gradients to be cleared and added up
 _ZERO = np.float32(0.0)
@@ -229,7 +229,7 @@ class _MergeLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, rotation, translation, distance, motion_weight):  # type: ignore[override]
         frames, parts = translation.shape[:2]
-        pitch = -(-frames // LANES) * LANES
+        pitch = filled_up(frames)
         posed = [np.zeros((x[0].numel(), pitch), np.float32) for x in (rotation, translation)]
         for flat, x in zip(posed, arrays(rotation, translation), strict=True):
             flat[:, :frames] = x.reshape(frames, -1).T

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from wim_fast.ops.compiled import arrays, device, kernel
 from wim_fast.ops.structure.reference import StructureLosses
-from wim_fast.ops.vectors import LANES, exponential, plus_product, put, total, vector, zeros
+from wim_fast.ops.vectors import LANES, exponential, filled_up, plus_product, put, total, vector, zeros
 
 ROWS = 4  # of a part's poses: its axes and its centre
 _ZERO = np.float32(0.0)
@@ -110,7 +110,7 @@ class _StructureLosses(torch.autograd.Function):
     def forward(ctx, rotation, translation, semi_axes, edges, edge_candidates, share, sigma):  # type: ignore[override]
         rotation_, translation_, *others = arrays(rotation, translation, semi_axes, edges, edge_candidates)
         frames, parts = translation_.shape[:2]
-        centers = np.full((frames, 3, _filled_up(parts)), _FAR)
+        centers = np.full((frames, 3, filled_up(parts)), _FAR)
         centers[..., :parts] = translation_.transpose(0, 2, 1)
         losses = np.empty((2, 1), np.float32)
         ctx.gradients = [np.zeros_like(x) for x in (rotation_, translation_, others[0], translation_)]
@@ -139,11 +139,6 @@ def structure_losses(
     return StructureLosses(
         *_StructureLosses.apply(rotation, translation, semi_axes, edges, edge_candidates, share, sigma)
     )
-
-
-def _filled_up(count: int) -> int:
-    """So many numbers, and those that fill up the last vector."""
-    return -(-count // LANES) * LANES
 
 
 @device
@@ -221,7 +216,7 @@ def observe_distances(
     moved = np.float32(1.0 if int(steps) == 0 else rate)
     rotation_, translation_, axes = arrays(rotation, translation, semi_axes)
     frames, parts = translation_.shape[:2]
-    rows = np.zeros((parts, ROWS, _filled_up(3 * frames)), np.float32)
+    rows = np.zeros((parts, ROWS, filled_up(3 * frames)), np.float32)
     rows[:, :3, : 3 * frames] = rotation_.transpose(1, 3, 2, 0).reshape(parts, 3, -1)
     rows[:, 3, : 3 * frames] = translation_.transpose(1, 2, 0).reshape(parts, -1)
     distances = candidate_distance.numpy(), center_distance.numpy()
